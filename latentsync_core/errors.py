@@ -1,0 +1,9 @@
+"""The one error type a user is meant to read."""
+
+
+class LatentSyncError(ValueError):
+    """A refusal in one sentence: what was found, what was expected, what to do.
+
+    The command line prints it and exits with code 2; a host shows it on the node. Anything else that escapes the
+    library is a bug.
+    """
