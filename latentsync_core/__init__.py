@@ -1,6 +1,7 @@
 """LatentSync lip-sync as a library: a video and a voice in, the same video speaking that voice out.
 
-The subpackages are the stages in the order the data flows: media, timeline, audio, faces, unet, diffusion, pipeline.
+The subpackages are the stages in the order the data flows:
+media, timeline, audio, faces, unet, diffusion, pipeline.
 Importing this package loads neither torch nor any weights.
 """
 

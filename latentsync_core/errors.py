@@ -4,6 +4,6 @@
 class LatentSyncError(ValueError):
     """A refusal in one sentence: what was found, what was expected, what to do.
 
-    The command line prints it and exits with code 2; a host shows it on the node. Anything else that escapes the
-    library is a bug.
+    The command line prints it and exits with code 2; a host shows it on the node.
+    Anything else that escapes the library is a bug.
     """
