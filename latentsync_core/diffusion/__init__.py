@@ -1,0 +1,22 @@
+"""Schedule, guidance, windows and sampling."""
+
+from .guidance import Guidance, as_guidance
+from .sample import NoisePredictor, NonFiniteLatentsError, sample_windows, shared_noise
+from .schedule import SOLVERS, make_schedule
+from .windows import MAX_WINDOW_FRAMES, WINDOW_FRAMES, Window, check_window, plan_windows
+
+__all__ = [
+    "MAX_WINDOW_FRAMES",
+    "SOLVERS",
+    "WINDOW_FRAMES",
+    "Guidance",
+    "NoisePredictor",
+    "NonFiniteLatentsError",
+    "Window",
+    "as_guidance",
+    "check_window",
+    "make_schedule",
+    "plan_windows",
+    "sample_windows",
+    "shared_noise",
+]

@@ -1,0 +1,16 @@
+"""The 3D UNet and its checkpoints."""
+
+from .checkpoint import Checkpoint, load_unet, read_checkpoint, read_state_dict, save_unet
+from .config import MotionModuleConfig, UNetConfig
+from .model import UNet3DConditionModel
+
+__all__ = [
+    "Checkpoint",
+    "MotionModuleConfig",
+    "UNet3DConditionModel",
+    "UNetConfig",
+    "load_unet",
+    "read_checkpoint",
+    "read_state_dict",
+    "save_unet",
+]

@@ -1,0 +1,44 @@
+"""The diffusion schedules: diffusers' solvers, all with LatentSync's betas and timestep spacing."""
+
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    SchedulerMixin,
+    UniPCMultistepScheduler,
+)
+
+from ..errors import LatentSyncError
+
+TRAIN_STEPS = 1000
+SETTINGS = {
+    "num_train_timesteps": TRAIN_STEPS,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+SOLVERS = {
+    "ddim": lambda: DDIMScheduler(**SETTINGS, set_alpha_to_one=False, clip_sample=False),
+    "dpm++2m": lambda: DPMSolverMultistepScheduler(**SETTINGS, algorithm_type="dpmsolver++", solver_order=2),
+    "unipc": lambda: UniPCMultistepScheduler(**SETTINGS),
+    "euler": lambda: EulerDiscreteScheduler(**SETTINGS),
+}
+
+
+def make_schedule(solver: str, steps: int) -> SchedulerMixin:
+    """A fresh schedule of `steps` denoising steps, starting near t = 951 for 20 steps (REFERENCE section 1).
+
+    solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler". The multistep solvers keep a history, so
+    every window needs a schedule of its own. Raises LatentSyncError for an unknown solver or a step count outside
+    1..1000.
+    """
+    if solver not in SOLVERS:
+        raise LatentSyncError(f"Solver {solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+    if not 1 <= steps <= TRAIN_STEPS:
+        raise LatentSyncError(f"{steps} steps were asked for; between 1 and {TRAIN_STEPS} are possible, 20 is usual.")
+    schedule = SOLVERS[solver]()
+    schedule.set_timesteps(steps)
+    return schedule

@@ -1,0 +1,194 @@
+"""Put a generated face back into its frame, touching no pixel beyond a soft edge inside the crop."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from einops import rearrange
+
+from .align import crop_size
+from .resample import (
+    affine_coordinates,
+    invert_affine,
+    prefilter_scale,
+    resized_affine,
+    sample_bilinear,
+    similarity_scale,
+)
+
+WHITE = 255
+OUTSIDE = 127  # what the reference fills in beyond the face, whose own range is [-1, 1]
+EDGE_SHARE = 20  # the soft edge is a twentieth of the crop's mean side
+REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches two beyond the crop
+BLUR_BLOCK = 64  # pixels blurred by one matrix product
+
+__all__ = ["PastedRegion", "paste_face", "paste_region", "soft_mask"]
+
+
+@dataclass(frozen=True)
+class PastedRegion:
+    """The part of a frame that pasting a face may change.
+
+    ``pixels`` (h, w, 3) uint8 replace the frame's from ``(left, top)`` on; ``alpha`` (h, w) float32 in [0, 1] is the
+    generated face's share in each. Empty where the face is wholly outside the frame.
+    """
+
+    left: int
+    top: int
+    pixels: np.ndarray
+    alpha: np.ndarray
+
+
+def paste_face(
+    image: np.ndarray, face: torch.Tensor, matrix: np.ndarray, resolution: int, antialias: bool = False
+) -> np.ndarray:
+    """A copy of the frame with the generated face in it: uint8 (H, W, 3), bit-identical where the soft mask is zero.
+
+    image: uint8 RGB (H, W, 3); face: (3, h, w) in [-1, 1], any size; matrix: the (2, 3) it was cropped with.
+    antialias: see `paste_region`.
+    Source: REFERENCE, paste.
+    """
+    region = paste_region(image, face, matrix, resolution, antialias)
+    height, width = region.alpha.shape
+    pasted = image.copy()
+    pasted[region.top : region.top + height, region.left : region.left + width] = region.pixels
+    return pasted
+
+
+def paste_region(
+    image: np.ndarray,
+    face: torch.Tensor,
+    matrix: np.ndarray,
+    resolution: int,
+    antialias: bool = False,
+    margin: int | None = REGION_MARGIN,
+) -> PastedRegion:
+    """`paste_face` for the face's region only, ready to be written into the frame.
+
+    ``antialias`` is the better picture: it prefilters a face pasted at less than half its size, and repeats the face's
+    border under the last trace of the soft edge. Without it both are as in the reference, which skips pixels and lets
+    a dark line of up to three grey levels in at the right and the bottom.
+    ``margin`` widens the region by pixels, None to the whole frame; the pixels do not depend on it.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected a uint8 image (height, width, 3), got {image.dtype} {image.shape}")
+    if face.ndim != 3 or face.shape[0] != 3:
+        raise ValueError(f"expected a face (3, height, width), got {tuple(face.shape)}")
+    left, top, right, bottom = _region(matrix, image.shape[0], image.shape[1], resolution, margin)
+    under = image[top:bottom, left:right]
+    if not under.size:
+        return PastedRegion(left, top, under.copy(), np.zeros(under.shape[:2], np.float32))
+    size = crop_size(resolution)
+    x, y = affine_coordinates(matrix, left, top, right - left, bottom - top)
+    hard, alpha = _crop_masks(x, y, *size)
+    face = face.detach().to("cpu", torch.float32)
+    if antialias:
+        warped = _warp_antialiased(face, x, y, *size, scale=1 / similarity_scale(matrix))
+    else:
+        warped = _warp_as_reference(face, x, y, *size) * hard
+    background = rearrange(torch.from_numpy(under.copy()), "h w c -> c h w").float()
+    blended = torch.lerp(background, warped, alpha).round_().to(torch.uint8)
+    return PastedRegion(left, top, rearrange(blended, "c h w -> h w c").contiguous().numpy(), alpha.numpy())
+
+
+def soft_mask(matrix: np.ndarray, height: int, width: int, resolution: int) -> np.ndarray:
+    """The generated face's share in every pixel of a frame: float32 (height, width) in [0, 1]."""
+    mask = np.zeros((height, width), np.float32)
+    left, top, right, bottom = _region(matrix, height, width, resolution, REGION_MARGIN)
+    if right > left and bottom > top:
+        x, y = affine_coordinates(matrix, left, top, right - left, bottom - top)
+        mask[top:bottom, left:right] = _crop_masks(x, y, *crop_size(resolution))[1].numpy()
+    return mask
+
+
+def _region(
+    matrix: np.ndarray, height: int, width: int, resolution: int, margin: int | None
+) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the crop's bounding box in the frame, widened by the margin, cut to the frame."""
+    to_image = invert_affine(matrix)
+    if margin is None:
+        return 0, 0, width, height
+    crop_width, crop_height = crop_size(resolution)
+    corners = np.array([[0, crop_width, 0, crop_width], [0, 0, crop_height, crop_height], [1, 1, 1, 1]])
+    reached = to_image @ corners  # (2, 4)
+    limit = np.array([width, height])
+    left, top = (np.floor(reached.min(axis=1)) - margin).clip(0, limit).astype(int).tolist()
+    right, bottom = (np.ceil(reached.max(axis=1)) + margin).clip(0, limit).astype(int).tolist()
+    return left, top, right, bottom
+
+
+def _warp_as_reference(face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """Grey levels of the face (3, h, w) at crop coordinates. Beyond the face it fades to 127, clamped to white."""
+    face = _resize(face, height, width) - OUTSIDE
+    return _levels(sample_bilinear(face, x, y, padding="zeros").add_(OUTSIDE))
+
+
+def _warp_antialiased(
+    face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int, scale: float
+) -> torch.Tensor:
+    """The same, reduced with an antialias filter where the warp would skip pixels; beyond the face its border repeats."""
+    shrink = prefilter_scale(scale)
+    face = _resize(face, max(1, round(height * shrink)), max(1, round(width * shrink)))
+    to_face = resized_affine((height, width), (face.shape[1], face.shape[2]))
+    x, y = (coordinate * to_face[axis, axis] + to_face[axis, 2] for axis, coordinate in enumerate((x, y)))
+    return _levels(sample_bilinear(face, x, y, padding="border"))
+
+
+def _resize(face: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return F.interpolate(face[None], size=(height, width), mode="bicubic", align_corners=False, antialias=True)[0]
+
+
+def _levels(face: torch.Tensor) -> torch.Tensor:
+    return face.add_(1).mul_(WHITE / 2).clamp_(0, WHITE)
+
+
+def _crop_masks(x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The crop's area at crop coordinates (h, w), hard and soft: eroded by 2x2; by a twentieth of its side and blurred."""
+    mask = _inside(x, width) * _inside(y, height)
+    hard = _erode(mask, 1, 0)
+    edge = max(int(hard.sum(dtype=torch.float64).item() ** 0.5) // EDGE_SHARE, 1)  # pixels
+    # The reference erodes by 2x2, then by 2w x 2w: together the least over offsets -(w+1) .. w-1 on both axes.
+    return hard, _blur(_erode(mask, edge + 1, edge - 1), edge)
+
+
+def _inside(coordinate: torch.Tensor, size: int) -> torch.Tensor:
+    """1 within [0, size - 1], fading to 0 over one pixel to either side: a bilinear warp of ones padded with zeros."""
+    return torch.minimum(coordinate + 1, size - coordinate).clamp_(0, 1)
+
+
+def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    """Least value over the window reaching ``before`` pixels up and left and ``after`` down and right.
+
+    The mask is a product of two concave ramps, so over a window it is least at one of the window's corners: two looks
+    per axis do for any size. Beyond the border the border repeats, hence a frame's edge erodes nothing.
+    """
+    for axis, size in enumerate(mask.shape):
+        index = torch.arange(size)
+        low, high = (index - before).clamp_(min=0), (index + after).clamp_(max=size - 1)
+        mask = torch.minimum(mask.index_select(axis, low), mask.index_select(axis, high))
+    return mask
+
+
+def _blur(mask: torch.Tensor, edge: int) -> torch.Tensor:
+    """Gaussian blur over 2 edge + 1 pixels, mirrored at the frame's border; elsewhere the mask ends in zeros there."""
+    sigma = 0.3 * (edge - 1) + 0.8  # pixels
+    offset = torch.arange(-edge, edge + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
+    kernel /= kernel.sum()
+    mask = mask.double()  # so that the order of a sum, which the region's size may change, cannot show in float32
+    return _convolve_rows(_convolve_rows(mask, kernel).T, kernel).T.float().clamp_(0, 1).contiguous()
+
+
+def _convolve_rows(mask: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Convolve (h, w) down its columns with an odd symmetric kernel, as matrix products over blocks of rows."""
+    height, width = mask.shape
+    reach = len(kernel) // 2
+    blocks = -(-height // BLUR_BLOCK)
+    rows = torch.from_numpy(np.pad(np.arange(height), reach, mode="reflect"))
+    rows = F.pad(rows, (0, blocks * BLUR_BLOCK - height))
+    span = BLUR_BLOCK + 2 * reach
+    overlapping = mask[rows].unfold(0, span, BLUR_BLOCK)  # (blocks, w, span)
+    band = torch.stack([F.pad(kernel, (row, BLUR_BLOCK - 1 - row)) for row in range(BLUR_BLOCK)])  # (BLUR_BLOCK, span)
+    blurred = band @ overlapping.transpose(1, 2)  # (blocks, BLUR_BLOCK, w)
+    return blurred.reshape(-1, width)[:height]  # (h, w)

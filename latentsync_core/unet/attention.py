@@ -1,0 +1,116 @@
+"""Attention, feed-forward and the per-frame spatial transformer with its cross-attention to the voice."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+AttentionFunction = Callable[..., Tensor]
+"""``attention(q, k, v, heads)`` on (b, n, heads * d) tensors, returning the same layout."""
+
+
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """Multi-head attention over (b, n, heads * d) queries and (b, m, heads * d) keys and values.
+
+    The signature is that of ComfyUI's ``optimized_attention``, so that a host can supply its own.
+    """
+    q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=heads) for t in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+
+
+class Attention(nn.Module):
+    """Self-attention, or cross-attention when `context_dim` is given; q, k, v without bias, the output with one."""
+
+    def __init__(self, dim: int, heads: int, context_dim: int | None, attention: AttentionFunction, ops, **place):
+        super().__init__()
+        self.heads, self.attention = heads, attention
+        context_dim = dim if context_dim is None else context_dim
+        self.to_q = ops.Linear(dim, dim, bias=False, **place)
+        self.to_k = ops.Linear(context_dim, dim, bias=False, **place)
+        self.to_v = ops.Linear(context_dim, dim, bias=False, **place)
+        self.to_out = nn.ModuleList([ops.Linear(dim, dim, **place)])
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        context = x if context is None else context
+        x = self.attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads)
+        return self.to_out[0](x)
+
+
+class GEGLU(nn.Module):
+    """Gated GELU (arXiv 2002.05202)."""
+
+    def __init__(self, dim: int, inner_dim: int, ops, **place):
+        super().__init__()
+        self.proj = ops.Linear(dim, 2 * inner_dim, **place)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """Expand four times through GEGLU and project back."""
+
+    def __init__(self, dim: int, ops, **place):
+        super().__init__()
+        # The middle entry of the published checkpoints is a dropout without weights; it keeps the index 2 for the
+        # last projection.
+        self.net = nn.ModuleList([GEGLU(dim, 4 * dim, ops, **place), nn.Identity(), ops.Linear(4 * dim, dim, **place)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[2](self.net[0](x))
+
+
+class TransformerBlock(nn.Module):
+    """Attention within a frame, attention from the frame to its audio tokens, feed-forward."""
+
+    def __init__(self, dim: int, heads: int, audio_dim: int | None, attention: AttentionFunction, ops, **place):
+        super().__init__()
+        self.norm1 = ops.LayerNorm(dim, **place)
+        self.attn1 = Attention(dim, heads, None, attention, ops, **place)
+        self.attn2 = None
+        if audio_dim is not None:
+            self.norm2 = ops.LayerNorm(dim, **place)
+            self.attn2 = Attention(dim, heads, audio_dim, attention, ops, **place)
+        self.norm3 = ops.LayerNorm(dim, **place)
+        self.ff = FeedForward(dim, ops, **place)
+
+    def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        if self.attn2 is not None:
+            x = x + self.attn2(self.norm2(x), audio_tokens)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """One transformer block over the pixels of each frame, between 1x1 convolutions, as a residual."""
+
+    def __init__(
+        self, channels: int, heads: int, groups: int, audio_dim: int | None, attention: AttentionFunction, ops, **place
+    ):
+        super().__init__()
+        self.norm = ops.GroupNorm(groups, channels, eps=1e-6, **place)
+        self.proj_in = ops.Conv2d(channels, channels, 1, **place)
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, heads, audio_dim, attention, ops, **place)])
+        self.proj_out = ops.Conv2d(channels, channels, 1, **place)
+
+    def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
+        """x: (b*f, c, h, w); audio_tokens: (b*f, n, d), the tokens of each frame."""
+        height = x.shape[2]
+        hidden = rearrange(self.proj_in(self.norm(x)), "bf c h w -> bf (h w) c")
+        for block in self.transformer_blocks:
+            hidden = block(hidden, audio_tokens)
+        return x + self.proj_out(rearrange(hidden, "bf (h w) c -> bf c h w", h=height))
+
+
+def sinusoidal_embedding(timesteps: Tensor, dim: int, flip_sin_to_cos: bool, freq_shift: int) -> Tensor:
+    """Sinusoidal embedding of diffusion timesteps (arXiv 2006.11239): (b,) -> (b, dim) float32."""
+    half = dim // 2
+    frequencies = torch.exp(
+        -torch.log(torch.tensor(10000.0)) * torch.arange(half, dtype=torch.float32) / (half - freq_shift)
+    ).to(timesteps.device)
+    angles = timesteps[:, None].float() * frequencies[None]  # (b, half)
+    parts = (angles.cos(), angles.sin()) if flip_sin_to_cos else (angles.sin(), angles.cos())
+    return torch.cat(parts, dim=-1)

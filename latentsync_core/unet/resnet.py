@@ -1,0 +1,64 @@
+"""Convolutions of the UNet: frames travel as a batch of pictures, and one norm pools over the frames of a window."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def pooled_norm(norm: nn.Module, x: Tensor, frames: int) -> Tensor:
+    """Group-normalise (b*f, c, h, w) with statistics shared by all `frames` of a window, as LatentSync was trained.
+
+    This ties the frames of a window together even without motion modules: padding a window changes every frame.
+    """
+    x = rearrange(x, "(b f) c h w -> b c f h w", f=frames)
+    return rearrange(norm(x), "b c f h w -> (b f) c h w")
+
+
+class ResnetBlock(nn.Module):
+    """Two normalised 3x3 convolutions with the time embedding added in between, plus the shortcut."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, time_dim: int, groups: int, eps: float, scale: float, ops, **place
+    ):
+        super().__init__()
+        self.output_scale = scale
+        self.norm1 = ops.GroupNorm(groups, in_channels, eps=eps, **place)
+        self.conv1 = ops.Conv2d(in_channels, out_channels, 3, padding=1, **place)
+        self.time_emb_proj = ops.Linear(time_dim, out_channels, **place)
+        self.norm2 = ops.GroupNorm(groups, out_channels, eps=eps, **place)
+        self.conv2 = ops.Conv2d(out_channels, out_channels, 3, padding=1, **place)
+        self.conv_shortcut = None
+        if in_channels != out_channels:
+            self.conv_shortcut = ops.Conv2d(in_channels, out_channels, 1, **place)
+
+    def forward(self, x: Tensor, time_embedding: Tensor, frames: int) -> Tensor:
+        """x: (b*f, c, h, w); time_embedding: (b, time_dim), already through SiLU."""
+        hidden = self.conv1(F.silu(pooled_norm(self.norm1, x, frames)))
+        shift = self.time_emb_proj(time_embedding).repeat_interleave(frames, dim=0)  # (b*f, c)
+        hidden = hidden + shift[:, :, None, None]
+        hidden = self.conv2(F.silu(pooled_norm(self.norm2, hidden, frames)))
+        if self.conv_shortcut is not None:
+            x = self.conv_shortcut(x)
+        return (x + hidden) / self.output_scale
+
+
+class Downsample(nn.Module):
+    """Halve height and width by a strided convolution."""
+
+    def __init__(self, channels: int, padding: int, ops, **place):
+        super().__init__()
+        self.conv = ops.Conv2d(channels, channels, 3, stride=2, padding=padding, **place)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Enlarge to `size` (h, w) by nearest neighbour, then convolve."""
+
+    def __init__(self, channels: int, ops, **place):
+        super().__init__()
+        self.conv = ops.Conv2d(channels, channels, 3, padding=1, **place)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.conv(F.interpolate(x, size=size, mode="nearest"))
