@@ -1,0 +1,213 @@
+"""The published model files: what they are called, where they live, and where to look for them on this machine.
+
+The layout mirrors ComfyUI's models folder, so that one copy serves both. The 1.5 and 1.6 releases publish their UNets
+under one name; here each has a name of its own, and files kept in the upstream layout are found as well.
+Sizes and hashes are the publishers' own (the Hub's LFS records at the pinned revisions). Nothing here opens a socket.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HUB = "https://huggingface.co"
+MODELS_VARIABLE = "LATENTSYNC_MODELS"
+NATIVE_RESOLUTION = {"1.5": 256, "1.6": 512}  # pixels, the side of the face crop each release was trained on
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One published file: its home on the Hub, and its place below the models folder."""
+
+    name: str  # file name on this machine
+    folder: str  # below the models folder
+    purpose: str
+    repo_id: str
+    revision: str  # commit: the same bytes for ever
+    filename: str  # path inside the Hub repository
+    size: int  # bytes
+    sha256: str
+    licence: str
+    other_places: tuple[str, ...] = ()  # below the models folder, where users already keep it
+    release: str | None = None  # of a UNet, "1.5" or "1.6"
+
+    @property
+    def target(self) -> str:
+        """The file's place below the models folder, with forward slashes."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def page(self) -> str:
+        """The address of the file's page, for people."""
+        return f"{HUB}/{self.repo_id}/blob/main/{self.filename}"
+
+
+UNET_PLACES = tuple(
+    folder + "latentsync_unet.pt"
+    for folder in ("latentsync/", "", "checkpoints/", "latentsync/checkpoints/", "checkpoints/latentsync/")
+)
+HUB_FOLDERS = {  # a repository copied whole keeps the release in its folder's name
+    release: tuple(f"{parent}LatentSync-{release}/latentsync_unet.pt" for parent in ("latentsync/", "checkpoints/", ""))
+    for release in NATIVE_RESOLUTION
+}
+
+UNET_1_6 = ModelFile(
+    name="latentsync_unet_1.6.pt",
+    folder="latentsync",
+    purpose="LatentSync 1.6 UNet, 512 px: the sharper release",
+    repo_id="ByteDance/LatentSync-1.6",
+    revision="c42c7e6c8e9c213626389fa7d9a3c444b8536353",
+    filename="latentsync_unet.pt",
+    size=5_072_222_488,
+    sha256="0a478e89eb660f82da4c35dbdde8a5adfb27f99d1b4e50edd03729e1e98316d3",
+    licence="CreativeML Open RAIL++-M",
+    other_places=UNET_PLACES + HUB_FOLDERS["1.6"],
+    release="1.6",
+)
+UNET_1_5 = ModelFile(
+    name="latentsync_unet_1.5.pt",
+    folder="latentsync",
+    purpose="LatentSync 1.5 UNet, 256 px: less memory, faster",
+    repo_id="ByteDance/LatentSync-1.5",
+    revision="32a20d29aead0498e3e885e90dbbe8027da1b61b",
+    filename="latentsync_unet.pt",
+    size=5_072_348_184,
+    sha256="6440b49a7ccceff56cdc001f5f17605216337f5bbd66fa360139768926e23f51",
+    licence="CreativeML Open RAIL++-M",
+    other_places=UNET_PLACES + HUB_FOLDERS["1.5"],
+    release="1.5",
+)
+WHISPER_TINY = ModelFile(
+    name="whisper_tiny.pt",
+    folder="latentsync",
+    purpose="Whisper tiny: turns the voice into audio features",
+    repo_id="ByteDance/LatentSync-1.6",
+    revision="c42c7e6c8e9c213626389fa7d9a3c444b8536353",
+    filename="whisper/tiny.pt",
+    size=75_572_083,
+    sha256="65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9",  # also OpenAI's own
+    licence="MIT",
+    other_places=(
+        "latentsync/whisper/tiny.pt",
+        "whisper/tiny.pt",
+        "checkpoints/whisper/tiny.pt",
+        "latentsync/tiny.pt",
+        "latentsync/checkpoints/whisper/tiny.pt",
+        "checkpoints/latentsync/whisper/tiny.pt",
+    ),
+)
+VAE_FT_MSE = ModelFile(
+    name="sd-vae-ft-mse.safetensors",
+    folder="vae",
+    purpose="Stable Diffusion VAE: pixels to latents and back",
+    repo_id="stabilityai/sd-vae-ft-mse",
+    revision="31f26fdeee1355a5c34592e401dd41e45d25a493",
+    filename="diffusion_pytorch_model.safetensors",
+    size=334_643_276,
+    sha256="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
+    licence="MIT",
+    other_places=tuple(
+        folder + "diffusion_pytorch_model.safetensors"
+        for folder in (
+            "vae/sd-vae-ft-mse/",
+            "sd-vae-ft-mse/",
+            "stabilityai/sd-vae-ft-mse/",
+            "latentsync/vae/",
+            "latentsync/sd-vae-ft-mse/",
+            "checkpoints/vae/",
+            "checkpoints/stabilityai/sd-vae-ft-mse/",
+        )
+    ),
+)
+STABLE_SYNCNET = ModelFile(
+    name="stable_syncnet.pt",
+    folder="latentsync",
+    purpose="StableSyncNet: scores lip sync, and the sync loss in training",
+    repo_id="ByteDance/LatentSync-1.6",
+    revision="c42c7e6c8e9c213626389fa7d9a3c444b8536353",
+    filename="stable_syncnet.pt",
+    size=1_605_328_746,
+    sha256="77678d13861a02d6e83d0b169962175b6266be773f1f6f85fda2b0182e225118",
+    licence="CreativeML Open RAIL++-M",
+    other_places=("stable_syncnet.pt", "checkpoints/stable_syncnet.pt", "latentsync/checkpoints/stable_syncnet.pt"),
+)
+
+UNETS = (UNET_1_6, UNET_1_5)
+CATALOGUE = (UNET_1_6, UNET_1_5, WHISPER_TINY, VAE_FT_MSE, STABLE_SYNCNET)
+DOWNLOADS = {
+    "1.6": (UNET_1_6, WHISPER_TINY, VAE_FT_MSE),
+    "1.5": (UNET_1_5, WHISPER_TINY, VAE_FT_MSE),
+    "syncnet": (STABLE_SYNCNET,),
+    "all": CATALOGUE,
+}
+"""What ``download`` can be asked for: everything one release needs, the scorer, or all of it."""
+
+
+def models_directory(explicit: str | Path | None = None) -> Path:
+    """The models folder: `explicit`, else $LATENTSYNC_MODELS, else ./models if it exists, else the user's data folder.
+
+    The folder need not exist; nothing is created.
+    """
+    if explicit:
+        return Path(explicit).expanduser()
+    if os.environ.get(MODELS_VARIABLE):
+        return Path(os.environ[MODELS_VARIABLE]).expanduser()
+    here = Path.cwd() / "models"
+    return here if here.is_dir() else user_data_directory() / "latentsync" / "models"
+
+
+def user_data_directory() -> Path:
+    """Where this platform keeps a user's application data."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+
+
+def places(model: ModelFile, directory: Path) -> Iterator[Path]:
+    """Every existing file below `directory` that bears a name `model` is known by, the canonical one first."""
+    for relative in (model.target, *model.other_places):
+        path = directory / relative
+        if path.is_file():
+            yield path
+
+
+def find(model: ModelFile, directory: str | Path) -> Path | None:
+    """The file of `model` below the models folder `directory`, under its own name or in the upstream layout.
+
+    A UNet counts only if it is identified as this release. Whether the file is whole is another question:
+    see ``is_complete``.
+    """
+    for path in places(model, Path(directory)):
+        if model.release is None or identify_release(path) == model.release:
+            return path
+    return None
+
+
+def is_complete(model: ModelFile, path: Path) -> bool:
+    """Whether the file at `path` has the published size of `model`; an interrupted download has not."""
+    return path.stat().st_size == model.size
+
+
+RELEASE_IN_NAME = re.compile(r"(?<!\d)1[._]([56])(?!\d)")
+RELEASE_IN_FOLDER = re.compile(r"latentsync[-_ ]?v?1[._]([56])(?!\d)", re.IGNORECASE)
+
+
+def identify_release(path: str | Path) -> str | None:
+    """Which release a UNet file is, "1.5" or "1.6", or None when nothing tells.
+
+    The shapes of both are equal, but the published files differ in size by 126 KB: that decides for a file as
+    published. For a converted or renamed one its own name decides ("...1.6..."), then the nearest folder called
+    after a release ("LatentSync-1.6"). NATIVE_RESOLUTION gives the crop size that goes with the answer.
+    """
+    path = Path(path)
+    if path.is_file():
+        size = path.stat().st_size
+        for model in UNETS:
+            if size == model.size:
+                return model.release
+    matches = [RELEASE_IN_NAME.search(path.stem)] + [RELEASE_IN_FOLDER.search(p.name) for p in path.absolute().parents]
+    return next((f"1.{match[1]}" for match in matches if match), None)
