@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from einops import rearrange
 
 from .align import crop_size
 from .resample import (
     affine_coordinates,
     invert_affine,
     lanczos4_resize,
+    planes_from_image,
     prefilter_scale,
     resized_affine,
     sample_bilinear,
@@ -37,37 +37,37 @@ def warp_crop(image: np.ndarray, matrix: np.ndarray, resolution: int, antialias:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected a uint8 image (height, width, 3), got {image.dtype} {image.shape}")
     width, height = crop_size(resolution)
-    to_image = invert_affine(matrix)
-    left, top, right, bottom = _source_box(to_image, width, height, image.shape)
+    inverse = invert_affine(matrix)
+    left, top, right, bottom = _source_box(inverse, width, height, image.shape)
     if right <= left or bottom <= top:
         return np.full((height, width, 3), OUTSIDE, np.uint8)
-    planes = rearrange(torch.from_numpy(image[top:bottom, left:right].copy()), "h w c -> c h w")
-    to_image[:, 2] -= (left, top)
+    planes = planes_from_image(image[top:bottom, left:right])
+    inverse[:, 2] -= (left, top)
     if antialias:
-        planes, to_image = _shrink(planes, to_image, prefilter_scale(similarity_scale(matrix)))
-    x, y = affine_coordinates(to_image, 0, 0, width, height)
+        planes, inverse = _shrink(planes, inverse, prefilter_scale(similarity_scale(matrix)))
+    x, y = affine_coordinates(inverse, 0, 0, width, height)
     # Relative to the grey level, the warp's zero padding is the grey itself, blended over the frame's border pixel.
-    crop = sample_bilinear(planes.float() - OUTSIDE, x, y, padding="zeros") + OUTSIDE
-    crop = (crop + ROUNDING_GUARD).to(torch.uint8)  # whole levels are cut, not rounded, as in the reference
-    return rearrange(crop, "c h w -> h w c").contiguous().numpy()
+    crop = sample_bilinear(planes.float() - OUTSIDE, x, y, padding="zeros").add_(OUTSIDE)
+    # Whole levels are cut, not rounded, as in the reference.
+    return image_from_planes(crop.add_(ROUNDING_GUARD).to(torch.uint8))
 
 
-def _source_box(to_image: np.ndarray, width: int, height: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _source_box(inverse: np.ndarray, width: int, height: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """left, top, right, bottom of the part of the image that a crop of that size reads."""
     corners = np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]])
-    reached = to_image @ corners  # (2, 4)
+    reached = inverse @ corners  # (2, 4)
     limit = np.array([shape[1], shape[0]])
     low = np.floor(reached.min(axis=1)).clip(0, limit).astype(int)
     high = (np.floor(reached.max(axis=1)) + 2).clip(0, limit).astype(int)
     return low[0], low[1], high[0], high[1]
 
 
-def _shrink(planes: torch.Tensor, to_image: np.ndarray, scale: float) -> tuple[torch.Tensor, np.ndarray]:
+def _shrink(planes: torch.Tensor, inverse: np.ndarray, scale: float) -> tuple[torch.Tensor, np.ndarray]:
     """Reduce uint8 planes (3, h, w) with an antialias filter, and the map into them accordingly."""
     if scale >= 1:
-        return planes, to_image
+        return planes, inverse
     source = (planes.shape[1], planes.shape[2])
     target = (max(1, round(source[0] * scale)), max(1, round(source[1] * scale)))
     planes = F.interpolate(planes[None], size=target, mode="bilinear", antialias=True)[0]
     resized = resized_affine(source, target)
-    return planes, resized[:, :2] @ to_image + np.pad(resized[:, 2:], ((0, 0), (2, 0)))
+    return planes, resized[:, :2] @ inverse + np.pad(resized[:, 2:], ((0, 0), (2, 0)))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from .blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
+from .pictures import picture_tensor, shrink_picture, single_thread
 from .pretrained import FULL_RANGE, SHORT_RANGE, load_pretrained
 
 DEFAULT_THRESHOLD = 0.5  # detector score, a probability; MediaPipe's graphs use 0.5 and 0.6
@@ -108,11 +108,12 @@ class FaceDetector:
     @torch.inference_mode()
     def _detect_parts(self, network: torch.nn.Module, parts: list[tuple[np.ndarray, Region]]) -> list[Detections]:
         """Run a network on parts of frames in one batch; the results are in pixels of their frames."""
-        placed = [letterbox(frame, region, network.INPUT_SIZE) for frame, region in parts]
-        batch = torch.stack([picture for picture, _ in placed]).to(self.device).contiguous(memory_format=torch.channels_last)
-        raw, logits = network(batch)
-        scores = logits.clamp(-MAX_LOGIT, MAX_LOGIT).sigmoid().cpu().numpy()  # (parts, anchors)
-        raw = raw.cpu().numpy()
+        with single_thread(len(parts) == 1):
+            placed = [letterbox(frame, region, network.INPUT_SIZE) for frame, region in parts]
+            batch = torch.stack([picture for picture, _ in placed]).to(self.device)
+            raw, logits = network(batch.contiguous(memory_format=torch.channels_last))
+            scores = logits.clamp(-MAX_LOGIT, MAX_LOGIT).sigmoid().cpu().numpy()  # (parts, anchors)
+            raw = raw.cpu().numpy()
         anchors = self.anchors[type(network)]
         results = []
         for i, (frame, region) in enumerate(parts):
@@ -166,12 +167,10 @@ def letterbox(frame: np.ndarray, region: Region, size: int) -> tuple[torch.Tenso
     frame (H, W, 3) uint8 -> (3, size, size) float32 in [-1, 1] and the way back.
     """
     x0, y0, x1, y1 = region
-    part = np.ascontiguousarray(frame[y0:y1, x0:x1])
-    height, width = part.shape[:2]
+    height, width = y1 - y0, x1 - x0
     scale = size / max(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    picture = torch.from_numpy(part).permute(2, 0, 1).unsqueeze(0)  # stays uint8: torch resizes it much faster
-    picture = F.interpolate(picture, (new_height, new_width), mode="bilinear", antialias=True, align_corners=False)[0]
+    picture = shrink_picture(picture_tensor(frame[y0:y1, x0:x1]), new_height, new_width)
     top, left = (size - new_height) // 2, (size - new_width) // 2
     square = torch.full((3, size, size), -1.0)
     square[:, top : top + new_height, left : left + new_width] = picture.float().div_(127.5).sub_(1)

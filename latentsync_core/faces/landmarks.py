@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from .facemesh import FaceMesh
 from .pretrained import FACE_MESH, load_pretrained
+from .pictures import picture_tensor, shrink_picture, single_thread
 
 LEFT_BROW = (71, 63, 105, 66, 107)  # mesh indices (REFERENCE section 1); left in the picture
 RIGHT_BROW = (336, 296, 334, 293, 301)
@@ -67,6 +68,7 @@ class MeshFitter:
         network = load_pretrained(FaceMesh(), FACE_MESH, self.device)
         self.network = network.to(memory_format=torch.channels_last)  # halves the time of these convolutions on a CPU
 
+    @single_thread()
     @torch.inference_mode()
     def fit(self, frame: np.ndarray, roi: Roi) -> tuple[np.ndarray, float]:
         """Mesh points (468, 3) float32 in frame pixels and the probability that `roi` holds a face.
@@ -88,35 +90,32 @@ def points_in_frame(points: np.ndarray, roi: Roi) -> np.ndarray:
 
 
 def crop_roi(frame: np.ndarray, roi: Roi, size: int) -> torch.Tensor:
-    """Cut a rotated square out of a frame, bilinearly, after averaging where it shrinks by 2 or more.
+    """Cut a rotated square out of a frame, bilinearly and without aliasing where it shrinks.
 
     frame (H, W, 3) uint8 -> (3, size, size) float32 in [0, 1]; the frame's border pixels continue outside.
     """
-    steps = (np.arange(size) + 0.5) / size - 0.5  # pixel middles along a side of length 1
-    x_axis, y_axis = roi.axes * roi.size
-    grid = (
-        steps[None, :, None] * x_axis + steps[:, None, None] * y_axis + (roi.x, roi.y)
-    )  # (size, size, 2) frame pixels
-    patch, origin, factor = averaged_patch(frame, grid[[0, 0, -1, -1], [0, -1, 0, -1]], int(roi.size / size))
-    height, width = patch.shape[1:]
-    grid = (grid + 0.5 - origin) / factor  # now from the patch's corner
-    grid = torch.from_numpy((2 * grid / (width, height) - 1).astype(np.float32))
-    return F.grid_sample(
-        patch.unsqueeze(0), grid.unsqueeze(0), mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
+    half = roi.axes * roi.size / 2
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ half + (roi.x, roi.y)
+    patch, origin, extent = shrunk_patch(frame, corners, roi.size / size)
+    # grid_sample's coordinates run from -1 to 1 across the square and across the patch
+    centre = 2 * (np.array([roi.x, roi.y]) + 0.5 - origin) / extent - 1
+    to_patch = np.column_stack([2 * half.T / extent[:, None], centre])  # (2, 3)
+    grid = F.affine_grid(torch.from_numpy(to_patch).float().unsqueeze(0), (1, 3, size, size), align_corners=False)
+    crop = F.grid_sample(patch.unsqueeze(0), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return crop[0] / 255
 
 
-def averaged_patch(frame: np.ndarray, corners: np.ndarray, factor: int) -> tuple[torch.Tensor, np.ndarray, int]:
-    """The upright part of a frame around `corners` (4, 2), every factor x factor pixels averaged into one.
+def shrunk_patch(frame: np.ndarray, corners: np.ndarray, shrink: float) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """The upright part of a frame that holds `corners` (4, 2), made smaller by `shrink` where that is above 1.
 
-    Returns (3, h, w) float32 in [0, 1], the frame position (x, y) of its corner, and the factor used.
+    Returns (3, h, w) float32 in 0..255, the frame position (x, y) of its corner and its width and height in the frame.
     """
-    height, width = frame.shape[:2]
-    factor = max(1, min(factor, height, width))
-    size = np.array([width, height])
-    low = np.clip(np.floor(corners.min(0)) - factor, 0, size - factor).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + 1 + factor, low + factor, size).astype(int)
-    high = low + (high - low) // factor * factor
-    patch = torch.from_numpy(np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])).permute(2, 0, 1)
-    patch = patch.float().div_(255)
-    return (F.avg_pool2d(patch, factor) if factor > 1 else patch), low, factor
+    size = np.array([frame.shape[1], frame.shape[0]])
+    margin = int(2 * shrink) + 2  # so that the filters see beyond the corners
+    low = np.clip(np.floor(corners.min(0)) - margin, 0, size - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + margin, low + 1, size).astype(int)
+    patch = picture_tensor(frame[low[1] : high[1], low[0] : high[0]])
+    if shrink > 1:
+        width, height = np.maximum(1, np.round((high - low) / shrink)).astype(int).tolist()
+        patch = shrink_picture(patch, height, width)
+    return patch.float().contiguous(), low, high - low

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from einops import rearrange
 
 from .align import crop_size
 from .resample import (
     affine_coordinates,
+    image_from_planes,
     invert_affine,
+    planes_from_image,
     prefilter_scale,
     resized_affine,
     sample_bilinear,
@@ -86,10 +87,9 @@ def paste_region(
     if antialias:
         warped = _warp_antialiased(face, x, y, *size, scale=1 / similarity_scale(matrix))
     else:
-        warped = _warp_as_reference(face, x, y, *size) * hard
-    background = rearrange(torch.from_numpy(under.copy()), "h w c -> c h w").float()
-    blended = torch.lerp(background, warped, alpha).round_().to(torch.uint8)
-    return PastedRegion(left, top, rearrange(blended, "c h w -> h w c").contiguous().numpy(), alpha.numpy())
+        warped = _warp_as_reference(face, x, y, *size).mul_(hard)
+    blended = torch.lerp(planes_from_image(under).float(), warped, alpha).round_().to(torch.uint8)
+    return PastedRegion(left, top, image_from_planes(blended), alpha.numpy())
 
 
 def soft_mask(matrix: np.ndarray, height: int, width: int, resolution: int) -> np.ndarray:
@@ -106,12 +106,12 @@ def _region(
     matrix: np.ndarray, height: int, width: int, resolution: int, margin: int | None
 ) -> tuple[int, int, int, int]:
     """left, top, right, bottom of the crop's bounding box in the frame, widened by the margin, cut to the frame."""
-    to_image = invert_affine(matrix)
+    inverse = invert_affine(matrix)
     if margin is None:
         return 0, 0, width, height
     crop_width, crop_height = crop_size(resolution)
     corners = np.array([[0, crop_width, 0, crop_width], [0, 0, crop_height, crop_height], [1, 1, 1, 1]])
-    reached = to_image @ corners  # (2, 4)
+    reached = inverse @ corners  # (2, 4)
     limit = np.array([width, height])
     left, top = (np.floor(reached.min(axis=1)) - margin).clip(0, limit).astype(int).tolist()
     right, bottom = (np.ceil(reached.max(axis=1)) + margin).clip(0, limit).astype(int).tolist()
@@ -127,7 +127,7 @@ def _warp_as_reference(face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, wid
 def _warp_antialiased(
     face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int, scale: float
 ) -> torch.Tensor:
-    """The same, reduced with an antialias filter where the warp would skip pixels; beyond the face its border repeats."""
+    """The same, prefiltered where the warp would skip pixels; beyond the face its border pixels repeat."""
     shrink = prefilter_scale(scale)
     face = _resize(face, max(1, round(height * shrink)), max(1, round(width * shrink)))
     to_face = resized_affine((height, width), (face.shape[1], face.shape[2]))
@@ -144,7 +144,7 @@ def _levels(face: torch.Tensor) -> torch.Tensor:
 
 
 def _crop_masks(x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The crop's area at crop coordinates (h, w), hard and soft: eroded by 2x2; by a twentieth of its side and blurred."""
+    """The crop's area at crop coordinates (h, w): eroded by 2x2; eroded by a twentieth of its side and blurred."""
     mask = _inside(x, width) * _inside(y, height)
     hard = _erode(mask, 1, 0)
     edge = max(int(hard.sum(dtype=torch.float64).item() ** 0.5) // EDGE_SHARE, 1)  # pixels
@@ -188,7 +188,7 @@ def _convolve_rows(mask: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     rows = torch.from_numpy(np.pad(np.arange(height), reach, mode="reflect"))
     rows = F.pad(rows, (0, blocks * BLUR_BLOCK - height))
     span = BLUR_BLOCK + 2 * reach
-    overlapping = mask[rows].unfold(0, span, BLUR_BLOCK)  # (blocks, w, span)
-    band = torch.stack([F.pad(kernel, (row, BLUR_BLOCK - 1 - row)) for row in range(BLUR_BLOCK)])  # (BLUR_BLOCK, span)
-    blurred = band @ overlapping.transpose(1, 2)  # (blocks, BLUR_BLOCK, w)
-    return blurred.reshape(-1, width)[:height]  # (h, w)
+    overlapping = mask[rows].unfold(0, span, BLUR_BLOCK)  # (blocks, w, span), a view
+    band = F.pad(kernel, (0, BLUR_BLOCK)).repeat(BLUR_BLOCK)[:-BLUR_BLOCK].view(BLUR_BLOCK, span)  # kernel, shifted
+    blurred = torch.bmm(band.expand(blocks, -1, -1), overlapping.transpose(1, 2))  # (blocks, BLUR_BLOCK, w)
+    return blurred.view(-1, width)[:height]  # (h, w)

@@ -11,7 +11,7 @@ import logging
 import os
 import zlib
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,8 +30,10 @@ from .source import open_media, video_stream
 
 log = logging.getLogger(__name__)
 
-BUFFERED_FRAMES = 24  # pictures kept behind the newest one, so that a backward run decodes each chunk once
-BUFFERED_BYTES = 256 * 2**20  # and never more memory than this, nor fewer than 4 pictures
+RECENT_FRAMES = 8  # pictures kept behind the newest one while reading forwards
+BACKWARD_FRAMES = 48  # pictures decoded at a time while reading backwards
+BACKWARD_BYTES = 192 * 2**20  # and never more memory than this, nor fewer pictures than while reading forwards
+CHECKED_ROWS = 4  # every 4th row is compared: no codec's block is lower, so none escapes
 VARIABLE_DEVIATION = Fraction(1, 2)  # frames off the constant grid from which a rate counts as variable
 
 
@@ -52,3 +54,260 @@ class Frame:
     def rgb(self) -> np.ndarray:
         """The picture as RGB, uint8 (H, W, 3), full range, not writable; converted once per frame."""
         return self._rgb
+
+
+def is_variable(times: Sequence[Fraction], fps: Fraction) -> bool:
+    """Whether any of `times` (seconds) is more than half a frame off the constant grid 0, 1/fps, 2/fps, ..."""
+    return any(abs((time - times[0]) * fps - index) > VARIABLE_DEVIATION for index, time in enumerate(times))
+
+
+class SeekMismatch(Exception):
+    """A picture reached by seeking is not the one a straight decode gave."""
+
+
+class VideoReader:
+    """Upright pictures of the first video track of `path`, in any order; use it in a `with` block.
+
+    info: VideoInfo. damaged: packets that failed to decode and pictures marked corrupt so far; they are left out or
+    shown as the decoder conceals them. At most 48 pictures (192 MiB) are held. Raises LatentSyncError for a file that cannot be
+    opened or decoded, or whose picture size changes midway.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.damaged = 0
+        self._open()
+        try:
+            picture = first_picture(self._container, self._stream, path)
+            self.info: VideoInfo = describe_video(self._container, self._stream, picture, path)
+        except BaseException:
+            self.close()
+            raise
+        self._orientation = Orientation.of(picture)
+        self._sizes = {(picture.width, picture.height)}
+        picture_bytes = sum(plane.buffer_size for plane in picture.planes)
+        self._chunk = min(BACKWARD_FRAMES, max(RECENT_FRAMES, BACKWARD_BYTES // picture_bytes))
+        # What the first pass learns about every picture, by index.
+        self._times: list[Fraction] = []
+        self._stamps: list[int | None] = []
+        self._index_of_stamp: dict[int, int] = {}
+        self._checksums: list[int] = []
+        self._keys: list[int] = []
+        self._ended = False
+        self._seek_works = True
+        self._latest: Frame | None = None
+        self._restart()
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; frames already handed out stay valid."""
+        self._container.close()
+
+    @property
+    def times(self) -> tuple[Fraction, ...]:
+        """Seconds from the first picture of every picture decoded so far; complete after a full pass."""
+        return tuple(self._times)
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Yield the frames `start` to `stop` (exclusive, or the end) in order."""
+        for index in itertools.count(start) if stop is None else range(start, stop):
+            frame = self._frame(index)
+            if frame is None:
+                return
+            yield frame
+
+    def frames_at(self, indices: Iterable[int]) -> Iterator[Frame]:
+        """Yield the frames at `indices` in that order: repeats, jumps and runs backwards are fine.
+
+        Raises IndexError for an index the file does not have.
+        """
+        for index in indices:
+            frame = self._frame(index)
+            if frame is None:
+                raise IndexError(f"frame {index} of {self.path} was asked for, it has {len(self._times)}")
+            yield frame
+
+    def scan_times(self) -> tuple[Fraction, ...]:
+        """Seconds from the first picture of every picture, from the packets alone; nothing is decoded.
+
+        Equals `times` after a full pass where the file is whole and stamps its packets; else (some) times are missing.
+        """
+        with open_media(self.path, "a video file") as container:
+            stream = video_stream(container, self.path)
+            stamps = sorted(p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard)
+            return tuple((stamp - stamps[0]) * stream.time_base for stamp in stamps)
+
+    def _frame(self, index: int) -> Frame | None:
+        """The frame at `index`, None past the end."""
+        if index < 0:
+            raise IndexError(f"frame {index} of {self.path} was asked for, the first is 0")
+        if self._latest is None or self._latest.index != index:
+            picture = self._reach(index)
+            if picture is None:
+                return None
+            self._latest = Frame(index, self._times[index], upright(picture, self._orientation))
+        return self._latest
+
+    def _reach(self, index: int) -> av.VideoFrame | None:
+        """The stored picture at `index`: buffered, ahead in the stream, or reached by going back."""
+        if self._ended and index >= len(self._times):
+            return None
+        if index < self._position - len(self._recent):
+            self._go_back(index)
+        try:
+            while self._position <= index:
+                if not self._advance():
+                    return None
+        except SeekMismatch:
+            self._distrust_seeks()
+            return self._reach(index)
+        return self._recent[index - self._position]
+
+    def _advance(self) -> bool:
+        """Decode one picture more into the buffer; False at the end of the file."""
+        picture = next(self._pictures, None)
+        if picture is None:
+            if self._checking and self._position < len(self._times):
+                raise SeekMismatch
+            self._ended = True
+            return False
+        index = self._position
+        if index == len(self._times):
+            self._learn(picture)
+        elif self._checking and not self._is_known(picture, index):
+            raise SeekMismatch
+        self._recent.append(picture)
+        self._position += 1
+        return True
+
+    def _learn(self, picture: av.VideoFrame) -> None:
+        """Note the time, checksum and kind of the first picture past all known ones."""
+        index = len(self._times)
+        stamp = picture.pts
+        if index == 0:
+            self._origin = stamp or 0
+        step = 1 / self.info.fps
+        time = self._times[-1] + step if index else Fraction(0)
+        if stamp is not None:
+            stated = (stamp - self._origin) * self._stream.time_base
+            if index == 0 or stated > self._times[-1]:
+                time = stated
+            else:
+                log.warning("%s: frame %d is stamped no later than the one before; moved on", self.path, index)
+        self._times.append(time)
+        self._stamps.append(stamp)
+        self._index_of_stamp[stamp] = index
+        self._checksums.append(checksum(picture))
+        if picture.key_frame:
+            self._keys.append(index)
+
+    def _is_known(self, picture: av.VideoFrame, index: int) -> bool:
+        """Whether `picture` is the one a straight decode gave at `index`."""
+        return picture.pts == self._stamps[index] and checksum(picture) == self._checksums[index]
+
+    def _go_back(self, index: int) -> None:
+        """Bring the decoder to a picture so early that decoding on to `index` fills the buffer."""
+        start = max(0, index - self._chunk + 1)
+        before = bisect_right(self._keys, start)
+        for key in reversed(self._keys[max(1, before - 2) : before]):  # the first key is the start of the file
+            if self._seek_works and self._stamps[key] is not None and self._seek(key, start):
+                return
+        self._restart(self._chunk)
+
+    def _seek(self, key: int, start: int) -> bool:
+        """Seek to the key picture at index `key`; whether the decoder then stands at or before `start`."""
+        try:
+            self._container.seek(self._stamps[key], stream=self._stream)
+        except av.error.FFmpegError:
+            return False
+        self._position = start
+        pictures = self._decode()
+        for picture in pictures:
+            index = self._index_of_stamp.get(picture.pts)
+            # Pictures shown before the key picture but stored after it may lack what they refer to: passed over.
+            if picture.key_frame and index is not None and index <= start:
+                self._stand_at(index, itertools.chain([picture], pictures), self._chunk, checking=True)
+                return True
+            if picture.pts is None or picture.pts > self._stamps[start]:
+                return False
+        return False
+
+    def _distrust_seeks(self) -> None:
+        """Stop seeking in this file and go on from its start."""
+        log.warning("%s: seeking gives other pictures than decoding in order; going back will be slow", self.path)
+        self._seek_works = False
+        self._restart(self._chunk)
+
+    def _restart(self, kept: int = RECENT_FRAMES) -> None:
+        """Stand at the very start, with a decoder that has seen nothing."""
+        self._container.close()
+        self._open()
+        self._stand_at(0, self._decode(), kept, checking=False)
+
+    def _stand_at(self, index: int, pictures: Iterator[av.VideoFrame], kept: int, checking: bool) -> None:
+        """Go on with `pictures`, the first of which is the one at `index`; keep the last `kept` of them."""
+        self._position = index
+        self._pictures = pictures
+        self._checking = checking
+        self._recent: deque[av.VideoFrame] = deque(maxlen=kept)
+
+    def _open(self) -> None:
+        self._container = open_media(self.path, "a video file")
+        try:
+            self._stream = video_stream(self._container, self.path)
+        except BaseException:
+            self._container.close()
+            raise
+        self._stream.thread_type = "AUTO"
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Stored pictures in the order they are shown, from where the container stands; damaged packets are counted."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:  # the container itself breaks off here
+                self._count_damage(error.strerror)
+                return
+            if packet is None:
+                return
+            try:
+                pictures = packet.decode()
+            except av.error.FFmpegError as error:
+                self._count_damage(error.strerror)
+                continue
+            for picture in pictures:
+                if picture.is_corrupt:
+                    self._count_damage("a picture is incomplete")
+                yield self._checked_size(native_picture(picture))
+
+    def _count_damage(self, reason: str) -> None:
+        """Count a damaged packet or picture the first time decoding comes by."""
+        if self._position < len(self._times) or self._ended:
+            return
+        self.damaged += 1
+        if self.damaged == 1:
+            log.warning("%s: damaged after frame %d (%s); going on with what decodes", self.path, self._position, reason)
+
+    def _checked_size(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """`picture`, or a LatentSyncError where the track changes its picture size."""
+        if (picture.width, picture.height) in self._sizes:
+            return picture
+        width, height = next(iter(self._sizes))
+        raise LatentSyncError(
+            f"{self.path}: the picture size changes from {width}x{height} to {picture.width}x{picture.height} at frame "
+            f"{self._position}; convert the video to one size first"
+        )
+
+
+def checksum(picture: av.VideoFrame) -> int:
+    """Adler-32 over every fourth row of each plane of a picture."""
+    value = 1
+    for samples in plane_samples(picture):
+        value = zlib.adler32(np.ascontiguousarray(samples[::CHECKED_ROWS]), value)
+    return value

@@ -1,0 +1,69 @@
+"""Which stretch of the voice each video frame hears: ten feature steps around its instant, as attention tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .features import FEATURE_RATE_HZ
+from .positions import encode_positions
+
+STEPS_BEFORE = 4  # feature steps (20 ms) before the frame's instant
+STEPS_AFTER = 5
+STEPS_PER_FRAME = STEPS_BEFORE + 1 + STEPS_AFTER
+
+Rate = Fraction | float | int
+
+
+def window_indices(length: int, fps: Rate, frames: int) -> Tensor:
+    """Feature steps heard by each of `frames` frames shown at a constant rate (REFERENCE section 1).
+
+    length: feature steps there are (50 Hz). fps: frames per second. Returns (frames, 10) int64 in 0..length-1:
+    centre - 4 to centre + 5 with centre = int(i * 50 / fps), clamped at both ends of the voice.
+    """
+    return indices_around(length, [int(i * FEATURE_RATE_HZ / fps) for i in range(frames)])
+
+
+def indices_at(length: int, times: Sequence[Fraction | float]) -> Tensor:
+    """The same for frames shown at `times` (seconds), whatever their spacing."""
+    return indices_around(length, [int(time * FEATURE_RATE_HZ) for time in times])
+
+
+def indices_around(length: int, centres: Sequence[int]) -> Tensor:
+    """(frames, 10) steps around each centre step, clamped to 0..length-1."""
+    offsets = torch.arange(-STEPS_BEFORE, STEPS_AFTER + 1)
+    centre = torch.tensor(centres, dtype=torch.int64)[:, None]
+    return (centre + offsets).clamp(0, length - 1)
+
+
+def gather_tokens(features: Tensor, indices: Tensor) -> Tensor:
+    """(T, L, D) features and (frames, 10) steps -> (frames, 10 * L, D) tokens, steps outermost."""
+    return rearrange(features[indices], "f s l d -> f (s l) d")
+
+
+def frame_tokens(features: Tensor, fps: Rate, frames: int) -> Tensor:
+    """The audio tokens of every frame at a constant rate: (T, L, D) features -> (frames, 10 * L, D)."""
+    return gather_tokens(features, window_indices(len(features), fps, frames))
+
+
+@dataclass(frozen=True)
+class AudioTokens:
+    """A clip's tokens, gathered when asked for: a minute of them would take 600 MB, its features take 23.
+
+    features: (T, L, D) float32. indices: (frames, 10). positions: whether position encoding is added.
+    ``tokens[a:b]`` is (b - a, 10 * L, D).
+    """
+
+    features: Tensor
+    indices: Tensor
+    positions: bool = False
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, frames: slice) -> Tensor:
+        tokens = gather_tokens(self.features, self.indices[frames])
+        return encode_positions(tokens, "on" if self.positions else "off")
