@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from .facemesh import FaceMesh
-from .pretrained import FACE_MESH, load_pretrained
 from .pictures import picture_tensor, shrink_picture, single_thread
+from .pretrained import FACE_MESH, load_pretrained
 
 LEFT_BROW = (71, 63, 105, 66, 107)  # mesh indices (REFERENCE section 1); left in the picture
 RIGHT_BROW = (336, 296, 334, 293, 301)

@@ -1,0 +1,111 @@
+"""What is known of one face in every frame of a clip: the result of tracking, the input of alignment and reports."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from .landmarks import alignment_points, mesh_box
+
+PLAUSIBLE_SHIFT = 1.0  # a face may move by so many of its own sizes across a gap
+PLAUSIBLE_GROWTH = 1.5  # and grow or shrink by this factor
+ARRAYS = ("points", "mesh", "boxes", "scores", "states")
+
+
+class FaceState(IntEnum):
+    """How a frame's face is known."""
+
+    ABSENT = 0
+    DETECTED = 1
+    INTERPOLATED = 2
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """One face over N frames. Pixels: (0, 0) is the middle of the upper left pixel.
+
+    points (N, 3, 2) float32: centres of left brow, right brow and nose, not rounded; NaN where absent;
+    mesh (N, 468, 3) float32: MediaPipe's face mesh, x and y in pixels, z in the same unit; NaN where absent;
+    boxes (N, 4) float32: x0, y0, x1, y1 around the mesh; NaN where absent;
+    scores (N,) float32: probability 0..1, by the mesh network, that the best place looked at holds a face;
+    states (N,) uint8: FaceState; cuts: the frames with which a new shot begins, never 0;
+    height, width: of the frames in pixels.
+    """
+
+    points: np.ndarray
+    mesh: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    states: np.ndarray
+    cuts: tuple[int, ...]
+    height: int
+    width: int
+
+    @classmethod
+    def from_meshes(
+        cls, mesh: np.ndarray, scores: np.ndarray, cuts: list[int], size: tuple[int, int], max_gap: int
+    ) -> "FaceTrack":
+        """Build a track from meshes (N, 468, 3) that are NaN where no face was found.
+
+        Gaps of up to `max_gap` frames inside a shot are filled by linear interpolation where the motion across them
+        is plausible for one face. size: (height, width) in pixels.
+        """
+        mesh = mesh.astype(np.float32)
+        states = np.where(np.isnan(mesh[:, 0, 0]), FaceState.ABSENT, FaceState.DETECTED).astype(np.uint8)
+        for start, stop in gaps(states, cuts):
+            if stop - start <= max_gap and is_plausible(mesh[start - 1], mesh[stop]):
+                share = (np.arange(1, stop - start + 1, dtype=np.float32) / (stop - start + 1))[:, None, None]
+                mesh[start:stop] = (1 - share) * mesh[start - 1] + share * mesh[stop]
+                states[start:stop] = FaceState.INTERPOLATED
+        return cls(alignment_points(mesh), mesh, mesh_box(mesh), scores.astype(np.float32), states, tuple(cuts), *size)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N,) bool: frames with a face, found or interpolated."""
+        return self.states != FaceState.ABSENT
+
+    def runs(self) -> list[tuple[int, int]]:
+        """The longest stretches [start, stop) with a face in every frame and without a cut inside."""
+        return stretches(self.present, self.cuts)
+
+    def counts(self) -> dict[str, int]:
+        """Frames per state: {"absent": ..., "detected": ..., "interpolated": ...}."""
+        return {state.name.lower(): int((self.states == state).sum()) for state in FaceState}
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything as arrays, for ``np.savez_compressed(path, **track.to_arrays())``."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return {**arrays, "cuts": np.array(self.cuts, np.int64), "size": np.array([self.height, self.width])}
+
+    @classmethod
+    def from_arrays(cls, arrays) -> "FaceTrack":
+        """The track that `to_arrays` took apart; accepts an open .npz file."""
+        height, width = (int(v) for v in arrays["size"])
+        cuts = tuple(int(v) for v in arrays["cuts"])
+        return cls(*(np.asarray(arrays[name]) for name in ARRAYS), cuts, height, width)
+
+
+def stretches(mask: np.ndarray, cuts: tuple[int, ...] | list[int]) -> list[tuple[int, int]]:
+    """The longest [start, stop) with `mask` true throughout, split at `cuts`."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    inside = [cut for cut in cuts if mask[cut - 1] and mask[cut]]
+    bounds = np.sort(np.concatenate([edges, np.repeat(inside, 2)]).astype(int))
+    return [(int(start), int(stop)) for start, stop in bounds.reshape(-1, 2)]
+
+
+def gaps(states: np.ndarray, cuts: list[int]) -> list[tuple[int, int]]:
+    """Stretches [start, stop) without a face that have one on both sides in the same shot."""
+    absent = stretches(states == FaceState.ABSENT, ())
+    inner = [(start, stop) for start, stop in absent if start > 0 and stop < len(states)]
+    return [(start, stop) for start, stop in inner if not any(start <= cut <= stop for cut in cuts)]
+
+
+def is_plausible(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two meshes (468, 3) on either side of a short gap may be one face."""
+    boxes = np.stack([mesh_box(before), mesh_box(after)])
+    sizes = (boxes[:, 2:] - boxes[:, :2]).max(1)
+    shift = np.linalg.norm(np.diff(boxes[:, :2] + boxes[:, 2:], axis=0)) / 2
+    return bool(shift <= PLAUSIBLE_SHIFT * sizes.mean() and sizes.max() <= PLAUSIBLE_GROWTH * sizes.min())

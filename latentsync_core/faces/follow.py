@@ -1,0 +1,183 @@
+"""Follow one person's face from frame to frame: where it was, the mesh looks again; where it is lost, the detector."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .detect import LEFT_EYE, RIGHT_EYE, Detections, FaceDetector, Region, overlap
+from .landmarks import MeshFitter, mesh_box, roi_from_box, roi_from_mesh
+
+DEFAULT_PRESENCE = 0.5  # MediaPipe's threshold for the mesh network's own opinion
+SURE_PRESENCE = 0.9  # asked of a mesh where the detector sees no face
+CHECK_INTERVAL = 12  # frames between two looks of the detector at a face that the mesh follows
+TILE_INTERVAL = 8  # frames between two searches for small faces while there is none
+MOST_TRIED = 3  # detections that the mesh may examine in one frame
+SAME_PLACE = 0.2  # intersection over union with the last box
+NEARBY = 1.5  # distance from the last place, in face sizes, that a face may cover while out of sight
+SIMILAR_SIZE = 1.6  # factor
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One frame's answer: the mesh (468, 3) or None, how sure the mesh network and the detector were at best.
+
+    jumped: the face is where it cannot have moved to, so that a shot must have begun.
+    """
+
+    mesh: np.ndarray | None
+    presence: float = 0.0
+    detection: float = 0.0
+    jumped: bool = False
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """Which faces may be taken up.
+
+    region: only faces whose middle lies in x0, y0, x1, y1 (pixels); minimum_size: longer side of the detector's box in
+    pixels; presence: least probability by the mesh network.
+    """
+
+    region: Region | None = None
+    minimum_size: float = 0.0
+    presence: float = DEFAULT_PRESENCE
+
+    def allowed(self, faces: Detections) -> Detections:
+        """The detections that fulfil size and region."""
+        keep = box_sizes(faces.boxes) >= self.minimum_size
+        if self.region is not None:
+            middle = box_middles(faces.boxes)
+            keep &= ((middle >= self.region[:2]) & (middle < self.region[2:])).all(1)
+        return faces.keep(keep)
+
+
+class FaceFollower:
+    """One person through a clip. Several may share a detector and a fitter; each knows the others as bystanders."""
+
+    def __init__(self, detector: FaceDetector, fitter: MeshFitter, choice: FaceChoice, max_gap: int):
+        self.detector = detector
+        self.fitter = fitter
+        self.choice = choice
+        self.max_gap = max_gap
+        self.start_shot()
+
+    def start_shot(self) -> None:
+        """Forget everybody: the next frame belongs to another shot."""
+        self.mesh: np.ndarray | None = None  # of the previous frame
+        self.last_box: np.ndarray | None = None  # where the person was seen last in this shot
+        self.bystanders = np.zeros((0, 4), np.float32)  # boxes of faces seen beside the person's
+        self.frames_missing = 0
+        self.frames_unchecked = 0
+
+    def follow(self, frame: np.ndarray) -> Sighting:
+        """Find the person in the next frame, (H, W, 3) uint8 RGB."""
+        sighting = self._look_again(frame) if self.mesh is not None else Sighting(None)
+        if sighting.mesh is None:
+            search = self._search(frame)
+            sighting = Sighting(search.mesh, max(search.presence, sighting.presence), search.detection, search.jumped)
+        self.mesh = sighting.mesh
+        self.frames_missing = 0 if sighting.mesh is not None else self.frames_missing + 1
+        if sighting.mesh is not None:
+            self.last_box = mesh_box(sighting.mesh)
+        return sighting
+
+    def trace_back(self, frame: np.ndarray, mesh: np.ndarray) -> Sighting:
+        """Find in an earlier frame, which held no face for the detector, the one that follows it."""
+        mesh, presence = self.fitter.fit(frame, roi_from_mesh(mesh))
+        return Sighting(mesh if presence >= self.choice.presence else None, presence)
+
+    def _look_again(self, frame: np.ndarray) -> Sighting:
+        mesh, presence = self.fitter.fit(frame, roi_from_mesh(self.mesh))
+        held = presence >= self.choice.presence
+        self.frames_unchecked += 1
+        if held and self.frames_unchecked < CHECK_INTERVAL:
+            return Sighting(mesh, presence)
+        self.frames_unchecked = 0
+        box = mesh_box(mesh) if held else self.last_box
+        detection = self._detect_same(frame, box)
+        if len(detection) == 0:
+            return Sighting(mesh if presence >= SURE_PRESENCE else None, presence)
+        if held and overlap(box, detection.boxes)[0] >= 0.5:
+            return Sighting(mesh, presence)
+        new_mesh, new_presence = self._fit_detection(frame, detection)  # the mesh drifted or was shaken off
+        if new_presence >= max(presence, self.choice.presence):
+            return Sighting(new_mesh, new_presence)
+        return Sighting(mesh if held else None, presence)
+
+    def _detect_same(self, frame: np.ndarray, box: np.ndarray) -> Detections:
+        """The detection of the face at `box`, one or none; also notes who else is in the picture."""
+        faces = self.detector.detect(frame, tiles=False)
+        same = overlap(box, faces.boxes) >= SAME_PLACE
+        if not same.any():  # too small for the view of the whole frame
+            near = self.detector.detect_near(frame, box)
+            return near.keep(np.flatnonzero(overlap(box, near.boxes) >= SAME_PLACE)[:1])
+        self.bystanders = faces.boxes[~same]
+        return faces.keep(np.flatnonzero(same)[:1])
+
+    def _search(self, frame: np.ndarray) -> Sighting:
+        """Take up the person anew, or for the first time, from the detector's faces."""
+        faces = self.detector.detect(frame, tiles=self.frames_missing % TILE_INTERVAL == 0)
+        candidates = self.choice.allowed(faces)
+        if self.last_box is not None:
+            strangers = ~is_near(candidates.boxes, self.bystanders).any(1)
+            candidates = candidates.keep(strangers & self._may_be_last(candidates.boxes))
+        self._move_bystanders(faces)
+        best = Sighting(None, 0.0, faces.best_score)
+        for i in prominence_order(candidates)[:MOST_TRIED]:
+            candidate = candidates.keep(np.array([i]))
+            mesh, presence = self._fit_detection(frame, candidate)
+            if presence >= self.choice.presence:
+                jumped = self.last_box is not None and not is_near(candidate.boxes, self.last_box[None]).item()
+                if self.last_box is None or jumped:
+                    self.bystanders = np.delete(faces.boxes, overlap(candidate.boxes[0], faces.boxes).argmax(), 0)
+                return Sighting(mesh, presence, faces.best_score, jumped)
+            best = Sighting(None, max(best.presence, presence), faces.best_score)
+        return best
+
+    def _may_be_last(self, boxes: np.ndarray) -> np.ndarray:
+        """(K,) bool: which faces may be the person last seen at `last_box`.
+
+        Shortly after, those near that place, or the only one in the picture; later, any that was not seen beside it.
+        """
+        lone = len(boxes) == 1 and len(self.bystanders) == 0
+        if lone or self.frames_missing >= self.max_gap:
+            return np.ones(len(boxes), bool)
+        return is_near(boxes, self.last_box[None])[:, 0]
+
+    def _move_bystanders(self, faces: Detections) -> None:
+        """Keep up with the others while the person is out of sight."""
+        near = is_near(faces.boxes, self.bystanders)  # (faces, bystanders)
+        for j in np.flatnonzero(near.any(0)):
+            gap = np.linalg.norm(box_middles(faces.boxes) - box_middles(self.bystanders[j : j + 1]), axis=1)
+            self.bystanders[j] = faces.boxes[np.where(near[:, j], gap, np.inf).argmin()]
+
+    def _fit_detection(self, frame: np.ndarray, detection: Detections) -> tuple[np.ndarray, float]:
+        """Mesh of a single detection; fitted twice, so that the first frame is as exact as those that follow."""
+        eyes = detection.keypoints[0, [LEFT_EYE, RIGHT_EYE]]
+        mesh, presence = self.fitter.fit(frame, roi_from_box(detection.boxes[0], *eyes))
+        if presence >= self.choice.presence:
+            mesh, presence = self.fitter.fit(frame, roi_from_mesh(mesh))
+        return mesh, presence
+
+
+def prominence_order(faces: Detections) -> list[int]:
+    """Indices of the faces, the main one first: largest area times score."""
+    return np.argsort(-(box_sizes(faces.boxes) ** 2) * faces.scores, kind="stable").tolist()
+
+
+def box_sizes(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> (K,): the longer side."""
+    return (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+
+
+def box_middles(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> (K, 2)."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def is_near(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(K, 4), (M, 4) -> (K, M) bool: could a face of the one box have moved to the other within a few frames?"""
+    sizes, other_sizes = box_sizes(boxes)[:, None], box_sizes(others)[None]
+    distance = np.linalg.norm(box_middles(boxes)[:, None] - box_middles(others)[None], axis=-1)
+    ratio = np.maximum(sizes, other_sizes) / np.maximum(np.minimum(sizes, other_sizes), 1e-6)
+    return (distance <= NEARBY * other_sizes) & (ratio <= SIMILAR_SIZE)

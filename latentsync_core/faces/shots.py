@@ -1,0 +1,65 @@
+"""Where one shot ends and the next begins, from small views of consecutive frames."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+VIEW_ROWS = 72  # a frame is sampled down to about so many rows and twice as many columns
+LEVELS = 8  # histogram bins per colour channel
+LAYOUT_CELLS = 9  # the layout is a grid of 9 x 9 mean brightnesses
+CUT_COLOURS = 0.35  # share of pixels whose colour bin changed; talking heads and slow pans stay below 0.1
+SUSPECT_COLOURS = 0.08
+CUT_LAYOUT = 20.0  # mean change of brightness over the grid, of 255; talking heads stay below 3
+SUSPECT_LAYOUT = 8.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """How much a frame differs from the one before: colours 0..1, layout 0..255."""
+
+    colours: float = 0.0
+    layout: float = 0.0
+
+    @property
+    def is_cut(self) -> bool:
+        """Another picture: other colours, or other brightness everywhere with somewhat other colours."""
+        return self.colours > CUT_COLOURS or (self.colours > SUSPECT_COLOURS and self.layout > CUT_LAYOUT)
+
+    @property
+    def is_suspicious(self) -> bool:
+        """A cut if the face is gone from its place too: two shots of one room, say."""
+        return self.colours > SUSPECT_COLOURS or self.layout > SUSPECT_LAYOUT
+
+
+class ShotChanges:
+    """Compares each frame of a stream with the one before it."""
+
+    def __init__(self):
+        self.previous: tuple[np.ndarray, np.ndarray] | None = None
+
+    def compare(self, frame: np.ndarray) -> Change:
+        """The change from the previous frame to this one, (H, W, 3) uint8; none for the first frame."""
+        view = frame[:: max(1, frame.shape[0] // VIEW_ROWS), :: max(1, frame.shape[1] // (2 * VIEW_ROWS))]
+        previous, self.previous = self.previous, (colour_histogram(view), brightness_layout(view))
+        if previous is None:
+            return Change()
+        colours, layout = (np.abs(new - old) for new, old in zip(self.previous, previous, strict=True))
+        return Change(float(colours.sum() / 2), float(layout.mean()))
+
+
+def colour_histogram(view: np.ndarray) -> np.ndarray:
+    """(512,) shares of the pixels in each of 8 x 8 x 8 colour bins."""
+    bins = (view // (256 // LEVELS)).astype(np.int64) @ (LEVELS * LEVELS, LEVELS, 1)
+    return np.bincount(bins.ravel(), minlength=LEVELS**3) / bins.size
+
+
+def brightness_layout(view: np.ndarray) -> np.ndarray:
+    """(9, 9) mean brightness 0..255 of the cells of a grid over the picture (fewer cells in a tiny one)."""
+    brightness = view.mean(-1)
+    for axis in (0, 1):
+        length = brightness.shape[axis]
+        starts = np.unique(np.arange(LAYOUT_CELLS) * length // LAYOUT_CELLS)
+        sizes = np.diff(np.append(starts, length))
+        shape = [-1, 1] if axis == 0 else [1, -1]
+        brightness = np.add.reduceat(brightness, starts, axis) / sizes.reshape(shape)
+    return brightness

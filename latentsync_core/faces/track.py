@@ -1,0 +1,139 @@
+"""Track the main face through a stream of frames."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from ..errors import LatentSyncError
+from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .detect import DEFAULT_THRESHOLD, FaceDetector, Region
+from .face_track import FaceTrack
+from .facemesh import MESH_POINTS
+from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting
+from .landmarks import MeshFitter
+from .shots import ShotChanges
+
+DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
+LOOK_BACK = TILE_INTERVAL  # frames without a face kept, to find in them the face that the detector finds later
+
+logger = logging.getLogger(__name__)
+
+
+def track_faces(
+    frames: Iterable[np.ndarray],
+    *,
+    device: torch.device | str = "cpu",
+    on_progress: OnProgress | None = None,
+    check_cancelled: CheckCancelled | None = None,
+    total: int | None = None,
+    detection_threshold: float = DEFAULT_THRESHOLD,
+    presence_threshold: float = DEFAULT_PRESENCE,
+    minimum_size: float = 0.0,
+    region: Region | None = None,
+    max_gap: int = DEFAULT_MAX_GAP,
+) -> FaceTrack:
+    """Follow one face, the largest and surest of each shot, through a clip.
+
+    frames: (H, W, 3) uint8 RGB, consumed once, never held beyond a few; total: their number, for on_progress only.
+    detection_threshold, presence_threshold: probabilities asked of the detector and, to confirm it, of the mesh;
+    lower ones also take drawn and half-hidden faces. minimum_size (pixels) and region (x0, y0, x1, y1) restrict which
+    face may be taken up. max_gap: stretches of up to so many frames without a face are interpolated.
+    Raises LatentSyncError for frames of other kinds or changing size, no frames, and no face in the whole clip.
+    """
+    on_progress, check_cancelled = on_progress or ignore_progress, check_cancelled or never_cancelled
+    choice = FaceChoice(region, minimum_size, presence_threshold)
+    follower = FaceFollower(FaceDetector(device, detection_threshold), MeshFitter(device), choice, max_gap)
+    recorder = Recorder(follower)
+    for done, frame in enumerate(frames, 1):
+        check_cancelled()
+        recorder.add(frame)
+        on_progress(done, max(done, total or 0))
+    return recorder.track(detection_threshold, max_gap)
+
+
+class Recorder:
+    """Feeds frames to a follower shot by shot and writes down what it sees."""
+
+    def __init__(self, follower: FaceFollower):
+        self.follower = follower
+        self.changes = ShotChanges()
+        self.sightings: list[Sighting] = []
+        self.cuts: list[int] = []
+        self.shape: tuple[int, ...] | None = None
+        self.faceless: deque[np.ndarray] = deque(maxlen=LOOK_BACK)  # the frames just before this one without a face
+
+    def add(self, frame: np.ndarray) -> None:
+        """Take the next frame."""
+        index = len(self.sightings)
+        self._require_frame(frame, index)
+        change = self.changes.compare(frame)
+        if change.is_cut:
+            self._start_shot(index)
+        was_followed = self.follower.mesh is not None
+        sighting = self.follower.follow(frame)
+        if was_followed and sighting.mesh is None and change.is_suspicious:
+            self._start_shot(index)
+            sighting = self.follower.follow(frame)
+        elif sighting.jumped:
+            self.cuts.append(index)
+            self.faceless.clear()
+        self.sightings.append(sighting)
+        if sighting.mesh is None:
+            self.faceless.append(frame.copy())  # the caller may reuse its buffer
+        else:
+            self._look_back(sighting.mesh)
+
+    def _start_shot(self, index: int) -> None:
+        self.cuts.append(index)
+        self.follower.start_shot()
+        self.faceless.clear()
+
+    def _look_back(self, mesh: np.ndarray) -> None:
+        """Follow a face that was just taken up backwards, into frames in which the detector missed it."""
+        for i in range(len(self.sightings) - 2, len(self.sightings) - 2 - len(self.faceless), -1):
+            sighting = self.follower.trace_back(self.faceless.pop(), mesh)
+            if sighting.mesh is None:
+                break
+            self.sightings[i] = sighting
+            mesh = sighting.mesh
+        self.faceless.clear()
+
+    def _require_frame(self, frame: np.ndarray, index: int) -> None:
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+            raise LatentSyncError(f"Frame {index} is {found}; expected a uint8 array (height, width, 3) in RGB.")
+        self.shape = self.shape or frame.shape
+        if frame.shape != self.shape:
+            raise LatentSyncError(
+                f"Frame {index} is {frame.shape[1]}x{frame.shape[0]} pixels, the frames before it "
+                f"{self.shape[1]}x{self.shape[0]}; bring the whole clip to one size first."
+            )
+
+    def track(self, detection_threshold: float, max_gap: int) -> FaceTrack:
+        """The finished track."""
+        count = len(self.sightings)
+        if count == 0:
+            raise LatentSyncError("The video holds no frames; expected at least one.")
+        seen = [i for i, sighting in enumerate(self.sightings) if sighting.mesh is not None]
+        if not seen:
+            raise LatentSyncError(self._no_face(detection_threshold))
+        mesh = np.full((count, MESH_POINTS, 3), np.nan, np.float32)
+        mesh[seen] = [self.sightings[i].mesh for i in seen]
+        scores = np.array([sighting.presence for sighting in self.sightings])
+        track = FaceTrack.from_meshes(mesh, scores, self.cuts, self.shape[:2], max_gap)
+        logger.info("tracked a face over %d frames: %s, cuts at %s", count, track.counts(), list(track.cuts))
+        return track
+
+    def _no_face(self, detection_threshold: float) -> str:
+        detection = max(sighting.detection for sighting in self.sightings)
+        presence = max(sighting.presence for sighting in self.sightings)
+        text = (
+            f"No face found in frames 0-{len(self.sightings) - 1} (every frame, small faces every "
+            f"{TILE_INTERVAL} frames): best detector score {detection:.2f}, needed {detection_threshold:.2f}"
+        )
+        if presence > 0:
+            text += f"; best face-mesh score {presence:.2f}, needed {self.follower.choice.presence:.2f}"
+        return text + ". Use a clip with a visible human face, or lower these thresholds."
