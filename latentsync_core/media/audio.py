@@ -20,6 +20,7 @@ MODEL_RATE = 16_000  # Hz, what whisper hears
 SILENCE_DBFS = -60.0  # dB below full scale: a recording whose loudest sample is quieter holds no voice
 BLOCK_SAMPLES = 4096  # per block made from a waveform or from silence
 MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
+USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 SURROUND_WEIGHT = 0.5  # of every other channel
 
 
@@ -65,8 +66,8 @@ def probe_audio(path: str | os.PathLike) -> AudioInfo:
 def stream_audio(path: str | os.PathLike) -> Iterator[av.AudioFrame]:
     """Yield the decoded blocks of the best audio track of `path` at its own rate, layout and sample format.
 
-    Samples are exactly the decoder's; what an encoder put before (priming) and, where the file states its length, behind
-    the recording is left out. Stretches that do not decode become silence of the same length, with a warning.
+    Samples are exactly the decoder's; what an encoder put before the recording (priming) and, where the file states its
+    length, behind it is left out. Stretches that do not decode become silence of the same length, with a warning.
     Raises LatentSyncError where nothing decodes or where rate, layout or format change midway.
     """
     with open_media(path, "a voice recording") as container:
@@ -119,6 +120,7 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
                 gap = block.pts * block.time_base - expected
                 yield from silent_blocks(block, round(gap * block.sample_rate))
             lost = 0
+            block = with_named_layout(block)
             if block.pts is not None:
                 expected = block.pts * block.time_base + Fraction(block.samples, block.sample_rate)
             yield block
@@ -128,7 +130,7 @@ def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE) -> np.
     """The voice in `path` as one mono waveform: float32 (samples,), in [-1, 1], at `sample_rate` Hz.
 
     Channels are mixed by mono_weights: mono as it is, stereo as the mean of both, surround with the dialogue channel
-    first, never louder than full scale. Raises LatentSyncError as stream_audio does, and for samples that are no numbers.
+    first, never louder than full scale. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
     """
     resampler = av.AudioResampler(format="fltp", layout=None, rate=sample_rate)
     pieces, weights = [], None
@@ -165,19 +167,31 @@ def check_voice(waveform: np.ndarray, path: str | os.PathLike) -> None:
     peak = float(np.abs(waveform).max())
     if peak < 10 ** (SILENCE_DBFS / 20):
         loudness = f"its loudest sample is {20 * np.log10(peak):.0f} dBFS" if peak else "every sample is zero"
-        raise LatentSyncError(f"{path}: the recording is silent ({loudness}); a voice above {SILENCE_DBFS:.0f} dBFS is needed")
+        raise LatentSyncError(
+            f"{path}: the recording is silent ({loudness}); a voice above {SILENCE_DBFS:.0f} dBFS is needed"
+        )
 
 
 def waveform_blocks(waveform: np.ndarray, sample_rate: int) -> Iterator[av.AudioFrame]:
     """A waveform in memory, float32 (channels, samples), as blocks for the writer."""
-    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(len(waveform))
+    layout = USUAL_LAYOUTS.get(len(waveform))
     if layout is None:
-        raise LatentSyncError(f"the waveform has {len(waveform)} channels; 1, 2, 6 or 8 can be written")
+        raise LatentSyncError(f"the waveform has {len(waveform)} channels; 1 to 8 can be written")
     for start in range(0, waveform.shape[1], BLOCK_SAMPLES):
         piece = np.ascontiguousarray(waveform[:, start : start + BLOCK_SAMPLES], np.float32)
         block = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
         block.sample_rate = sample_rate
         yield block
+
+
+def with_named_layout(block: av.AudioFrame) -> av.AudioFrame:
+    """`block`, its channels named in the usual order where the file does not name them (as in a plain wav)."""
+    name = USUAL_LAYOUTS.get(len(block.layout.channels))
+    if name is None or not block.layout.name.endswith(" channels"):
+        return block
+    named = like_block(block.to_ndarray(), block, name)
+    named.pts, named.time_base = block.pts, block.time_base
+    return named
 
 
 def cut_block(block: av.AudioFrame, start: int, stop: int) -> av.AudioFrame:
@@ -203,8 +217,8 @@ def silent_blocks(like: av.AudioFrame, samples: int) -> Iterator[av.AudioFrame]:
         samples -= count
 
 
-def like_block(samples: np.ndarray, like: av.AudioFrame) -> av.AudioFrame:
+def like_block(samples: np.ndarray, like: av.AudioFrame, layout: str | None = None) -> av.AudioFrame:
     """A block of `samples`, laid out as AudioFrame.to_ndarray does, with the rate, layout and format of `like`."""
-    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), like.format.name, like.layout.name)
+    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), like.format.name, layout or like.layout.name)
     block.sample_rate = like.sample_rate
     return block

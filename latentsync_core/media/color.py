@@ -1,7 +1,7 @@
 """What the numbers of a picture mean: matrix and range, and from them 8-bit RGB.
 
-The conversion is done here and not by swscale, whose result depends on its version, is off by up to 3 for 4:2:0 and wraps
-round for colours outside RGB; this one rounds the formula of ITU-T H.273 to within one level on every build.
+The conversion is done here and not by swscale, whose result depends on its version, is off by up to 3 for 4:2:0 and
+wraps round for colours outside RGB; this one is within one level of the formula of ITU-T H.273 on every build.
 """
 
 from dataclasses import dataclass

@@ -1,16 +1,14 @@
 """How a result is encoded: the user's choice, and the pixel format and options that follow from it and the source."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import av
 import numpy as np
 
 from ..errors import LatentSyncError
-from .color import LIMITED_RANGE, MATRIX_NAMES, ColorCoding, coding_of, to_rgb
+from .color import FULL_RANGE, HD_HEIGHT, LIMITED_RANGE, coding_of, to_rgb
 from .info import VideoInfo
 from .picture import (
-    UNTAGGED,
     channel_samples,
     copy_picture,
     copy_tags,
@@ -22,6 +20,7 @@ ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
 AUDIO_CODECS = ("auto", "aac", "alac", "flac", "pcm")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 MAX_CRF = 51
+BT709_CODE, BT601_CODE = 1, 6  # matrix coefficients (H.273)
 SAME_SAMPLES = {"nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p"}
 """Formats that hold the same samples in another order."""
 
@@ -142,14 +141,15 @@ def encoder_colors(info: VideoInfo, pixel_format: str) -> dict[str, int]:
     if source.family == "rgb" and target.family == "yuv":
         colors |= dict(color_range=LIMITED_RANGE, colorspace=yuv_code_for(info.height))
     elif source.family != "rgb" and info.full_range:
-        colors |= dict(color_range=2)  # a format that implied full range (yuvj, grey) may become one that does not
+        colors |= dict(
+            color_range=FULL_RANGE
+        )  # a format that implied full range (yuvj, grey) may become one that does not
     return colors
 
 
 def yuv_code_for(height: int) -> int:
     """The H.273 matrix code RGB pictures of this height are converted with."""
-    from_name = {name: code for code, name in reversed(MATRIX_NAMES.items())}
-    return from_name["bt709" if height >= 720 else "bt601"]
+    return BT709_CODE if height >= HD_HEIGHT else BT601_CODE
 
 
 def convert_picture(picture: av.VideoFrame, name: str) -> av.VideoFrame:
@@ -168,7 +168,7 @@ def convert_picture(picture: av.VideoFrame, name: str) -> av.VideoFrame:
     if source.family == "gray" and source.bits == target.bits:
         return gray_to_yuv(picture, name)
     plain = repack(picture, picture.format.name.replace("yuvj", "yuv"))
-    tag = 2 if coding_of(picture).full_range else 1
+    tag = FULL_RANGE if coding_of(picture).full_range else LIMITED_RANGE
     converted = plain.reformat(format=name, src_color_range=tag, dst_color_range=tag)
     copy_tags(picture, converted)
     return converted

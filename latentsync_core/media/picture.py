@@ -7,7 +7,7 @@ So one piece of code reads, edits and turns yuv420p, nv12, gbrp or rgb24 alike.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import av
 import numpy as np
@@ -52,7 +52,7 @@ class PixelLayout:
         return self.name.startswith(("yuva", "gbra")) or (self.name in PACKED_RGB and "a" in self.name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def pixel_layout(name: str) -> PixelLayout | None:
     """The layout of the pixel format called `name`; None for formats that are repacked first (see native_picture)."""
     full = PlaneLayout(1, 1, 1)

@@ -81,7 +81,9 @@ class PendingFile:
         try:
             os.link(self.temporary, self.path)
         except FileExistsError as error:
-            raise LatentSyncError(f"{self.path}: a file of this name appeared meanwhile; choose another name") from error
+            raise LatentSyncError(
+                f"{self.path}: a file of this name appeared meanwhile; choose another name"
+            ) from error
         except OSError:  # a file system without hard links
             check_target(self.path)
             os.replace(self.temporary, self.path)

@@ -1,9 +1,9 @@
 """Read a video as a stream of upright pictures with their true times, forwards, backwards or by any list of indices.
 
-The picture returned for index i is always bit-identical to the i-th of a straight decode. Going back works by seeking to
-a key picture and decoding from there, and every picture so reached is compared with a checksum taken on the way forwards
-(open groups of pictures, refresh without key pictures and broken indexes all make a seek lie). Where one differs, the
-file is decoded from its start instead: slower, never wrong.
+The picture returned for index i is always bit-identical to the i-th of a straight decode. Going back works by seeking
+to a key picture and decoding from there, and every picture so reached is compared with a checksum taken on the way
+forwards (open groups of pictures, refresh without key pictures and broken indexes all make a seek lie). Where one
+differs, the file is decoded from its start instead: slower, never wrong.
 """
 
 import itertools
@@ -61,7 +61,7 @@ def is_variable(times: Sequence[Fraction], fps: Fraction) -> bool:
     return any(abs((time - times[0]) * fps - index) > VARIABLE_DEVIATION for index, time in enumerate(times))
 
 
-class SeekMismatch(Exception):
+class SeekError(Exception):
     """A picture reached by seeking is not the one a straight decode gave."""
 
 
@@ -69,8 +69,8 @@ class VideoReader:
     """Upright pictures of the first video track of `path`, in any order; use it in a `with` block.
 
     info: VideoInfo. damaged: packets that failed to decode and pictures marked corrupt so far; they are left out or
-    shown as the decoder conceals them. At most 48 pictures (192 MiB) are held. Raises LatentSyncError for a file that cannot be
-    opened or decoded, or whose picture size changes midway.
+    shown as the decoder conceals them. At most 48 pictures (192 MiB) are held. Raises LatentSyncError for a file that
+    cannot be opened or decoded, or whose picture size changes midway.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -163,7 +163,7 @@ class VideoReader:
             while self._position <= index:
                 if not self._advance():
                     return None
-        except SeekMismatch:
+        except SeekError:
             self._distrust_seeks()
             return self._reach(index)
         return self._recent[index - self._position]
@@ -173,14 +173,14 @@ class VideoReader:
         picture = next(self._pictures, None)
         if picture is None:
             if self._checking and self._position < len(self._times):
-                raise SeekMismatch
+                raise SeekError
             self._ended = True
             return False
         index = self._position
         if index == len(self._times):
             self._learn(picture)
         elif self._checking and not self._is_known(picture, index):
-            raise SeekMismatch
+            raise SeekError
         self._recent.append(picture)
         self._position += 1
         return True
@@ -292,7 +292,9 @@ class VideoReader:
             return
         self.damaged += 1
         if self.damaged == 1:
-            log.warning("%s: damaged after frame %d (%s); going on with what decodes", self.path, self._position, reason)
+            log.warning(
+                "%s: damaged after frame %d (%s); going on with what decodes", self.path, self._position, reason
+            )
 
     def _checked_size(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture`, or a LatentSyncError where the track changes its picture size."""
