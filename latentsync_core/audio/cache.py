@@ -52,7 +52,7 @@ class FeatureCache:
         return self.directory / f"{key}.safetensors"
 
     def _read(self, path: Path) -> Tensor | None:
-        if not path.exists():
+        if not path.is_file():
             return None
         try:
             with safe_open(path, framework="pt", device="cpu") as file:
@@ -75,7 +75,8 @@ class FeatureCache:
             os.replace(partial, path)
         except (OSError, SafetensorError) as error:
             log.warning("Features were not cached in %s: %s.", self.directory, error)
-            partial.unlink(missing_ok=True)
+            if partial.exists():
+                partial.unlink()
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -13,6 +13,7 @@ from .whisper_encoder import WhisperEncoder
 
 SAMPLE_RATE_HZ = 16_000
 FEATURE_RATE_HZ = 50
+SAMPLES_PER_FEATURE = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
 MEL_PER_FEATURE = 2  # mel frames (10 ms) per feature step (20 ms)
 MIN_OVERLAP_MEL = 500  # 5 s shared by neighbouring blocks, over which one fades into the other
 JOINS = ("overlap", "reference")
@@ -40,11 +41,12 @@ def extract_features(
     waveform = torch.as_tensor(waveform, dtype=torch.float32)
     if waveform.dim() != 1:
         raise ValueError(f"waveform has shape {tuple(waveform.shape)}, (samples,) is needed")
-    mel = log_mel_spectrogram(waveform, n_mels=encoder.n_mels)  # (n_mels, samples // 160), floor over the whole clip
-    steps = mel.shape[1] // MEL_PER_FEATURE
+    steps = len(waveform) // SAMPLES_PER_FEATURE
     if steps == 0:
-        raise LatentSyncError(f"The voice has {len(waveform)} samples at 16 kHz; at least 320 (20 ms) are needed.")
-
+        raise LatentSyncError(
+            f"The voice has {len(waveform)} samples at 16 kHz; at least {SAMPLES_PER_FEATURE} (20 ms) are needed."
+        )
+    mel = log_mel_spectrogram(waveform, n_mels=encoder.n_mels)  # (n_mels, samples // 160), floor over the whole clip
     block_mel = MEL_PER_FEATURE * encoder.n_ctx
     starts = block_starts(mel.shape[1], block_mel, joins)
     features = torch.zeros(steps, encoder.layers, encoder.width)

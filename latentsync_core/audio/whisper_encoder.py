@@ -1,6 +1,5 @@
 """Whisper's audio encoder, keeping what every layer heard; the text decoder is never built."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from torch import Tensor
 from whisper.model import AudioEncoder
 
 from ..errors import LatentSyncError
-from ..unet.checkpoint import read_tensors
+from ..tensor_file import read_tensors
 
 PREFIX = "encoder."  # of the encoder's tensors in openai-whisper's files
 HEAD_CHANNELS = 64  # per attention head in every published Whisper
@@ -61,19 +60,18 @@ def load_whisper(path: Path | str) -> WhisperEncoder:
 
     Returns float32 weights on the CPU in eval mode. Raises LatentSyncError when the file is no Whisper model.
     """
-    path = Path(path)
-    tensors, strings = read_tensors(path, nested="model_state_dict")
+    file = read_tensors(path)
+    tensors = file.tensors
     encoder = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
     if not encoder and "positional_embedding" in tensors and "conv1.weight" in tensors:
         encoder = tensors
     if "conv1.weight" not in encoder or "positional_embedding" not in encoder:
         first = ", ".join(list(tensors)[:3])
         raise LatentSyncError(
-            f"{path} is no Whisper model: it has no {PREFIX}conv1.weight (first of {len(tensors)} tensors: {first}); "
-            f"LatentSync needs Whisper tiny (tiny.pt, 75 MB)."
+            f"{file.path} is no Whisper model: it has no {PREFIX}conv1.weight (its {len(tensors)} tensors begin with "
+            f"{first}); LatentSync needs Whisper tiny (tiny.pt, 75 MB)."
         )
-    dims = json.loads(strings["dims"]) if "dims" in strings else _dims_from_shapes(encoder)
-    model = WhisperEncoder.from_dims(dims)
+    model = WhisperEncoder.from_dims(file.json("dims") or _dims_from_shapes(encoder))
     try:
         model.load_state_dict(encoder)
     except RuntimeError as error:

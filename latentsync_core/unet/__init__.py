@@ -1,6 +1,6 @@
 """The 3D UNet and its checkpoints."""
 
-from .checkpoint import Checkpoint, load_unet, read_checkpoint, read_state_dict, save_unet
+from .checkpoint import Checkpoint, load_unet, read_checkpoint, save_unet
 from .config import MotionModuleConfig, UNetConfig
 from .model import UNet3DConditionModel
 
@@ -11,6 +11,5 @@ __all__ = [
     "UNetConfig",
     "load_unet",
     "read_checkpoint",
-    "read_state_dict",
     "save_unet",
 ]

@@ -1,22 +1,19 @@
 """UNet checkpoints on disk: the published .pt layouts, safetensors with metadata, and refusals by name."""
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import LatentSyncError
+from ..tensor_file import METADATA_PREFIX, read_tensors
 from .config import MotionModuleConfig, UNetConfig
 from .model import UNet3DConditionModel
-
-METADATA_PREFIX = "latentsync."
 
 # What users hand over by mistake, told apart by a key that only that kind of file has.
 FOREIGN_KEYS = {
@@ -34,47 +31,14 @@ FOREIGN_KEYS = {
 class Checkpoint:
     """A UNet's tensors and what its file says of them.
 
-    metadata: the file's own strings, without prefix; `position_encoding` ("on" or "off") and `resolution` (pixels)
-    are what sampling asks for. Published files have none.
+    metadata: what the file says of itself; `position_encoding` ("on" or "off") and `resolution` (pixels) are what
+    sampling asks for. Published files say nothing of either.
     """
 
     path: Path
     state_dict: dict[str, Tensor]
     config: UNetConfig
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-def read_state_dict(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and string metadata of a .safetensors, .pt, .pth, .ckpt or .bin file, memory-mapped.
-
-    Both published .pt layouts are understood: ``{"global_step", "state_dict"}`` and the bare state dict. Nothing in
-    the file is executed. Raises LatentSyncError when there is no such file or it holds no tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise LatentSyncError(f"{path} {what}; a model file (.pt or .safetensors) is needed here.")
-    try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise LatentSyncError(
-            f"{path} ({path.stat().st_size:,} bytes) is not a readable model file: it is damaged, incomplete or of "
-            f"another kind; a .pt or .safetensors file is needed, download it again or choose another."
-        ) from error
-    state_dict = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
-    tensors = {k: v for k, v in state_dict.items() if isinstance(v, Tensor)} if isinstance(state_dict, Mapping) else {}
-    if not tensors:
-        found = f"a mapping with the keys {list(loaded)[:3]}" if isinstance(loaded, Mapping) else type(loaded).__name__
-        raise LatentSyncError(f"{path} holds {found}, no tensors; a LatentSync UNet checkpoint is needed.")
-    return tensors, {}
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with safe_open(path, framework="pt", device="cpu") as file:
-        metadata = {k.removeprefix(METADATA_PREFIX): v for k, v in (file.metadata() or {}).items()}
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a mapping)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
@@ -83,15 +47,12 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     Raises LatentSyncError when the file is something else (a VAE, a LoRA, an SD-1.5 UNet, a text file) or its tensors
     do not fit: how many are missing, unexpected or mis-shaped, and the first three of each.
     """
-    path = Path(path)
-    state_dict, metadata = read_state_dict(path)
-    refuse_foreign(path, state_dict)
-    if "config" in metadata:
-        config = UNetConfig.from_dict(json.loads(metadata["config"]))
-    else:
-        config = infer_config(path, state_dict)
-    refuse_misfit(path, state_dict, config)
-    return Checkpoint(path, state_dict, config, metadata)
+    file = read_tensors(path)
+    refuse_foreign(file.path, file.tensors)
+    stated = file.json("config")
+    config = UNetConfig.from_dict(stated) if stated else infer_config(file.path, file.tensors)
+    refuse_misfit(file.path, file.tensors, config)
+    return Checkpoint(file.path, file.tensors, config, file.about)
 
 
 def load_unet(
