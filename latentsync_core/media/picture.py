@@ -189,7 +189,7 @@ class Orientation:
     def degrees(self) -> int:
         """Quarter turns in degrees clockwise (0, 90, 180, 270), after a left-right mirror where `mirrored`."""
         if self.transpose:
-            return 270 if self.mirror_y else 90
+            return 90 if self.mirror_x else 270
         return 180 if self.mirror_y else 0
 
     @property
