@@ -4,6 +4,7 @@ Anchors, decoding and weighted non-maximum suppression follow MediaPipe's face d
 Pixel coordinates: (0, 0) is the middle of the upper left pixel.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,35 +68,26 @@ class FaceDetector:
         return load_pretrained(build(), name, self.device).to(memory_format=torch.channels_last)
 
     def detect(self, frame: np.ndarray, tiles: bool = True) -> Detections:
-        """Faces anywhere in the frame.
-
-        The full-range network sees the whole frame; where it finds nothing the short-range one follows (a face that
-        fills the frame), and then, with `tiles`, overlapping tiles at two scales (small faces, about 20 times slower).
-        """
-        return self.detect_batch([frame], tiles)[0]
-
-    def detect_batch(self, frames: list[np.ndarray], tiles: bool = True) -> list[Detections]:
-        """`detect` for several frames; the whole-frame pass runs as one batch."""
-        parts = [(frame, whole_frame(frame)) for frame in frames]
-        found = self._detect_parts(self.full_range, parts)
-        return [
-            faces if len(faces) else self._search_closer(frame, faces, tiles)
-            for frame, faces in zip(frames, found, strict=True)
-        ]
-
-    def _search_closer(self, frame: np.ndarray, nothing: Detections, tiles: bool) -> Detections:
-        best = nothing.best_score
-        passes = [(self.short_range, [whole_frame(frame)])]
-        if tiles:
-            passes += [(self.full_range, tile_regions(frame, fraction)) for fraction in TILE_FRACTIONS]
-        for network, regions in passes:
-            faces = merge(self._detect_parts(network, [(frame, region) for region in regions]))
+        """Faces anywhere in the frame: those of the first of `passes` that finds any."""
+        best = 0.0
+        for faces in self.passes(frame, tiles):
             best = max(best, faces.best_score)
             if len(faces):
-                break
-        else:
-            faces = no_faces(best)
-        return faces
+                return faces
+        return no_faces(best)
+
+    def passes(self, frame: np.ndarray, tiles: bool = True) -> Iterator[Detections]:
+        """Look at a frame in ever more costly ways; the caller stops when content.
+
+        First the full-range network on the whole frame, then the short-range one (a face that fills the frame), then,
+        with `tiles`, overlapping tiles at two scales for small faces (about 4 and 20 times the cost of the first).
+        """
+        for network in (self.full_range, self.short_range):
+            yield self._detect_parts(network, [(frame, whole_frame(frame))])[0]
+        for fraction in TILE_FRACTIONS if tiles else ():
+            regions = tile_regions(frame, fraction)
+            if regions:
+                yield merge(self._detect_parts(self.full_range, [(frame, region) for region in regions]))
 
     def detect_near(self, frame: np.ndarray, box: np.ndarray) -> Detections:
         """Faces in a square around a known face's box, at a scale that suits that face."""
@@ -231,8 +223,6 @@ def weighted_suppression(points: np.ndarray, scores: np.ndarray, best_score: flo
 
 def merge(parts: list[Detections]) -> Detections:
     """The faces of overlapping regions as one list: of several views of a face the surest stays."""
-    if not parts:
-        return no_faces(0.0)
     every = Detections(
         np.concatenate([p.boxes for p in parts]),
         np.concatenate([p.keypoints for p in parts]),

@@ -15,6 +15,8 @@ MOST_TRIED = 3  # detections that the mesh may examine in one frame
 SAME_PLACE = 0.2  # intersection over union with the last box
 NEARBY = 1.5  # distance from the last place, in face sizes, that a face may cover while out of sight
 SIMILAR_SIZE = 1.6  # factor
+LEAP_SHIFT = 0.2  # face sizes from one frame to the next
+LEAP_GROWTH = 1.1  # factor from one frame to the next
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,11 @@ class FaceFollower:
         self.frames_missing = 0
         self.frames_unchecked = 0
 
-    def follow(self, frame: np.ndarray) -> Sighting:
-        """Find the person in the next frame, (H, W, 3) uint8 RGB."""
+    def follow(self, frame: np.ndarray, maybe_cut: bool = False) -> Sighting:
+        """Find the person in the next frame, (H, W, 3) uint8 RGB; anywhere in it if that may be a new shot."""
         sighting = self._look_again(frame) if self.mesh is not None else Sighting(None)
         if sighting.mesh is None:
-            search = self._search(frame)
+            search = self._search(frame, maybe_cut)
             sighting = Sighting(search.mesh, max(search.presence, sighting.presence), search.detection, search.jumped)
         self.mesh = sighting.mesh
         self.frames_missing = 0 if sighting.mesh is not None else self.frames_missing + 1
@@ -114,25 +116,40 @@ class FaceFollower:
         self.bystanders = faces.boxes[~same]
         return faces.keep(np.flatnonzero(same)[:1])
 
-    def _search(self, frame: np.ndarray) -> Sighting:
+    def _search(self, frame: np.ndarray, maybe_cut: bool) -> Sighting:
         """Take up the person anew, or for the first time, from the detector's faces."""
-        faces = self.detector.detect(frame, tiles=self.frames_missing % TILE_INTERVAL == 0)
+        presence = detection = 0.0
+        # detections the mesh does not confirm must not end the search: a real, smaller face may come in a later pass
+        for faces in self.detector.passes(frame, tiles=self.frames_missing % TILE_INTERVAL == 0):
+            sighting = self._take_up(frame, faces, maybe_cut)
+            presence, detection = max(presence, sighting.presence), max(detection, faces.best_score)
+            if sighting.mesh is not None:
+                return Sighting(sighting.mesh, sighting.presence, detection, sighting.jumped)
+        return Sighting(None, presence, detection)
+
+    def _take_up(self, frame: np.ndarray, faces: Detections, maybe_cut: bool) -> Sighting:
+        """The person among some detections, confirmed by the mesh network."""
         candidates = self.choice.allowed(faces)
         if self.last_box is not None:
-            strangers = ~is_near(candidates.boxes, self.bystanders).any(1)
-            candidates = candidates.keep(strangers & self._may_be_last(candidates.boxes))
-        self._move_bystanders(faces)
-        best = Sighting(None, 0.0, faces.best_score)
+            strangers = is_near(candidates.boxes, self.bystanders).any(1)
+            candidates = candidates.keep(~strangers)
+            if not maybe_cut:
+                candidates = candidates.keep(self._may_be_last(candidates.boxes))
+            self._move_bystanders(faces)
+        presence = 0.0
         for i in prominence_order(candidates)[:MOST_TRIED]:
-            candidate = candidates.keep(np.array([i]))
-            mesh, presence = self._fit_detection(frame, candidate)
-            if presence >= self.choice.presence:
-                jumped = self.last_box is not None and not is_near(candidate.boxes, self.last_box[None]).item()
-                if self.last_box is None or jumped:
-                    self.bystanders = np.delete(faces.boxes, overlap(candidate.boxes[0], faces.boxes).argmax(), 0)
-                return Sighting(mesh, presence, faces.best_score, jumped)
-            best = Sighting(None, max(best.presence, presence), faces.best_score)
-        return best
+            mesh, confirmed = self._fit_detection(frame, candidates.keep(np.array([i])))
+            presence = max(presence, confirmed)
+            box = mesh_box(mesh)[None]
+            if (
+                confirmed < self.choice.presence or is_near(box, self.bystanders).any()
+            ):  # the mesh may slip to a neighbour
+                continue
+            if self.last_box is None:
+                self.bystanders = faces.boxes[overlap(box[0], faces.boxes) < SAME_PLACE]
+            jumped = self.last_box is not None and not is_near(box, self.last_box[None]).item()
+            return Sighting(mesh, confirmed, jumped=jumped)
+        return Sighting(None, presence)
 
     def _may_be_last(self, boxes: np.ndarray) -> np.ndarray:
         """(K,) bool: which faces may be the person last seen at `last_box`.
@@ -146,10 +163,10 @@ class FaceFollower:
 
     def _move_bystanders(self, faces: Detections) -> None:
         """Keep up with the others while the person is out of sight."""
-        near = is_near(faces.boxes, self.bystanders)  # (faces, bystanders)
-        for j in np.flatnonzero(near.any(0)):
-            gap = np.linalg.norm(box_middles(faces.boxes) - box_middles(self.bystanders[j : j + 1]), axis=1)
-            self.bystanders[j] = faces.boxes[np.where(near[:, j], gap, np.inf).argmin()]
+        for j, box in enumerate(self.bystanders):
+            shared = overlap(box, faces.boxes)
+            if shared.max(initial=0) >= SAME_PLACE:
+                self.bystanders[j] = faces.boxes[shared.argmax()]
 
     def _fit_detection(self, frame: np.ndarray, detection: Detections) -> tuple[np.ndarray, float]:
         """Mesh of a single detection; fitted twice, so that the first frame is as exact as those that follow."""
@@ -163,6 +180,14 @@ class FaceFollower:
 def prominence_order(faces: Detections) -> list[int]:
     """Indices of the faces, the main one first: largest area times score."""
     return np.argsort(-(box_sizes(faces.boxes) ** 2) * faces.scores, kind="stable").tolist()
+
+
+def leaps(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a face, by its meshes (468, 3) in two consecutive frames, moved or grew as only a cut can make it."""
+    boxes = np.stack([mesh_box(before), mesh_box(after)])
+    sizes = box_sizes(boxes)
+    shift = np.linalg.norm(np.diff(box_middles(boxes), axis=0))
+    return bool(shift > LEAP_SHIFT * sizes.min() or sizes.max() > LEAP_GROWTH * sizes.min())
 
 
 def box_sizes(boxes: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Where one shot ends and the next begins, from small views of consecutive frames."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,27 +8,35 @@ import numpy as np
 VIEW_ROWS = 72  # a frame is sampled down to about so many rows and twice as many columns
 LEVELS = 8  # histogram bins per colour channel
 LAYOUT_CELLS = 9  # the layout is a grid of 9 x 9 mean brightnesses
-CUT_COLOURS = 0.35  # share of pixels whose colour bin changed; talking heads and slow pans stay below 0.1
+CUT_COLOURS = 0.35  # share of pixels whose colour bin changed; talking heads and pans stay below 0.05, fades below 0.3
 SUSPECT_COLOURS = 0.08
-CUT_LAYOUT = 20.0  # mean change of brightness over the grid, of 255; talking heads stay below 3
-SUSPECT_LAYOUT = 8.0
+CUT_LAYOUT = 20.0  # mean change of brightness over the grid, of 255; talking heads stay below 3, fast pans reach it
+SUSPECT_LAYOUT = 6.0
+SUDDEN = 3.0  # a sudden change is so many times the largest of the few before it
+SUDDEN_FRAMES = 3  # more than one, since a repeated frame changes nothing
 
 
 @dataclass(frozen=True)
 class Change:
-    """How much a frame differs from the one before: colours 0..1, layout 0..255."""
+    """How much a frame differs from the one before: colours 0..1, layout 0..255.
+
+    sudden: the layout changed far more than in the frames before, unlike in a camera movement.
+    """
 
     colours: float = 0.0
     layout: float = 0.0
+    sudden: bool = False
 
     @property
     def is_cut(self) -> bool:
-        """Another picture: other colours, or other brightness everywhere with somewhat other colours."""
-        return self.colours > CUT_COLOURS or (self.colours > SUSPECT_COLOURS and self.layout > CUT_LAYOUT)
+        """Another picture: other colours, or other brightness everywhere where no camera movement explains it."""
+        return self.colours > CUT_COLOURS or (
+            self.layout > CUT_LAYOUT and (self.sudden or self.colours > SUSPECT_COLOURS)
+        )
 
     @property
     def is_suspicious(self) -> bool:
-        """A cut if the face is gone from its place too: two shots of one room, say."""
+        """A cut if the face leaps as well: two shots of one room, say."""
         return self.colours > SUSPECT_COLOURS or self.layout > SUSPECT_LAYOUT
 
 
@@ -36,6 +45,7 @@ class ShotChanges:
 
     def __init__(self):
         self.previous: tuple[np.ndarray, np.ndarray] | None = None
+        self.layout_changes: deque[float] = deque([0.0], maxlen=SUDDEN_FRAMES)
 
     def compare(self, frame: np.ndarray) -> Change:
         """The change from the previous frame to this one, (H, W, 3) uint8; none for the first frame."""
@@ -44,7 +54,10 @@ class ShotChanges:
         if previous is None:
             return Change()
         colours, layout = (np.abs(new - old) for new, old in zip(self.previous, previous, strict=True))
-        return Change(float(colours.sum() / 2), float(layout.mean()))
+        change = float(layout.mean())
+        sudden = change > SUDDEN * max(self.layout_changes)
+        self.layout_changes.append(change)
+        return Change(float(colours.sum() / 2), change, sudden)
 
 
 def colour_histogram(view: np.ndarray) -> np.ndarray:

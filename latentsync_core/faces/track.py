@@ -12,9 +12,9 @@ from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancel
 from .detect import DEFAULT_THRESHOLD, FaceDetector, Region
 from .face_track import FaceTrack
 from .facemesh import MESH_POINTS
-from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting
+from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting, leaps
 from .landmarks import MeshFitter
-from .shots import ShotChanges
+from .shots import Change, ShotChanges
 
 DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
 LOOK_BACK = TILE_INTERVAL  # frames without a face kept, to find in them the face that the detector finds later
@@ -71,13 +71,12 @@ class Recorder:
         self._require_frame(frame, index)
         change = self.changes.compare(frame)
         if change.is_cut:
-            self._start_shot(index)
-        was_followed = self.follower.mesh is not None
-        sighting = self.follower.follow(frame)
-        if was_followed and sighting.mesh is None and change.is_suspicious:
-            self._start_shot(index)
-            sighting = self.follower.follow(frame)
-        elif sighting.jumped:
+            self.cuts.append(index)
+            self.faceless.clear()
+            self.follower.start_shot()
+        before = self.follower.mesh
+        sighting = self.follower.follow(frame, maybe_cut=change.is_suspicious)
+        if sighting.jumped or self._leapt(before, sighting, change):
             self.cuts.append(index)
             self.faceless.clear()
         self.sightings.append(sighting)
@@ -86,10 +85,10 @@ class Recorder:
         else:
             self._look_back(sighting.mesh)
 
-    def _start_shot(self, index: int) -> None:
-        self.cuts.append(index)
-        self.follower.start_shot()
-        self.faceless.clear()
+    def _leapt(self, before: np.ndarray | None, sighting: Sighting, change: Change) -> bool:
+        """Whether the same face continues in a new shot from nearly the same place, as after a punch-in."""
+        followed = before is not None and sighting.mesh is not None
+        return followed and change.sudden and change.is_suspicious and leaps(before, sighting.mesh)
 
     def _look_back(self, mesh: np.ndarray) -> None:
         """Follow a face that was just taken up backwards, into frames in which the detector missed it."""
