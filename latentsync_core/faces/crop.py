@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from .align import crop_size
 from .resample import (
     affine_coordinates,
+    image_from_planes,
     invert_affine,
     lanczos4_resize,
     planes_from_image,
@@ -17,7 +18,7 @@ from .resample import (
 )
 
 OUTSIDE = 127  # grey level shown where the crop reaches beyond the frame
-ROUNDING_GUARD = 1e-3  # grey levels; keeps float noise just under a whole level from costing that level
+ROUNDING_GUARD = 1e-3  # grey levels; float noise just under a whole level must not cost that level
 
 __all__ = ["crop_face", "warp_crop"]
 

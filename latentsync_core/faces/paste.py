@@ -21,8 +21,8 @@ from .resample import (
 WHITE = 255
 OUTSIDE = 127  # what the reference fills in beyond the face, whose own range is [-1, 1]
 EDGE_SHARE = 20  # the soft edge is a twentieth of the crop's mean side
-REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches two beyond the crop
-BLUR_BLOCK = 64  # pixels blurred by one matrix product
+REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches one beyond it
+BLUR_BLOCK = 32  # pixels blurred by one matrix product
 
 __all__ = ["PastedRegion", "paste_face", "paste_region", "soft_mask"]
 
@@ -110,7 +110,8 @@ def _region(
     if margin is None:
         return 0, 0, width, height
     crop_width, crop_height = crop_size(resolution)
-    corners = np.array([[0, crop_width, 0, crop_width], [0, 0, crop_height, crop_height], [1, 1, 1, 1]])
+    # The warped ones reach one crop pixel beyond the crop's outermost pixel centres.
+    corners = np.array([[-1, crop_width, -1, crop_width], [-1, -1, crop_height, crop_height], [1, 1, 1, 1]])
     reached = inverse @ corners  # (2, 4)
     limit = np.array([width, height])
     left, top = (np.floor(reached.min(axis=1)) - margin).clip(0, limit).astype(int).tolist()
@@ -171,7 +172,10 @@ def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
 
 
 def _blur(mask: torch.Tensor, edge: int) -> torch.Tensor:
-    """Gaussian blur over 2 edge + 1 pixels, mirrored at the frame's border; elsewhere the mask ends in zeros there."""
+    """Gaussian blur over 2 edge + 1 pixels, mirrored at the border.
+
+    At the frame's border the reference mirrors too; at a border inside the frame only zeros are there to be mirrored.
+    """
     sigma = 0.3 * (edge - 1) + 0.8  # pixels
     offset = torch.arange(-edge, edge + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
