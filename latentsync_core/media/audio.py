@@ -12,12 +12,14 @@ import av.error
 import numpy as np
 
 from ..errors import LatentSyncError
-from .source import audio_stream, open_media
+from .source import audio_stream, open_media, read_packets
 
 log = logging.getLogger(__name__)
 
 MODEL_RATE = 16_000  # Hz, what whisper hears
 SILENCE_DBFS = -60.0  # dB below full scale: a recording whose loudest sample is quieter holds no voice
+SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as missing sound where nothing failed to decode
+LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound that was lost
 BLOCK_SAMPLES = 4096  # per block made from a waveform or from silence
 MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
 USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -67,7 +69,7 @@ def stream_audio(path: str | os.PathLike) -> Iterator[av.AudioFrame]:
     """Yield the decoded blocks of the best audio track of `path` at its own rate, layout and sample format.
 
     Samples are exactly the decoder's; what an encoder put before the recording (priming) and, where the file states its
-    length, behind it is left out. Stretches that do not decode become silence of the same length, with a warning.
+    length, behind it is left out. Stretches that are missing become silence of the same length, with a warning.
     Raises LatentSyncError where nothing decodes or where rate, layout or format change midway.
     """
     with open_media(path, "a voice recording") as container:
@@ -101,28 +103,26 @@ def stated_samples(stream) -> int | None:
 
 
 def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.AudioFrame]:
-    """The decoder's blocks, and silence for as long as packets between two of them were lost."""
-    lost, expected = 0, None
-    packets = container.demux(stream)
-    while True:
+    """The decoder's blocks, and silence where the time stamps show that something between two of them is missing."""
+    damage: list[str] = []
+    expected = None  # seconds at which the next block should start
+    for packet in read_packets(container, stream, damage.append):
         try:
-            packet = next(packets, None)
-            blocks = packet.decode() if packet is not None else []
+            blocks = packet.decode()
         except av.error.FFmpegError as error:
-            if not lost:
-                log.warning("%s: its audio is damaged (%s); silence stands in for what is lost", path, error.strerror)
-            lost += 1
+            damage.append(error.strerror)
             continue
-        if packet is None:
-            return
         for block in blocks:
-            if lost and expected is not None and block.pts is not None:
-                gap = block.pts * block.time_base - expected
-                yield from silent_blocks(block, round(gap * block.sample_rate))
-            lost = 0
             block = with_named_layout(block)
             if block.pts is not None:
-                expected = block.pts * block.time_base + Fraction(block.samples, block.sample_rate)
+                start = block.pts * block.time_base
+                gap = 0 if expected is None else start - expected
+                if 0 < gap < LONGEST_GAP and (damage or gap > SHORTEST_GAP):
+                    reason = damage[-1] if damage else "it has a gap"
+                    log.warning("%s: %.3f s of its audio are missing (%s), silence stands in", path, gap, reason)
+                    yield from silent_blocks(block, round(gap * block.sample_rate))
+                expected = start + Fraction(block.samples, block.sample_rate)
+            damage.clear()
             yield block
 
 

@@ -12,7 +12,7 @@ import av.error
 from ..errors import LatentSyncError
 from .color import MATRIX_NAMES, color_coding
 from .picture import Orientation, layout_of, native_picture, pixel_layout, upright
-from .source import open_media, video_stream
+from .source import open_media, read_packets, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +84,15 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
 
 def first_picture(container, stream, path: str | os.PathLike) -> av.VideoFrame:
     """The first picture that decodes; LatentSyncError if none does."""
-    reason = "it holds no pictures"
-    try:
-        for packet in container.demux(stream):
-            try:
-                for picture in packet.decode():
-                    return picture
-            except av.error.FFmpegError as error:
-                reason = error.strerror
-    except av.error.FFmpegError as error:
-        reason = error.strerror
+    reasons = ["it holds no pictures"]
+    for packet in read_packets(container, stream, reasons.append):
+        try:
+            for picture in packet.decode():
+                return picture
+        except av.error.FFmpegError as error:
+            reasons.append(error.strerror)
     raise LatentSyncError(
-        f"{path}: not one picture of its {stream.codec_context.name} video track could be decoded ({reason}); "
+        f"{path}: not one picture of its {stream.codec_context.name} video track could be decoded ({reasons[-1]}); "
         "the file is damaged or cut short, make a fresh copy of it"
     )
 

@@ -5,6 +5,7 @@ Only plain local files are opened: no playlists, scripts, devices or network add
 
 import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from ..errors import LatentSyncError
 REFUSED_FORMATS = {"tty", "concat", "hls", "dash", "sdp", "bin", "xbin", "idf", "adf", "lavfi", "rtsp", "imf"}
 """Demuxers that render text as a picture or follow a list to other files."""
 
+GIVE_UP_FAILURES = 8  # failed reads in a row
 READ_OPTIONS = {"protocol_whitelist": "file"}
 
 
@@ -92,6 +94,23 @@ def decodable(stream, path):
     if stream.codec_context is None:
         raise LatentSyncError(f"{path}: the codec of its {stream.type} track is unknown here; convert the file first")
     return stream
+
+
+def read_packets(container, stream, on_damage: Callable[[str], None]) -> Iterator[av.Packet]:
+    """The packets of `stream` to the end of the file, past places where the container itself is damaged.
+
+    on_damage hears the reason each time; after several failures in a row the file counts as ended.
+    """
+    failures = 0
+    while failures < GIVE_UP_FAILURES:
+        try:
+            for packet in container.demux(stream):
+                failures = 0
+                yield packet
+            return
+        except av.error.FFmpegError as error:
+            failures += 1
+            on_damage(error.strerror)
 
 
 def is_cover_art(stream: av.video.stream.VideoStream) -> bool:

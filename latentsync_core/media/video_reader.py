@@ -26,7 +26,7 @@ from ..errors import LatentSyncError
 from .color import to_rgb
 from .info import VideoInfo, describe_video, first_picture
 from .picture import Orientation, native_picture, plane_samples, upright
-from .source import open_media, video_stream
+from .source import open_media, read_packets, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -267,15 +267,7 @@ class VideoReader:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Stored pictures in the order they are shown, from where the container stands; damaged packets are counted."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError as error:  # the container itself breaks off here
-                self._count_damage(error.strerror)
-                return
-            if packet is None:
-                return
+        for packet in read_packets(self._container, self._stream, self._count_damage):
             try:
                 pictures = packet.decode()
             except av.error.FFmpegError as error:

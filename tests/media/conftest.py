@@ -55,7 +55,7 @@ def make_picture():
 
 @pytest.fixture
 def make_clip(tmp_path):
-    """``make_clip("a.mp4", frames=20, ...)`` -> path. `colors`: codec-context colour tags; `ticks`: time stamps in ms."""
+    """``make_clip("a.mp4", frames=20, ...)`` -> path; `colors`: colour tags, `ticks`: time stamps in ms."""
 
     def make(
         name,

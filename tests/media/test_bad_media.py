@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import VideoReader, probe_audio, probe_video, read_waveform
 

@@ -3,6 +3,7 @@
 import av
 import numpy as np
 import pytest
+
 from latentsync_core.media import to_rgb
 from latentsync_core.media.picture import channel_samples
 

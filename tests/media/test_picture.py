@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+
 from latentsync_core.media import VideoReader, probe_video
 from latentsync_core.media.picture import channel_samples, native_picture
 

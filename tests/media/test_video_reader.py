@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import VideoReader, is_variable, probe_video
 
@@ -26,7 +27,7 @@ CLIPS = {
         },
     ),
     "mpeg-ts": ("e.ts", {**LONG, "options": {"g": "12"}}),
-    "one key frame": ("f.mp4", {**LONG, "options": {"g": "600"}}),
+    "one key frame": ("f.mp4", {**LONG, "options": {"g": "600", "sc_threshold": "0"}}),
     "avi": ("g.avi", {**LONG, "codec": "mpeg4"}),
     "10 bits": ("h.mkv", {**LONG, "codec": "ffv1", "pixel_format": "yuv420p10le"}),
 }
