@@ -97,15 +97,15 @@ class FaceDetector:
         high = np.clip(np.ceil(centre + side / 2), low + 1, (width, height)).astype(int)
         return self._detect_parts(self.full_range, [(frame, (*low, *high))])[0]
 
+    @single_thread()
     @torch.inference_mode()
     def _detect_parts(self, network: torch.nn.Module, parts: list[tuple[np.ndarray, Region]]) -> list[Detections]:
         """Run a network on parts of frames in one batch; the results are in pixels of their frames."""
-        with single_thread(len(parts) == 1):
-            placed = [letterbox(frame, region, network.INPUT_SIZE) for frame, region in parts]
-            batch = torch.stack([picture for picture, _ in placed]).to(self.device)
-            raw, logits = network(batch.contiguous(memory_format=torch.channels_last))
-            scores = logits.clamp(-MAX_LOGIT, MAX_LOGIT).sigmoid().cpu().numpy()  # (parts, anchors)
-            raw = raw.cpu().numpy()
+        placed = [letterbox(frame, region, network.INPUT_SIZE) for frame, region in parts]
+        batch = torch.stack([picture for picture, _ in placed]).to(self.device)
+        raw, logits = network(batch.contiguous(memory_format=torch.channels_last))
+        scores = logits.clamp(-MAX_LOGIT, MAX_LOGIT).sigmoid().cpu().numpy()  # (parts, anchors)
+        raw = raw.cpu().numpy()
         anchors = self.anchors[type(network)]
         results = []
         for i, (frame, region) in enumerate(parts):

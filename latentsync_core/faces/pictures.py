@@ -21,15 +21,14 @@ def shrink_picture(picture: torch.Tensor, height: int, width: int) -> torch.Tens
 
 
 @contextmanager
-def single_thread(wanted: bool = True) -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Compute on one CPU thread inside the block, then on as many as before.
 
     These networks take 4 ms on one core and no less on two. Where other work (a video decoder) holds the cores, a
     second thread makes every one of their hundred layers wait for it: 300 ms.
     """
     threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

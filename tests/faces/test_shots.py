@@ -1,0 +1,50 @@
+"""Where shots begin: cuts are told from noise, fades and camera movement."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentsync_core.faces.shots import ShotChanges
+from latentsync_core.seeded import draw
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    return np.array(Image.open(Path(__file__).parent / "astronaut.jpg"))
+
+
+def cuts(frames: list[np.ndarray]) -> list[int]:
+    changes = ShotChanges()
+    return [i for i, frame in enumerate(frames) if changes.compare(frame).is_cut]
+
+
+def test_another_picture_is_a_cut_on_its_first_frame(portrait):
+    other = (60 * draw("shots.other", 352, 352, 1) + 90).clip(0, 255).astype(np.uint8).repeat(3, -1)
+    assert cuts([portrait] * 4 + [other] * 3 + [portrait] * 4) == [4, 7]
+
+
+def test_the_same_colours_in_another_place_are_a_cut(portrait):
+    assert cuts([portrait] * 4 + [np.ascontiguousarray(portrait[::-1, ::-1])] * 4) == [4]
+
+
+def test_a_fade_to_black_is_no_cut(portrait):
+    levels = [1 - i / 15 for i in range(16)]
+    assert cuts([(portrait * level).astype(np.uint8) for level in levels]) == []
+
+
+@pytest.mark.parametrize("step", [2, 8, 20])
+def test_a_pan_is_no_cut(portrait, step):
+    wide = np.concatenate([portrait, portrait[:, ::-1]], 1)
+    assert cuts([wide[:, i * step : i * step + 300] for i in range(16)]) == []
+
+
+def test_noise_and_repeated_frames_are_no_cuts(portrait):
+    frames = [(portrait + 6 * draw(f"shots.{i // 2}", 352, 352, 3)).clip(0, 255).astype(np.uint8) for i in range(10)]
+    assert cuts(frames) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 500, 3), (500, 3, 3)])
+def test_tiny_frames_are_compared(shape):
+    assert cuts([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]) == [1]
