@@ -1,7 +1,7 @@
 """Schedule, guidance, windows and sampling."""
 
 from .guidance import Guidance, as_guidance
-from .sample import NoisePredictor, NonFiniteLatentsError, sample_windows, shared_noise
+from .sample import Conditioning, NoisePredictor, NonFiniteLatentsError, sample_clip, sample_windows, shared_noise
 from .schedule import SOLVERS, make_schedule
 from .windows import MAX_WINDOW_FRAMES, WINDOW_FRAMES, Window, check_window, plan_windows
 
@@ -9,6 +9,7 @@ __all__ = [
     "MAX_WINDOW_FRAMES",
     "SOLVERS",
     "WINDOW_FRAMES",
+    "Conditioning",
     "Guidance",
     "NoisePredictor",
     "NonFiniteLatentsError",
@@ -17,6 +18,7 @@ __all__ = [
     "check_window",
     "make_schedule",
     "plan_windows",
+    "sample_clip",
     "sample_windows",
     "shared_noise",
 ]

@@ -1,6 +1,8 @@
 """Denoising: from one frame of noise to the face latents of a whole clip, window by window."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,16 +20,36 @@ class NonFiniteLatentsError(ArithmeticError):
     """Denoising left NaN or infinity behind, as half precision can on some devices."""
 
 
-def shared_noise(seed: int, height: int, width: int, generator: torch.Generator | None = None) -> Tensor:
-    """The one frame of N(0,1) noise, (1, 4, 1, height, width) float32, that every frame of a clip starts from.
+def shared_noise(side: int, generator: torch.Generator) -> Tensor:
+    """The one frame of N(0,1) noise that every frame of a clip starts from: (1, 4, 1, side, side) float32.
 
-    height, width: in latent pixels. Drawn on the CPU, so that a seed means the same on every machine.
+    side: in latent pixels. generator: on the CPU, so that a seed means the same on every machine.
     """
-    generator = torch.Generator().manual_seed(seed) if generator is None else generator
-    return torch.randn((1, 4, 1, height, width), generator=generator)
+    return torch.randn((1, 4, 1, side, side), generator=generator)
 
 
-@torch.inference_mode()
+class Conditioning(Protocol):
+    """Whatever can say what a window is denoised from."""
+
+    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
+        """condition (1, 9, f, h, w), voice tokens (f, n, d), null tokens (f, n, d)."""
+
+
+@dataclass(frozen=True)
+class TensorConditioning:
+    """Conditioning held in whole-clip tensors: (1, 9, F, h, w), (F, n, d) and the null, zeros by default."""
+
+    condition: Tensor
+    audio_tokens: Tensor
+    null_tokens: Tensor | None = None
+
+    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
+        part = slice(span.start, span.stop)
+        voice = self.audio_tokens[part]
+        null = torch.zeros_like(voice) if self.null_tokens is None else self.null_tokens.to(voice).expand_as(voice)
+        return self.condition[:, :, part], voice, null
+
+
 def sample_windows(
     unet: NoisePredictor,
     noise: Tensor,
@@ -37,26 +59,60 @@ def sample_windows(
     guidance: Guidance | float | Sequence[float] = DEFAULT_SCALE,
     window: int = WINDOW_FRAMES,
     *,
-    windows: Iterable[Window] | None = None,
-    solver: str = "ddim",
+    windows: Sequence[Window] | None = None,
     null_tokens: Tensor | None = None,
+    solver: str = "ddim",
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
-    """Denoise the face latents of a clip (REFERENCE section 1, "Diffusion").
+    """Denoise the face latents of a clip given as tensors (REFERENCE section 1, "Diffusion").
 
     noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, F, h, w).
     condition: (1, 9, F, h, w): mask 1, masked-face latents 4, reference latents 4.
-    audio_tokens: (F, n, d). null_tokens: what stands for "no voice", broadcastable to (F, n, d); zeros by default.
-    windows: which frames to denoise together; by default the whole clip in windows of `window` frames.
-    on_progress counts denoising steps over all windows.
-    Returns (1, 4, F, h, w) float32 scaled latents on the condition's device, zero where no window lies.
-    Raises NonFiniteLatentsError when a window comes out as NaN or infinity.
+    audio_tokens: (F, n, d). null_tokens: what stands for "no voice", (1, n, d); zeros by default.
+    window: frames denoised together, the last window may be shorter; `windows` says it frame by frame instead.
+    Runs on the condition's device. Returns (1, 4, F, h, w) float32 scaled latents on the CPU.
     """
     frames = condition.shape[2]
-    planned = plan_windows([True] * frames, window=window) if windows is None else tuple(windows)
-    latents = torch.zeros((1, 4, *condition.shape[2:]), dtype=torch.float32, device=condition.device)
-    done, total = 0, steps * len(planned)
+    return sample_clip(
+        unet,
+        noise,
+        TensorConditioning(condition, audio_tokens, null_tokens),
+        frames,
+        plan_windows([True] * frames, window=window) if windows is None else windows,
+        steps,
+        guidance,
+        solver=solver,
+        device=condition.device,
+        on_progress=on_progress,
+        check_cancelled=check_cancelled,
+    )
+
+
+@torch.inference_mode()
+def sample_clip(
+    unet: NoisePredictor,
+    noise: Tensor,
+    conditioning: Conditioning,
+    frames: int,
+    windows: Sequence[Window],
+    steps: int = 20,
+    guidance: Guidance | float | Sequence[float] = DEFAULT_SCALE,
+    *,
+    solver: str = "ddim",
+    device: torch.device | str = "cpu",
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> Tensor:
+    """Denoise every window of a clip of `frames` frames, one after the other.
+
+    device: where the network runs; latents come back to the CPU. on_progress counts denoising steps over all windows.
+    Returns (1, 4, frames, h, w) float32 scaled latents, zero where no window lies.
+    Raises NonFiniteLatentsError when a window comes out as NaN or infinity.
+    """
+    guidance = as_guidance(guidance)
+    latents = torch.zeros((1, 4, frames, *noise.shape[-2:]), dtype=torch.float32)
+    done, total = 0, steps * len(windows)
 
     def step_done() -> None:
         nonlocal done
@@ -65,20 +121,15 @@ def sample_windows(
         check_cancelled()
 
     check_cancelled()
-    for span in planned:
+    for span in windows:
         part = slice(span.start, span.stop)
-        latents[:, :, part] = denoise_window(
-            unet,
-            noise.expand(-1, -1, len(span), -1, -1) if noise.shape[2] == 1 else noise[:, :, part],
-            condition[:, :, part],
-            audio_tokens[part],
-            torch.zeros_like(audio_tokens[part]) if null_tokens is None else null_tokens.expand_as(audio_tokens)[part],
-            make_schedule(solver, steps),
-            as_guidance(guidance),
-            step_done,
-        )
-        if not torch.isfinite(latents[:, :, part]).all():
+        start = noise.expand(-1, -1, len(span), -1, -1) if noise.shape[2] == 1 else noise[:, :, part]
+        inputs = (start, *conditioning.window(span))
+        schedule = make_schedule(solver, steps)
+        denoised = denoise_window(unet, *(t.to(device) for t in inputs), schedule, guidance, step_done).cpu()
+        if not torch.isfinite(denoised).all():
             raise NonFiniteLatentsError(f"frames {span.start} to {span.stop - 1}")
+        latents[:, :, part] = denoised
     return latents
 
 
@@ -98,7 +149,7 @@ def denoise_window(
     """
     dtype = getattr(unet, "dtype", torch.float32)
     condition, voice, null = (t.to(dtype) for t in (condition, voice, null))
-    latents = noise.to(device=condition.device, dtype=torch.float32) * schedule.init_noise_sigma
+    latents = noise.float() * schedule.init_noise_sigma
     steps = len(schedule.timesteps)
     for step, timestep in enumerate(schedule.timesteps):
         sample = torch.cat([schedule.scale_model_input(latents, timestep).to(dtype), condition], dim=1)

@@ -1,0 +1,25 @@
+"""Find a face, follow it, cut it out aligned, and put a generated one back."""
+
+from .align import alignment_matrices, crop_size
+from .crop import crop_face, warp_crop
+from .face_track import FaceState, FaceTrack
+from .mask import composite_crop, fixed_mask, latent_mask
+from .paste import PastedRegion, paste_face, paste_region, soft_mask
+from .track import track_faces
+
+__all__ = [
+    "FaceState",
+    "FaceTrack",
+    "PastedRegion",
+    "alignment_matrices",
+    "composite_crop",
+    "crop_face",
+    "crop_size",
+    "fixed_mask",
+    "latent_mask",
+    "paste_face",
+    "paste_region",
+    "soft_mask",
+    "track_faces",
+    "warp_crop",
+]

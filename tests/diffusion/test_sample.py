@@ -167,8 +167,12 @@ def test_progress_counts_steps_and_cancel_stops_within_one(inputs):
 
 
 def test_noise_depends_on_the_seed_alone():
-    assert torch.equal(shared_noise(5, 8, 8), shared_noise(5, 8, 8))
-    assert not torch.equal(shared_noise(5, 8, 8), shared_noise(6, 8, 8))
+    def draw_noise(seed: int) -> torch.Tensor:
+        return shared_noise(8, torch.Generator().manual_seed(seed))
+
+    assert draw_noise(5).shape == (1, 4, 1, 8, 8)
+    assert torch.equal(draw_noise(5), draw_noise(5))
+    assert not torch.equal(draw_noise(5), draw_noise(6))
 
 
 def test_windows_cover_faces_and_cross_nothing():

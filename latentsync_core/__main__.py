@@ -1,0 +1,39 @@
+"""The command line: ``python -m latentsync_core sync | demo | doctor | download``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .commands import demo, doctor, download, sync
+from .errors import LatentSyncError
+
+REFUSED = 2  # exit code of every error a user can mend
+STOPPED = 130  # as a shell reports Ctrl-C
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    parser = argparse.ArgumentParser(prog="latentsync", description="LatentSync lip-sync from the command line.")
+    parser.add_argument("--version", action="version", version=f"latentsync {__version__}")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in (sync, demo, doctor, download):
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 refused in one sentence on stderr, 130 stopped."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return args.run(args)
+    except LatentSyncError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; nothing was written.\n")
+        return STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

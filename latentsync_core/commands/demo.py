@@ -1,0 +1,39 @@
+"""``demo``: the whole path on a clip and a voice that come with the package, offline, on any machine."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..demo import CLIP, VOICE
+from . import sync
+
+DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report and a contact sheet."""
+STEPS = 8  # enough to show every stage; a published checkpoint deserves 20
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Register the command."""
+    parser = subparsers.add_parser("demo", help="see it work on a clip of its own", description=DESCRIPTION)
+    parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
+    sync.add_model_options(parser)
+    sync.add_sampling_options(parser)
+    sync.add_timing_options(parser)
+    sync.add_encoding_options(parser)
+    parser.set_defaults(run=run, checkpoint="embedded", steps=STEPS, no_cache=True)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when video, report and picture are written."""
+    from ..embedded import EMBEDDED_NAME
+
+    folder = args.out
+    folder.mkdir(parents=True, exist_ok=True)
+    args.video, args.audio, args.overwrite = CLIP, VOICE, True
+    args.out, args.report = folder / "demo.mp4", folder / "demo.json"
+    args.contact_sheet = folder / "demo.png"
+    if args.checkpoint == "embedded":
+        sys.stdout.write(f"Model: {EMBEDDED_NAME}.\n")
+    code = sync.run(args)
+    sys.stdout.write(f"Report: {args.report}\nPicture: {args.contact_sheet}\n")
+    return code

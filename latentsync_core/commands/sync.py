@@ -1,0 +1,219 @@
+"""``sync``: a video and a voice in, the same video speaking that voice out."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from ..errors import LatentSyncError
+from .terminal import StageBars, show_log
+
+DESCRIPTION = """Make the face in a video speak a voice. Every pixel outside the face's soft mask, the frame rate and
+the voice's samples stay as they are."""
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Register the command and all its options."""
+    parser = subparsers.add_parser("sync", help="lip-sync a video to a voice", description=DESCRIPTION)
+    parser.set_defaults(run=run)
+    files = parser.add_argument_group("files")
+    files.add_argument("--video", required=True, type=Path, help="the video whose face is to speak")
+    files.add_argument("--audio", required=True, type=Path, help="the voice: a sound file, or a video with sound")
+    files.add_argument("--out", required=True, type=Path, help="the result: .mp4, .mov or .mkv")
+    files.add_argument("--overwrite", action="store_true", help="replace an existing result")
+    files.add_argument("--report", type=Path, help="write settings, timings and frame states to this JSON file")
+    files.add_argument("--contact-sheet", type=Path, help="write a PNG that shows each step on a few frames")
+    add_model_options(parser)
+    add_sampling_options(parser)
+    add_timing_options(parser)
+    add_encoding_options(parser)
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which networks, where they are, and what they run on."""
+    group = parser.add_argument_group("models")
+    group.add_argument("--checkpoint", help="UNet file, or 'embedded' (default: the newest in the models folder)")
+    group.add_argument("--models", type=Path, help="models folder (default: see `doctor`)")
+    group.add_argument("--vae", type=Path, help="VAE file (default: from the models folder)")
+    group.add_argument("--whisper", type=Path, help="Whisper file (default: from the models folder)")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ... (default: %(default)s)")
+    group.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    group.add_argument("--cache", type=Path, help="folder for Whisper features (default: the user's cache)")
+    group.add_argument("--no-cache", action="store_true", help="keep no Whisper features on disk")
+    group.add_argument("--verbose", action="store_true", help="say more")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """How the mouth is generated."""
+    group = parser.add_argument_group("generation")
+    group.add_argument("--steps", type=int, default=20, help="denoising steps, 20 to 50 (default: %(default)s)")
+    group.add_argument(
+        "--guidance", type=float, default=1.5, help="the voice's strength, 1 to 3 (default: %(default)s)"
+    )
+    group.add_argument("--guidance-rescale", type=float, default=0.0, help="0 to 1 (default: %(default)s)")
+    group.add_argument("--guidance-start", type=float, default=0.0, help="guide from this part of the schedule on")
+    group.add_argument("--guidance-end", type=float, default=1.0, help="and up to this part")
+    group.add_argument("--seed", type=int, default=1247, help="same seed, same file (default: %(default)s)")
+    group.add_argument("--solver", default="ddim", choices=("ddim", "dpm++2m", "unipc", "euler"))
+    group.add_argument("--window", type=int, default=16, help="frames denoised together, at most 24 (trained on 16)")
+    group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
+    group.add_argument(
+        "--position", default="auto", choices=("auto", "on", "off"), help="audio position encoding; auto: as trained"
+    )
+    group.add_argument(
+        "--joins", default="overlap", choices=("overlap", "reference"), help="how 30 s blocks of the voice are joined"
+    )
+    group.add_argument(
+        "--alignment", default="smooth", choices=("smooth", "reference"), help="how the face crop follows the face"
+    )
+
+
+def add_timing_options(parser: argparse.ArgumentParser) -> None:
+    """How long and how fast the result is."""
+    group = parser.add_argument_group("timing")
+    group.add_argument(
+        "--length", default="audio", choices=("audio", "video", "shortest"), help="what the result lasts as long as"
+    )
+    group.add_argument(
+        "--extend",
+        default="pingpong",
+        choices=("pingpong", "loop", "hold", "none"),
+        help="where the picture comes from when the voice is longer",
+    )
+    group.add_argument("--fps", default="source", help="source, 25 (as trained), or another rate such as 30000/1001")
+
+
+def add_encoding_options(parser: argparse.ArgumentParser) -> None:
+    """How the result is written."""
+    group = parser.add_argument_group("encoding")
+    group.add_argument("--codec", default="h264", choices=("h264", "hevc", "ffv1"))
+    group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
+    group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
+    group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
+    group.add_argument("--audio-codec", default="auto", choices=("auto", "aac", "alac", "flac", "pcm"))
+
+
+def settings_from(args: argparse.Namespace):
+    """The run's Settings; raises LatentSyncError for values that cannot be."""
+    from ..diffusion import Guidance
+    from ..media import EncodeSettings
+    from ..settings import Settings
+
+    return Settings(
+        resolution=parse_resolution(args.resolution),
+        steps=args.steps,
+        guidance=Guidance(args.guidance, args.guidance_rescale, args.guidance_start, args.guidance_end),
+        seed=args.seed,
+        solver=args.solver,
+        window=args.window,
+        position=args.position,
+        joins=args.joins,
+        alignment=args.alignment,
+        length=args.length,
+        extend=args.extend,
+        rate=parse_rate(args.fps),
+        encode=EncodeSettings(args.codec, args.crf, args.lossless, args.preset, args.audio_codec),
+        cache=None if args.no_cache else (args.cache or default_cache()),
+        overwrite=args.overwrite,
+    )
+
+
+def parse_resolution(text: str) -> int | None:
+    """ "auto" is None; otherwise whole pixels."""
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise LatentSyncError(f"--resolution is {text!r}; it must be auto or a number of pixels such as 256 or 512.")
+    return int(text)
+
+
+def parse_rate(text: str) -> Fraction | None:
+    """ "source" is None; otherwise frames per second as 25, 29.97 or 30000/1001."""
+    if text == "source":
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise LatentSyncError(f"--fps is {text!r}; it must be source or a rate up to 1000 such as 25 or 30000/1001.")
+    return rate
+
+
+def default_cache() -> Path:
+    """Where features are kept unless told otherwise; made when first needed."""
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "latentsync" / "features"
+
+
+def check_side_file(path: Path | None, suffix: str) -> None:
+    """Refuse a report or contact sheet that could not be written after all the work."""
+    if path is None:
+        return
+    if path.suffix.lower() != suffix:
+        raise LatentSyncError(f"{path} is to be a {suffix} file; name it so.")
+    if not path.parent.is_dir() or path.is_dir():
+        raise LatentSyncError(f"{path} cannot be written: {path.parent} is no folder, or the name is one.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when the result stands under its name."""
+    show_log(args.verbose)
+    settings = settings_from(args)
+    check_side_file(args.report, ".json")
+    check_side_file(args.contact_sheet, ".png")
+    from ..media import check_target
+
+    check_target(args.out, args.overwrite, (args.video, args.audio))
+    from ..contact_sheet import ContactSheet
+    from ..loading import load_models
+    from ..media import probe_audio, probe_video
+    from ..pipeline import lipsync
+
+    probe_video(args.video), probe_audio(args.audio)  # before gigabytes of weights are read
+    models = load_models(
+        args.checkpoint,
+        vae=args.vae,
+        whisper=args.whisper,
+        directory=args.models,
+        device=args.device,
+        precision=args.precision,
+    )
+    bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
+    try:
+        report = lipsync(
+            args.video,
+            args.audio,
+            args.out,
+            models,
+            settings,
+            bars.on_progress,
+            on_stage=bars.on_stage,
+            on_frame=sheet.observe if sheet else None,
+        )
+    finally:
+        bars.close()
+    if sheet:
+        sheet.save(args.contact_sheet)
+    if args.report:
+        args.report.write_text(report.to_json() + "\n", encoding="utf-8")
+    sys.stdout.write(summary(report) + "\n")
+    return 0
+
+
+def summary(report) -> str:
+    """One line on what was made."""
+    plain = dataclasses.replace(report).to_dict()
+    frames, out = plain["output_frames"], plain["output"]
+    return (
+        f"{out['path']}: {frames['written']} frames at {out['fps']} fps, {frames['synced']} synced, "
+        f"{frames['untouched']} untouched, in {sum(report.stages.values()):.1f} s."
+    )

@@ -1,0 +1,335 @@
+"""Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .audio import (
+    SAMPLE_RATE_HZ,
+    AudioTokens,
+    FeatureCache,
+    extract_features,
+    feature_key,
+    indices_at,
+    positions_wanted,
+)
+from .compositing import Composited, composite, generated_faces
+from .diffusion import (
+    NonFiniteLatentsError,
+    Window,
+    check_window,
+    make_schedule,
+    plan_windows,
+    sample_clip,
+    shared_noise,
+)
+from .errors import LatentSyncError
+from .face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces
+from .faces import FaceState, FaceTrack, alignment_matrices, fixed_mask, track_faces
+from .loading import Models
+from .media import (
+    AudioInfo,
+    VideoInfo,
+    VideoReader,
+    VideoWriter,
+    check_target,
+    check_voice,
+    is_variable,
+    probe_audio,
+    read_waveform,
+)
+from .media.encoding import plan_encoding
+from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .report import Report, versions
+from .settings import Settings
+from .timeline import Timeline, plan_timeline
+
+log = logging.getLogger(__name__)
+
+OnStage = Callable[[str], None]
+OnFrame = Callable[[int, Composited], None]
+HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone
+LATENT_STRIDE = 8  # pixels per latent cell
+DAMAGED_CHECKPOINT = "Denoising gave NaN in {} even in float32; the checkpoint is damaged ({}): download it again."
+
+
+@dataclass
+class Run:
+    """One run's inputs and watchers, passed from stage to stage."""
+
+    video: Path
+    voice: AudioInfo
+    models: Models
+    settings: Settings
+    resolution: int
+    on_progress: OnProgress
+    check_cancelled: CheckCancelled
+    on_frame: OnFrame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done with every frame, known once the source has been read through."""
+
+    track: FaceTrack
+    timeline: Timeline
+    windows: tuple[Window, ...]
+    matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
+
+
+def lipsync(
+    video: Path | str,
+    audio: Path | str,
+    output: Path | str,
+    models: Models,
+    settings: Settings | None = None,
+    on_progress: OnProgress | None = None,
+    check_cancelled: CheckCancelled | None = None,
+    *,
+    on_stage: OnStage | None = None,
+    on_frame: OnFrame | None = None,
+) -> Report:
+    """Make the face in `video` speak `audio` and write the result to `output`.
+
+    on_stage is called with each stage's name before its on_progress(done, total) calls begin: "voice" (blocks),
+    "faces" (source frames), "encode" (faces), "sample" (denoising steps), "write" (output frames).
+    on_frame sees every output frame with what it was made of, as it is written.
+    check_cancelled is called several times a second; whatever it raises ends the run and leaves no file.
+    Returns the Report. Raises LatentSyncError for what a user can mend.
+    """
+    settings = settings or Settings()
+    report = Report(versions=versions(), models=dict(models.sources))
+    with report.collecting_warnings(), VideoReader(video) as reader:
+        voice = probe_audio(audio)
+        target = check_target(output, settings.overwrite, (video, audio))
+        resolution = models.working_resolution(settings.resolution)
+        check_settings(settings, models, resolution, reader.info, target)
+        report.inputs = {"video": reader.info, "audio": voice}
+        report.settings = {**vars(settings), "resolution": resolution}
+        watchers = (on_progress or ignore_progress, check_cancelled or never_cancelled, on_frame or ignore_frame)
+        run = Run(Path(video), voice, models, settings, resolution, *watchers)
+
+        def stage(name: str):
+            (on_stage or ignore_stage)(name)
+            return report.stage(name)
+
+        with stage("voice"):
+            features, voice_seconds = hear_voice(run)
+        with stage("faces"):
+            plan = plan_clip(run, reader, voice_seconds)
+        with stage("encode"):
+            noise, faces = encode_clip(run, reader, plan)
+        with stage("sample"):
+            latents = sample_latents(run, plan, faces, features, noise)
+        with stage("write"):
+            synced = write_clip(run, reader, plan, latents, target)
+        describe(report, plan, reader, target, synced)
+    return report
+
+
+def ignore_stage(name: str) -> None:
+    """Watch no stages: the default."""
+
+
+def ignore_frame(index: int, frame: Composited) -> None:
+    """Watch no frames: the default."""
+
+
+def check_settings(settings: Settings, models: Models, resolution: int, info: VideoInfo, target: Path) -> None:
+    """Refuse now what would otherwise fail after minutes of work. Raises LatentSyncError."""
+    fixed_mask(resolution)
+    check_window(settings.window)
+    make_schedule(settings.solver, settings.steps)
+    settings.guidance.scale_at(0, settings.steps)
+    positions_wanted(settings.position, models.position)
+    plan_encoding(info, settings.encode, target.suffix.lower())
+
+
+def hear_voice(run: Run) -> tuple[torch.Tensor, Fraction]:
+    """Whisper features (T, L, D) of the voice, from the cache if it has them, and the voice's length in seconds."""
+    waveform = read_waveform(run.voice.path)
+    check_voice(waveform, run.voice.path)
+    run.check_cancelled()
+    joins, whisper = run.settings.joins, run.models.whisper
+
+    def compute() -> torch.Tensor:
+        watchers = {"on_progress": run.on_progress, "check_cancelled": run.check_cancelled}
+        return extract_features(waveform, whisper, joins, **watchers)
+
+    if run.settings.cache is None:
+        features = compute()
+    else:
+        features = FeatureCache(run.settings.cache).get(feature_key(waveform, whisper, joins), compute)
+    return features, voice_length(run.voice, len(waveform))
+
+
+def voice_length(info: AudioInfo, samples_16k: int) -> Fraction:
+    """Seconds of voice: by the header, which is exact, unless decoding found another length."""
+    decoded = Fraction(samples_16k, SAMPLE_RATE_HZ)
+    stated = Fraction(info.samples, info.sample_rate) if info.samples else decoded
+    return stated if abs(stated - decoded) < HEADER_TOLERANCE else decoded
+
+
+def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
+    """Read the source once: track the face, lay out the output, cut it into windows, align every face."""
+    settings, info = run.settings, reader.info
+    needed = None if settings.length == "video" else voice_seconds
+    complete = True
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal complete
+        for frame in reader.frames():
+            if needed is not None and frame.time >= needed:
+                complete = False
+                return
+            yield frame.rgb()
+
+    total = info.frames if needed is None else min(info.frames or 10**9, round(needed * info.fps))
+    try:
+        track = track_faces(
+            pictures(),
+            device=run.models.device,
+            total=total if total and total < 10**9 else None,
+            on_progress=run.on_progress,
+            check_cancelled=run.check_cancelled,
+        )
+    except LatentSyncError as error:
+        raise LatentSyncError(f"{run.video}: {error}") from error
+    times = reader.times[: len(track)]
+    timeline = plan_timeline(
+        times,
+        info.fps,
+        voice_seconds,
+        length=settings.length,
+        extend=settings.extend,
+        rate=settings.rate,
+        variable=is_variable(times, info.fps),
+        complete=complete,
+    )
+    present = [bool(track.present[source]) for source in timeline.source]
+    windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
+    breaks = sorted({start for start, _ in track.runs()} | set(track.cuts))
+    matrices = alignment_matrices(track.points, run.resolution, settings.alignment, breaks)
+    return Plan(track, timeline, windows, matrices)
+
+
+def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor, FaceLatents]:
+    """Draw the clip's noise (1, 4, 1, h, w), then crop and encode every face that some window shows.
+
+    One generator serves both, in the reference's order: a seed means the same noise in the same places.
+    """
+    generator = torch.Generator().manual_seed(run.settings.seed)
+    noise = shared_noise(run.resolution // LATENT_STRIDE, generator)
+    batches = batches_by_window(plan.windows, plan.timeline.source)
+    shown = reader.frames_at(index for batch in batches for index in batch)
+    faces = encode_faces(
+        ((frame.index, frame.rgb()) for frame in shown),
+        batches,
+        plan.matrices,
+        run.resolution,
+        run.models.codec,
+        generator,
+        antialias=run.settings.antialias,
+        on_progress=run.on_progress,
+        check_cancelled=run.check_cancelled,
+    )
+    return noise, faces
+
+
+def sample_latents(
+    run: Run, plan: Plan, faces: FaceLatents, features: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """Denoise the clip; if half precision ends in NaN, once more in float32, and say so."""
+    settings, models = run.settings, run.models
+    positions = positions_wanted(settings.position, models.position)
+    tokens = AudioTokens(features, indices_at(len(features), plan.timeline.times), positions)
+    conditioning = ClipConditioning(faces, tokens, plan.timeline.source)
+
+    def sample() -> torch.Tensor:
+        return sample_clip(
+            models.unet,
+            noise,
+            conditioning,
+            len(plan.timeline),
+            plan.windows,
+            settings.steps,
+            settings.guidance,
+            solver=settings.solver,
+            device=models.device,
+            on_progress=run.on_progress,
+            check_cancelled=run.check_cancelled,
+        )
+
+    try:
+        return sample()
+    except NonFiniteLatentsError as error:
+        if models.unet.dtype == torch.float32:
+            raise LatentSyncError(DAMAGED_CHECKPOINT.format(error, models.sources.get("unet", "it"))) from error
+        log.warning("Denoising gave NaN in %s at %s; repeated the stage in float32.", error, models.unet.dtype)
+    models.unet.float()
+    try:
+        return sample()
+    except NonFiniteLatentsError as error:
+        raise LatentSyncError(DAMAGED_CHECKPOINT.format(error, models.sources.get("unet", "it"))) from error
+
+
+def write_clip(run: Run, reader: VideoReader, plan: Plan, latents: torch.Tensor, target: Path) -> int:
+    """Decode, paste and encode frame by frame; returns how many frames were synced."""
+    timeline = plan.timeline
+    faces = generated_faces(latents, plan.windows, run.models.codec)
+    frames = reader.frames_at(timeline.source)
+    synced = 0
+    with VideoWriter(
+        target,
+        reader.info,
+        run.settings.encode,
+        fps=timeline.fps,
+        times_given=timeline.variable,
+        audio=run.voice.path,
+        duration=timeline.seconds,
+        overwrite=run.settings.overwrite,
+        inputs=(run.voice.path,),
+    ) as writer:
+        pictures = composite(frames, faces, plan.matrices, run.resolution, run.settings.antialias)
+        for index, composited in enumerate(pictures):
+            run.check_cancelled()
+            writer.write(composited.picture, timeline.times[index] if timeline.variable else None)
+            synced += composited.synced
+            run.on_frame(index, composited)
+            run.on_progress(index + 1, len(timeline))
+    return synced
+
+
+def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, synced: int) -> None:
+    """Complete the report with what happened to the frames."""
+    track, timeline = plan.track, plan.timeline
+    report.source_frames = {
+        "read": len(track),
+        **track.counts(),
+        "damaged": reader.damaged,
+        "cuts": list(track.cuts),
+        "states": state_runs(track.states),
+    }
+    report.output_frames = {"written": len(timeline), "synced": synced, "untouched": len(timeline) - synced}
+    report.output = {
+        "path": target,
+        "bytes": target.stat().st_size,
+        "fps": timeline.fps,
+        "variable_rate": timeline.variable,
+        "seconds": float(timeline.seconds),
+        "windows": len(plan.windows),
+    }
+
+
+def state_runs(states: np.ndarray) -> list[dict]:
+    """A face state for every frame, run by run: {"first", "last", "state"}."""
+    edges = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), len(states)]
+    return [
+        {"first": first, "last": stop - 1, "state": FaceState(states[first]).name.lower()}
+        for first, stop in zip(edges, edges[1:], strict=False)
+    ]

@@ -1,0 +1,44 @@
+"""Everything a run can be told, with the defaults of the reference or of what is better."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from .diffusion import WINDOW_FRAMES, Guidance
+from .media import EncodeSettings
+
+DEFAULT_SEED = 1247  # the reference's
+DEFAULT_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to lip-sync one clip.
+
+    resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
+    position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
+    alignment: "smooth" or "reference". length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or
+    "none". rate: frames per second of the output; None = the source's.
+    cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
+    """
+
+    resolution: int | None = None
+    steps: int = DEFAULT_STEPS
+    guidance: Guidance = field(default_factory=Guidance)
+    seed: int = DEFAULT_SEED
+    solver: str = "ddim"
+    window: int = WINDOW_FRAMES
+    position: str = "auto"
+    joins: str = "overlap"
+    alignment: str = "smooth"
+    length: str = "audio"
+    extend: str = "pingpong"
+    rate: Fraction | None = None
+    encode: EncodeSettings = field(default_factory=EncodeSettings)
+    cache: Path | None = None
+    overwrite: bool = False
+
+    @property
+    def antialias(self) -> bool:
+        """Whether large faces are prefiltered before they are shrunk; the reference does not."""
+        return self.alignment != "reference"
