@@ -8,7 +8,7 @@ from .detect import LEFT_EYE, RIGHT_EYE, Detections, FaceDetector, Region, overl
 from .landmarks import MeshFitter, mesh_box, roi_from_box, roi_from_mesh
 
 DEFAULT_PRESENCE = 0.5  # MediaPipe's threshold for the mesh network's own opinion
-SURE_PRESENCE = 0.9  # asked of a mesh where the detector sees no face
+SURE_PRESENCE = 0.8  # asked of a mesh where the detector sees no face
 CHECK_INTERVAL = 12  # frames between two looks of the detector at a face that the mesh follows
 TILE_INTERVAL = 8  # frames between two searches for small faces while there is none
 MOST_TRIED = 3  # detections that the mesh may examine in one frame
@@ -102,7 +102,8 @@ class FaceFollower:
         if held and overlap(box, detection.boxes)[0] >= 0.5:
             return Sighting(mesh, presence)
         new_mesh, new_presence = self._fit_detection(frame, detection)  # the mesh drifted or was shaken off
-        if new_presence >= max(presence, self.choice.presence):
+        neighbour = self._are_bystanders(mesh_box(new_mesh)[None])[0]
+        if new_presence >= max(presence, self.choice.presence) and not neighbour:
             return Sighting(new_mesh, new_presence)
         return Sighting(mesh if held else None, presence)
 
@@ -131,8 +132,7 @@ class FaceFollower:
         """The person among some detections, confirmed by the mesh network."""
         candidates = self.choice.allowed(faces)
         if self.last_box is not None:
-            strangers = is_near(candidates.boxes, self.bystanders).any(1)
-            candidates = candidates.keep(~strangers)
+            candidates = candidates.keep(~self._are_bystanders(candidates.boxes))
             if not maybe_cut:
                 candidates = candidates.keep(self._may_be_last(candidates.boxes))
             self._move_bystanders(faces)
@@ -141,9 +141,8 @@ class FaceFollower:
             mesh, confirmed = self._fit_detection(frame, candidates.keep(np.array([i])))
             presence = max(presence, confirmed)
             box = mesh_box(mesh)[None]
-            if (
-                confirmed < self.choice.presence or is_near(box, self.bystanders).any()
-            ):  # the mesh may slip to a neighbour
+            # the mesh may slip to a neighbour
+            if confirmed < self.choice.presence or self._are_bystanders(box)[0]:
                 continue
             if self.last_box is None:
                 self.bystanders = faces.boxes[overlap(box[0], faces.boxes) < SAME_PLACE]
@@ -160,6 +159,13 @@ class FaceFollower:
         if lone or self.frames_missing >= self.max_gap:
             return np.ones(len(boxes), bool)
         return is_near(boxes, self.last_box[None])[:, 0]
+
+    def _are_bystanders(self, boxes: np.ndarray) -> np.ndarray:
+        """(K,) bool: which faces are one of the others: near one, and nearer to it than to the person's place."""
+        near = is_near(boxes, self.bystanders)
+        if self.last_box is not None:
+            near &= distances(boxes, self.bystanders) < distances(boxes, self.last_box[None])
+        return near.any(1)
 
     def _move_bystanders(self, faces: Detections) -> None:
         """Keep up with the others while the person is out of sight."""
@@ -203,6 +209,10 @@ def box_middles(boxes: np.ndarray) -> np.ndarray:
 def is_near(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(K, 4), (M, 4) -> (K, M) bool: could a face of the one box have moved to the other within a few frames?"""
     sizes, other_sizes = box_sizes(boxes)[:, None], box_sizes(others)[None]
-    distance = np.linalg.norm(box_middles(boxes)[:, None] - box_middles(others)[None], axis=-1)
     ratio = np.maximum(sizes, other_sizes) / np.maximum(np.minimum(sizes, other_sizes), 1e-6)
-    return (distance <= NEARBY * other_sizes) & (ratio <= SIMILAR_SIZE)
+    return (distances(boxes, others) <= NEARBY * other_sizes) & (ratio <= SIMILAR_SIZE)
+
+
+def distances(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(K, 4), (M, 4) -> (K, M): between the middles, in pixels."""
+    return np.linalg.norm(box_middles(boxes)[:, None] - box_middles(others)[None], axis=-1)

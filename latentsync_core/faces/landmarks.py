@@ -77,7 +77,7 @@ class MeshFitter:
         """
         crop = crop_roi(frame, roi, FaceMesh.INPUT_SIZE).unsqueeze(0).to(self.device)
         points, logit = self.network(crop.contiguous(memory_format=torch.channels_last))
-        mesh = points_in_frame(points[0].double().cpu().numpy(), roi)
+        mesh = points_in_frame(points[0].cpu().double().numpy(), roi)
         return mesh.astype(np.float32), float(torch.sigmoid(logit))
 
 

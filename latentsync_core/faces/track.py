@@ -101,7 +101,8 @@ class Recorder:
         self.faceless.clear()
 
     def _require_frame(self, frame: np.ndarray, index: int) -> None:
-        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        is_picture = isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3 and frame.size > 0
+        if not is_picture or frame.dtype != np.uint8:
             found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
             raise LatentSyncError(f"Frame {index} is {found}; expected a uint8 array (height, width, 3) in RGB.")
         self.shape = self.shape or frame.shape

@@ -121,6 +121,18 @@ def test_the_largest_face_is_followed_and_never_exchanged(portrait, faceless):
     assert np.nanmax(track.boxes[:, 2]) < 352 and track.cuts == ()
 
 
+def test_two_heads_close_together_are_not_confused(portrait, faceless):
+    """Their distance, 1.3 face widths, is one that a single face might cover while out of sight."""
+    cheek = np.array(Image.fromarray(portrait[:, 112:245]).resize((125, 331)))
+    both, hidden = (np.full((331, 258, 3), 60, np.uint8) for _ in range(2))
+    both[:, :133], both[:, 133:], hidden[:, 133:] = portrait[:331, 112:245], cheek, cheek
+    hidden[:, :133] = faceless[:331, 112:245]
+    for missing, state in ((5, FaceState.INTERPOLATED), (14, FaceState.ABSENT)):
+        track = track_faces([both] * 4 + [hidden] * missing + [both] * 4)
+        assert track.states.tolist() == [1] * 4 + [state] * missing + [1] * 4
+        assert np.nanmax(track.boxes[:, [0, 2]].mean(1)) < 133
+
+
 def test_a_region_chooses_the_face(portrait):
     frame = two_people(portrait)
     assert track_faces([frame] * 2, region=(352, 0, 632, 352)).boxes[:, 0].min() > 352
@@ -153,6 +165,7 @@ def test_false_detections_do_not_start_a_track(faceless):
         ([], "no frames"),
         ([np.zeros((9, 9, 3), np.float32)], "Frame 0 is float32"),
         ([np.zeros((9, 9), np.uint8)], r"Frame 0 is uint8 \(9, 9\)"),
+        ([np.zeros((0, 9, 3), np.uint8)], r"Frame 0 is uint8 \(0, 9, 3\)"),
         ([None], "Frame 0 is NoneType"),
         ([np.zeros((8, 9, 3), np.uint8), np.zeros((9, 9, 3), np.uint8)], "Frame 1 is 9x9 pixels.*9x8"),
     ],
