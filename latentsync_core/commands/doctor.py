@@ -92,7 +92,8 @@ def verdict(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
     """Ready, or what stands in the way and the commands that clear it."""
     if diagnosis.ready:
         return ["Ready."]
-    return ["Not ready for a run with published weights:"] + [f"  - {problem}" for problem in diagnosis.problems] + remedies(diagnosis, models_argument)
+    reasons = [f"  - {problem}" for problem in diagnosis.problems]
+    return ["Not ready for a run with published weights:", *reasons, *remedies(diagnosis, models_argument)]
 
 
 def remedies(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
