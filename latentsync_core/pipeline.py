@@ -189,17 +189,19 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
                 return
             yield frame.rgb()
 
-    total = info.frames if needed is None else min(info.frames or 10**9, round(needed * info.fps))
+    stated = info.frames or (round(info.duration * info.fps) if info.duration else None)
+    wanted = None if needed is None else round(needed * info.fps)
     try:
         track = track_faces(
             pictures(),
             device=run.models.device,
-            total=total if total and total < 10**9 else None,
+            total=min((count for count in (stated, wanted) if count), default=None),
             on_progress=run.on_progress,
             check_cancelled=run.check_cancelled,
         )
     except LatentSyncError as error:
         raise LatentSyncError(f"{run.video}: {error}") from error
+    run.on_progress(len(track), len(track))  # the header's count was an estimate
     times = reader.times[: len(track)]
     timeline = plan_timeline(
         times,

@@ -123,7 +123,9 @@ class VideoWriter:
         if (plan.width, plan.height) != (self._like.width, self._like.height):
             size = f"{self._like.width}x{self._like.height}"
             log.warning("%s: 4:2:0 needs an even size, %s grows to %dx%d", self.path, size, plan.width, plan.height)
-        flags = {"movflags": "+faststart"} if extension in (".mp4", ".mov") else {}
+        flags = {"fflags": "+bitexact"}  # no random identifiers: the same pictures and voice give the same file
+        if extension in (".mp4", ".mov"):
+            flags["movflags"] = "+faststart"
         with self._refusing_failed_writes():
             self._container = av.open(f"file:{self._pending.temporary.absolute()}", "w", options=flags)
             self._stream = self._container.add_stream(plan.encoder, rate=self._fps, options=plan.options)
