@@ -111,6 +111,6 @@ def surroundings(left: int, top: int, width: int, height: int, shape: tuple[int,
 
 def fit_cell(image: np.ndarray) -> np.ndarray:
     """Resize a square uint8 picture to a cell."""
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()  # a copy: frames are read-only
     sized = F.interpolate(planes, size=(CELL, CELL), mode="bicubic", antialias=True, align_corners=False)
     return sized[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
