@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .diffusion import Window
 from .face_latents import pixels_of
-from .faces import PastedRegion, composite_crop, crop_face, fixed_mask, paste_region
+from .faces import PastedRegion, composite_crop, crop_face, fixed_mask, mouth_share, paste_region
 from .media import Frame, apply_edit
 from .vae import LatentCodec
 
@@ -50,14 +50,18 @@ def composite(
     faces: Iterator[tuple[int, Tensor]],
     matrices: np.ndarray,
     resolution: int,
+    blend: str = "mouth",
     antialias: bool = False,
 ) -> Iterator[Composited]:
     """Put each generated face into its frame; a frame without one passes untouched.
 
+    blend: "mouth" takes only the redrawn lower face, feathered, and leaves eyes and nose the frame's own pixels;
+    "reference" pastes the whole crop, with the kept part of it resampled, as published.
+
     frames: what each output frame shows, in output order. faces: (output frame, face (3, r, r) in [-1, 1]), rising.
     matrices: (N, 2, 3) by source frame. Outside the soft mask every sample of every plane is the source's, bit for bit.
     """
-    mask = fixed_mask(resolution)
+    mask, share = fixed_mask(resolution), mouth_share(resolution) if blend == "mouth" else None
     upcoming = next(faces, None)
     for position, frame in enumerate(frames):
         if upcoming is None or upcoming[0] != position:
@@ -65,8 +69,8 @@ def composite(
             continue
         generated, matrix, image = upcoming[1], matrices[frame.index], frame.rgb()
         crop = crop_face(image, matrix, resolution, antialias)
-        face = composite_crop(generated[None], pixels_of([crop]), mask)[0]
-        region = paste_region(image, face, matrix, resolution, antialias)
+        face = generated if share is not None else composite_crop(generated[None], pixels_of([crop]), mask)[0]
+        region = paste_region(image, face, matrix, resolution, antialias, share=share)
         height, width = region.alpha.shape
         before = image[region.top : region.top + height, region.left : region.left + width]
         picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)

@@ -297,7 +297,8 @@ def write_clip(run: Run, reader: VideoReader, plan: Plan, latents: torch.Tensor,
         overwrite=run.settings.overwrite,
         inputs=(run.voice.path,),
     ) as writer:
-        pictures = composite(frames, faces, plan.matrices, run.resolution, run.settings.antialias)
+        settings = run.settings
+        pictures = composite(frames, faces, plan.matrices, run.resolution, settings.blend, settings.antialias)
         for index, composited in enumerate(pictures):
             run.check_cancelled()
             writer.write(composited.picture, timeline.times[index] if timeline.variable else None)

@@ -17,8 +17,9 @@ class Settings:
 
     resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
-    alignment: "smooth" or "reference". length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or
-    "none". rate: frames per second of the output; None = the source's.
+    alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
+    length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or "none".
+    rate: frames per second of the output; None = the source's.
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     position: str = "auto"
     joins: str = "overlap"
     alignment: str = "smooth"
+    blend: str = "mouth"
     length: str = "audio"
     extend: str = "pingpong"
     rate: Fraction | None = None

@@ -1,10 +1,10 @@
 """Record what the original face networks and MediaPipe itself answer, for the tests in tests/faces.
 
-    pip install ai-edge-litert
-    python tools/record_face_goldens.py networks mediapipe-0.10.21-*.whl tests/golden/face_nets.npz
+pip install ai-edge-litert
+python tools/record_face_goldens.py networks mediapipe-0.10.21-*.whl tests/golden/face_nets.npz
 
-    pip install mediapipe==0.10.21 "numpy<2"     # in an environment of its own
-    python tools/record_face_goldens.py portrait tests/faces/astronaut.jpg tests/golden/astronaut_mesh.npz
+pip install mediapipe==0.10.21 "numpy<2"     # in an environment of its own
+python tools/record_face_goldens.py portrait tests/faces/astronaut.jpg tests/golden/astronaut_mesh.npz
 """
 
 import argparse

@@ -69,6 +69,12 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--alignment", default="smooth", choices=("smooth", "reference"), help="how the face crop follows the face"
     )
+    group.add_argument(
+        "--blend",
+        default="mouth",
+        choices=("mouth", "reference"),
+        help="paste the lower face, or the whole crop",
+    )
 
 
 def add_timing_options(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +118,7 @@ def settings_from(args: argparse.Namespace):
         position=args.position,
         joins=args.joins,
         alignment=args.alignment,
+        blend=args.blend,
         length=args.length,
         extend=args.extend,
         rate=parse_rate(args.fps),

@@ -4,7 +4,7 @@ from .align import alignment_matrices, crop_size
 from .crop import crop_face, warp_crop
 from .face_track import FaceState, FaceTrack
 from .mask import composite_crop, fixed_mask, latent_mask
-from .paste import PastedRegion, paste_face, paste_region, soft_mask
+from .paste import PastedRegion, mouth_share, paste_face, paste_region, soft_mask
 from .track import track_faces
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "crop_size",
     "fixed_mask",
     "latent_mask",
+    "mouth_share",
     "paste_face",
     "paste_region",
     "soft_mask",

@@ -1,12 +1,14 @@
 """Put a generated face back into its frame, touching no pixel beyond a soft edge inside the crop."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from .align import crop_size
+from .mask import fixed_mask
 from .resample import (
     affine_coordinates,
     image_from_planes,
@@ -23,8 +25,9 @@ OUTSIDE = 127  # what the reference fills in beyond the face, whose own range is
 EDGE_SHARE = 20  # the soft edge is a twentieth of the crop's mean side
 REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches one beyond it
 BLUR_BLOCK = 32  # pixels blurred by one matrix product
+FEATHER = 1 / 64  # of the working resolution: standard deviation of the mouth share's edge
 
-__all__ = ["PastedRegion", "paste_face", "paste_region", "soft_mask"]
+__all__ = ["PastedRegion", "mouth_share", "paste_face", "paste_region", "soft_mask"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,12 @@ def paste_region(
     resolution: int,
     antialias: bool = False,
     margin: int | None = REGION_MARGIN,
+    share: torch.Tensor | None = None,
 ) -> PastedRegion:
     """`paste_face` for the face's region only, ready to be written into the frame.
 
+    ``share`` (h, w) in [0, 1], in the crop's own coordinates, says how much of the face to take where, as `mouth_share`
+    does; by default the whole crop is taken, as in the reference.
     ``antialias`` is the better picture: it prefilters a face pasted at less than half its size, and repeats the face's
     border under the last trace of the soft edge. Without it both are as in the reference, which skips pixels and lets
     a dark line of up to three grey levels in at the right and the bottom.
@@ -83,6 +89,8 @@ def paste_region(
     size = crop_size(resolution)
     x, y = affine_coordinates(matrix, left, top, right - left, bottom - top)
     hard, alpha = _crop_masks(x, y, *size)
+    if share is not None:
+        alpha *= _warp_share(share, x, y, *size)
     face = face.detach().to("cpu", torch.float32)
     if antialias:
         warped = _warp_antialiased(face, x, y, *size, scale=1 / similarity_scale(matrix))
@@ -92,14 +100,37 @@ def paste_region(
     return PastedRegion(left, top, image_from_planes(blended), alpha.numpy())
 
 
-def soft_mask(matrix: np.ndarray, height: int, width: int, resolution: int) -> np.ndarray:
-    """The generated face's share in every pixel of a frame: float32 (height, width) in [0, 1]."""
+def soft_mask(
+    matrix: np.ndarray, height: int, width: int, resolution: int, share: torch.Tensor | None = None
+) -> np.ndarray:
+    """The generated face's share in every pixel of a frame, as `paste_region` uses it: float32 (height, width)."""
     mask = np.zeros((height, width), np.float32)
     left, top, right, bottom = _region(matrix, height, width, resolution, REGION_MARGIN)
     if right > left and bottom > top:
         x, y = affine_coordinates(matrix, left, top, right - left, bottom - top)
-        mask[top:bottom, left:right] = _crop_masks(x, y, *crop_size(resolution))[1].numpy()
+        alpha = _crop_masks(x, y, *crop_size(resolution))[1]
+        if share is not None:
+            alpha *= _warp_share(share, x, y, *crop_size(resolution))
+        mask[top:bottom, left:right] = alpha.numpy()
     return mask
+
+
+@lru_cache(maxsize=4)
+def mouth_share(resolution: int) -> torch.Tensor:
+    """How much of a generated face to take where: (resolution, resolution) float32, 1 inside the redrawn lower face.
+
+    The fixed mask turned over and feathered, so that eyes and nose stay the frame's own pixels and no edge shows.
+    """
+    redrawn = 1 - fixed_mask(resolution)
+    feather = max(round(resolution * FEATHER), 1)
+    return _blur(redrawn, 3 * feather, feather)
+
+
+def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """A (h, w) share in crop coordinates read at the crop coordinates of some frame pixels."""
+    to_share = resized_affine((height, width), tuple(share.shape))
+    x, y = (coordinate * to_share[axis, axis] + to_share[axis, 2] for axis, coordinate in enumerate((x, y)))
+    return sample_bilinear(share[None], x, y, padding="border")[0]
 
 
 def _region(
@@ -150,7 +181,8 @@ def _crop_masks(x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> tu
     hard = _erode(mask, 1, 0)
     edge = max(int(hard.sum(dtype=torch.float64).item() ** 0.5) // EDGE_SHARE, 1)  # pixels
     # The reference erodes by 2x2, then by 2w x 2w: together the least over offsets -(w+1) .. w-1 on both axes.
-    return hard, _blur(_erode(mask, edge + 1, edge - 1), edge)
+    sigma = 0.3 * (edge - 1) + 0.8  # pixels, OpenCV's choice for that size
+    return hard, _blur(_erode(mask, edge + 1, edge - 1), edge, sigma)
 
 
 def _inside(coordinate: torch.Tensor, size: int) -> torch.Tensor:
@@ -171,12 +203,11 @@ def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
     return mask
 
 
-def _blur(mask: torch.Tensor, edge: int) -> torch.Tensor:
+def _blur(mask: torch.Tensor, edge: int, sigma: float) -> torch.Tensor:
     """Gaussian blur over 2 edge + 1 pixels, mirrored at the border.
 
     At the frame's border the reference mirrors too; at a border inside the frame only zeros are there to be mirrored.
     """
-    sigma = 0.3 * (edge - 1) + 0.8  # pixels
     offset = torch.arange(-edge, edge + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
     kernel /= kernel.sum()

@@ -7,7 +7,8 @@ from scipy.ndimage import correlate1d, minimum_filter
 
 from latentsync_core.faces.align import crop_size
 from latentsync_core.faces.crop import crop_face
-from latentsync_core.faces.paste import paste_face, paste_region, soft_mask
+from latentsync_core.faces.mask import fixed_mask
+from latentsync_core.faces.paste import mouth_share, paste_face, paste_region, soft_mask
 
 HEIGHT, WIDTH = 360, 480
 
@@ -163,3 +164,24 @@ def test_wrong_inputs_are_refused(image, face):
         paste_face(image / 255, face, CASES["middle"], 256)
     with pytest.raises(ValueError, match=r"\(3, height, width\)"):
         paste_face(image, face[None], CASES["middle"], 256)
+
+
+def test_mouth_share_is_the_redrawn_part_with_a_soft_edge():
+    share = mouth_share(256)
+    redrawn = 1 - fixed_mask(256)
+    assert ((share > 0.5) == (redrawn > 0.5)).float().mean() > 0.99
+    assert (share[:80] == 0).all() and share[:, 128].max() > 0.999
+    assert (share[1:] - share[:-1]).abs().max() < 0.15  # the mask itself steps by 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_with_the_mouth_share_eyes_and_nose_stay_the_frames_own(image, face, case):
+    matrix, share = CASES[case], mouth_share(256)
+    whole, mouth = (paste_region(image, face, matrix, 256, share=s) for s in (None, share))
+    assert (mouth.left, mouth.top, mouth.alpha.shape) == (whole.left, whole.top, whole.alpha.shape)
+    assert (mouth.alpha <= whole.alpha + 1e-6).all()
+    under = image[mouth.top : mouth.top + len(mouth.alpha), mouth.left : mouth.left + mouth.alpha.shape[1]]
+    untouched = mouth.alpha == 0
+    assert np.array_equal(mouth.pixels[untouched], under[untouched])
+    reached = soft_mask(matrix, *image.shape[:2], 256, share)
+    assert np.array_equal(reached[mouth.top :, mouth.left :][: len(under), : under.shape[1]], mouth.alpha)
