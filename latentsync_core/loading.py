@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .audio import WhisperEncoder, load_whisper
+from .choices import PRECISIONS
 from .embedded import EMBEDDED_NAME, embedded_models
 from .errors import LatentSyncError
 from .models import (
@@ -86,7 +87,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if name not in DTYPES:
-        raise LatentSyncError(f"Precision {name!r} is unknown; choose auto, {', '.join(DTYPES)}.")
+        raise LatentSyncError(f"Precision {name!r} is unknown; choose {', '.join(PRECISIONS)}.")
     return DTYPES[name]
 
 

@@ -4,11 +4,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from .diffusion import WINDOW_FRAMES, Guidance
+from .choices import DEFAULT_SEED, DEFAULT_STEPS, WINDOW_FRAMES
+from .diffusion import Guidance
 from .media import EncodeSettings
-
-DEFAULT_SEED = 1247  # the reference's
-DEFAULT_STEPS = 20
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .choices import EXTENSIONS, LENGTHS
 from .errors import LatentSyncError
-
-LENGTHS = ("audio", "video", "shortest")
-EXTENSIONS = ("pingpong", "loop", "hold", "none")
 
 
 @dataclass(frozen=True)

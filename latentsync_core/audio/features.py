@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from whisper.audio import log_mel_spectrogram
 
+from ..choices import JOINS
 from ..errors import LatentSyncError
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .whisper_encoder import WhisperEncoder
@@ -16,7 +17,6 @@ FEATURE_RATE_HZ = 50
 SAMPLES_PER_FEATURE = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
 MEL_PER_FEATURE = 2  # mel frames (10 ms) per feature step (20 ms)
 MIN_OVERLAP_MEL = 500  # 5 s shared by neighbouring blocks, over which one fades into the other
-JOINS = ("overlap", "reference")
 
 
 @torch.inference_mode()

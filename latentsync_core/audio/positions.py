@@ -7,9 +7,8 @@ checkpoint records how it was trained, and "auto" obeys it.
 import torch
 from torch import Tensor
 
+from ..choices import POSITIONS
 from ..errors import LatentSyncError
-
-MODES = ("auto", "on", "off")
 
 
 def position_table(n: int, d: int) -> Tensor:
@@ -36,8 +35,8 @@ def encode_positions(tokens: Tensor, mode: str, trained: bool | str | None = Non
 
 def positions_wanted(mode: str, trained: bool | str | None = None) -> bool:
     """Decide `mode` against the checkpoint's record, as `encode_positions` does."""
-    if mode not in MODES:
-        raise LatentSyncError(f"Position encoding {mode!r} is unknown; choose one of {', '.join(MODES)}.")
+    if mode not in POSITIONS:
+        raise LatentSyncError(f"Position encoding {mode!r} is unknown; choose one of {', '.join(POSITIONS)}.")
     if trained not in (None, True, False, "on", "off"):
         raise LatentSyncError(
             f"The checkpoint records position encoding {trained!r}; only on or off are known: pass on or off yourself."

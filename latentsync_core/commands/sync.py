@@ -7,6 +7,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+from .. import choices
 from ..errors import LatentSyncError
 from .terminal import StageBars, show_log
 
@@ -40,7 +41,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--vae", type=Path, help="VAE file (default: from the models folder)")
     group.add_argument("--whisper", type=Path, help="Whisper file (default: from the models folder)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ... (default: %(default)s)")
-    group.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    group.add_argument("--precision", default="auto", choices=choices.PRECISIONS)
     group.add_argument("--cache", type=Path, help="folder for Whisper features (default: the user's cache)")
     group.add_argument("--no-cache", action="store_true", help="keep no Whisper features on disk")
     group.add_argument("--verbose", action="store_true", help="say more")
@@ -49,30 +50,39 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """How the mouth is generated."""
     group = parser.add_argument_group("generation")
-    group.add_argument("--steps", type=int, default=20, help="denoising steps, 20 to 50 (default: %(default)s)")
     group.add_argument(
-        "--guidance", type=float, default=1.5, help="the voice's strength, 1 to 3 (default: %(default)s)"
+        "--steps", type=int, default=choices.DEFAULT_STEPS, help="denoising steps, 20 to 50 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--guidance",
+        type=float,
+        default=choices.DEFAULT_GUIDANCE,
+        help="the voice's strength, 1 to 3 (default: %(default)s)",
     )
     group.add_argument("--guidance-rescale", type=float, default=0.0, help="0 to 1 (default: %(default)s)")
     group.add_argument("--guidance-start", type=float, default=0.0, help="guide from this part of the schedule on")
     group.add_argument("--guidance-end", type=float, default=1.0, help="and up to this part")
-    group.add_argument("--seed", type=int, default=1247, help="same seed, same file (default: %(default)s)")
-    group.add_argument("--solver", default="ddim", choices=("ddim", "dpm++2m", "unipc", "euler"))
-    group.add_argument("--window", type=int, default=16, help="frames denoised together, at most 24 (trained on 16)")
+    group.add_argument(
+        "--seed", type=int, default=choices.DEFAULT_SEED, help="same seed, same file (default: %(default)s)"
+    )
+    group.add_argument("--solver", default="ddim", choices=choices.SOLVERS)
+    group.add_argument(
+        "--window", type=int, default=choices.WINDOW_FRAMES, help="frames denoised together, at most 24 (trained on 16)"
+    )
     group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
     group.add_argument(
-        "--position", default="auto", choices=("auto", "on", "off"), help="audio position encoding; auto: as trained"
+        "--position", default="auto", choices=choices.POSITIONS, help="audio position encoding; auto: as trained"
     )
     group.add_argument(
-        "--joins", default="overlap", choices=("overlap", "reference"), help="how 30 s blocks of the voice are joined"
+        "--joins", default="overlap", choices=choices.JOINS, help="how 30 s blocks of the voice are joined"
     )
     group.add_argument(
-        "--alignment", default="smooth", choices=("smooth", "reference"), help="how the face crop follows the face"
+        "--alignment", default="smooth", choices=choices.ALIGNMENTS, help="how the face crop follows the face"
     )
     group.add_argument(
         "--blend",
         default="mouth",
-        choices=("mouth", "reference"),
+        choices=choices.BLENDS,
         help="paste the lower face, or the whole crop",
     )
 
@@ -80,13 +90,11 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def add_timing_options(parser: argparse.ArgumentParser) -> None:
     """How long and how fast the result is."""
     group = parser.add_argument_group("timing")
-    group.add_argument(
-        "--length", default="audio", choices=("audio", "video", "shortest"), help="what the result lasts as long as"
-    )
+    group.add_argument("--length", default="audio", choices=choices.LENGTHS, help="what the result lasts as long as")
     group.add_argument(
         "--extend",
         default="pingpong",
-        choices=("pingpong", "loop", "hold", "none"),
+        choices=choices.EXTENSIONS,
         help="where the picture comes from when the voice is longer",
     )
     group.add_argument("--fps", default="source", help="source, 25 (as trained), or another rate such as 30000/1001")
@@ -96,7 +104,7 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
     """How the result is written."""
     group = parser.add_argument_group("encoding")
     group.add_argument("--codec", default="h264", choices=("h264", "hevc", "ffv1"))
-    group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
+    group.add_argument("--crf", type=int, default=choices.WINDOW_FRAMES, help="0 (best) to 51 (default: %(default)s)")
     group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
     group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
     group.add_argument("--audio-codec", default="auto", choices=("auto", "aac", "alac", "flac", "pcm"))

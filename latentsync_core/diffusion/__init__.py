@@ -2,13 +2,10 @@
 
 from .guidance import Guidance, as_guidance
 from .sample import Conditioning, NoisePredictor, NonFiniteLatentsError, sample_clip, sample_windows, shared_noise
-from .schedule import SOLVERS, make_schedule
-from .windows import MAX_WINDOW_FRAMES, WINDOW_FRAMES, Window, check_window, plan_windows
+from .schedule import make_schedule
+from .windows import Window, check_window, plan_windows
 
 __all__ = [
-    "MAX_WINDOW_FRAMES",
-    "SOLVERS",
-    "WINDOW_FRAMES",
     "Conditioning",
     "Guidance",
     "NoisePredictor",

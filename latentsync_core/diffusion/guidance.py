@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..choices import DEFAULT_GUIDANCE
 from ..errors import LatentSyncError
-
-DEFAULT_SCALE = 1.5
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Guidance:
     step_scales: one scale per step in place of `scale`.
     """
 
-    scale: float = DEFAULT_SCALE
+    scale: float = DEFAULT_GUIDANCE
     rescale: float = 0.0
     start: float = 0.0
     end: float = 1.0

@@ -7,10 +7,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..choices import DEFAULT_GUIDANCE, WINDOW_FRAMES
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from .guidance import DEFAULT_SCALE, Guidance, as_guidance
+from .guidance import Guidance, as_guidance
 from .schedule import make_schedule
-from .windows import WINDOW_FRAMES, Window, plan_windows
+from .windows import Window, plan_windows
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``predict(sample (b,13,f,h,w), timestep, audio_tokens (b*f,n,d)) -> (b,4,f,h,w)``: the UNet, or a host's wrapper."""
@@ -56,7 +57,7 @@ def sample_windows(
     condition: Tensor,
     audio_tokens: Tensor,
     steps: int = 20,
-    guidance: Guidance | float | Sequence[float] = DEFAULT_SCALE,
+    guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
     window: int = WINDOW_FRAMES,
     *,
     windows: Sequence[Window] | None = None,
@@ -97,7 +98,7 @@ def sample_clip(
     frames: int,
     windows: Sequence[Window],
     steps: int = 20,
-    guidance: Guidance | float | Sequence[float] = DEFAULT_SCALE,
+    guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
     *,
     solver: str = "ddim",
     device: torch.device | str = "cpu",

@@ -20,7 +20,7 @@ SETTINGS = {
     "timestep_spacing": "leading",
     "steps_offset": 1,
 }
-SOLVERS = {
+SCHEDULERS = {
     "ddim": lambda: DDIMScheduler(**SETTINGS, set_alpha_to_one=False, clip_sample=False),
     "dpm++2m": lambda: DPMSolverMultistepScheduler(**SETTINGS, algorithm_type="dpmsolver++", solver_order=2),
     "unipc": lambda: UniPCMultistepScheduler(**SETTINGS),
@@ -35,10 +35,10 @@ def make_schedule(solver: str, steps: int) -> SchedulerMixin:
     every window needs a schedule of its own. Raises LatentSyncError for an unknown solver or a step count outside
     1..1000.
     """
-    if solver not in SOLVERS:
-        raise LatentSyncError(f"Solver {solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
+    if solver not in SCHEDULERS:
+        raise LatentSyncError(f"Solver {solver!r} is unknown; choose one of {', '.join(SCHEDULERS)}.")
     if not 1 <= steps <= TRAIN_STEPS:
         raise LatentSyncError(f"{steps} steps were asked for; between 1 and {TRAIN_STEPS} are possible, 20 is usual.")
-    schedule = SOLVERS[solver]()
+    schedule = SCHEDULERS[solver]()
     schedule.set_timesteps(steps)
     return schedule

@@ -3,10 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ..choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ..errors import LatentSyncError
-
-WINDOW_FRAMES = 16  # as trained
-MAX_WINDOW_FRAMES = 24  # length of the temporal position table
 
 
 @dataclass(frozen=True)

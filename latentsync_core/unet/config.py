@@ -2,9 +2,8 @@
 
 from dataclasses import asdict, dataclass, fields
 
+from ..choices import MAX_WINDOW_FRAMES
 from ..errors import LatentSyncError
-
-MAX_WINDOW_FRAMES = 24  # length of the published temporal position table
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from latentsync_core.choices import SOLVERS
 from latentsync_core.diffusion import (
-    SOLVERS,
     Guidance,
     NonFiniteLatentsError,
     Window,

@@ -1,0 +1,19 @@
+"""The words a user may choose among, in one place: the library, the command line and the nodes offer the same.
+
+Importing this loads nothing else, so that a host can list its nodes at once.
+"""
+
+SOLVERS = ("ddim", "dpm++2m", "unipc", "euler")
+POSITIONS = ("auto", "on", "off")
+JOINS = ("overlap", "reference")
+ALIGNMENTS = ("smooth", "reference")
+BLENDS = ("mouth", "reference")
+LENGTHS = ("audio", "video", "shortest")
+EXTENSIONS = ("pingpong", "loop", "hold", "none")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+DEFAULT_STEPS = 20  # the reference's, as are the next two
+DEFAULT_GUIDANCE = 1.5
+DEFAULT_SEED = 1247
+WINDOW_FRAMES = 16  # as trained
+MAX_WINDOW_FRAMES = 24  # length of the temporal position table
