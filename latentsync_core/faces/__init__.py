@@ -4,10 +4,12 @@ from .align import alignment_matrices, crop_size
 from .crop import crop_face, warp_crop
 from .face_track import FaceState, FaceTrack
 from .mask import composite_crop, fixed_mask, latent_mask
+from .nets import FaceNets
 from .paste import PastedRegion, mouth_share, paste_face, paste_region, soft_mask
 from .track import track_faces
 
 __all__ = [
+    "FaceNets",
     "FaceState",
     "FaceTrack",
     "PastedRegion",

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from .blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
+from .nets import FaceNets
 from .pictures import picture_tensor, shrink_picture, single_thread
-from .pretrained import FULL_RANGE, SHORT_RANGE, load_pretrained
 
 DEFAULT_THRESHOLD = 0.5  # detector score, a probability; MediaPipe's graphs use 0.5 and 0.6
 MAX_LOGIT = 100.0  # score logits are clipped here before the sigmoid
@@ -52,20 +52,22 @@ class Detections:
 class FaceDetector:
     """BlazeFace with its anchors: frames (H, W, 3) uint8 RGB in, faces in frame pixels out."""
 
-    def __init__(self, device: torch.device | str = "cpu", threshold: float = DEFAULT_THRESHOLD):
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        threshold: float = DEFAULT_THRESHOLD,
+        nets: FaceNets | None = None,
+    ):
         if not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}, expected a probability between 0 and 1")
-        self.device = torch.device(device)
+        nets = nets or FaceNets(device)
+        self.device = nets.device
         self.threshold = threshold
-        self.full_range = self._load(FullRangeBlazeFace, FULL_RANGE)
-        self.short_range = self._load(ShortRangeBlazeFace, SHORT_RANGE)
+        self.full_range, self.short_range = nets.full_range, nets.short_range
         self.anchors = {
             FullRangeBlazeFace: anchor_centres(((48, 1),)),
             ShortRangeBlazeFace: anchor_centres(((16, 2), (8, 6))),
         }
-
-    def _load(self, build: type, name: str) -> torch.nn.Module:
-        return load_pretrained(build(), name, self.device).to(memory_format=torch.channels_last)
 
     def detect(self, frame: np.ndarray, tiles: bool = True) -> Detections:
         """Faces anywhere in the frame: those of the first of `passes` that finds any."""

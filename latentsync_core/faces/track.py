@@ -14,6 +14,7 @@ from .face_track import FaceTrack
 from .facemesh import MESH_POINTS
 from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting, leaps
 from .landmarks import MeshFitter
+from .nets import FaceNets
 from .shots import Change, ShotChanges
 
 DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
@@ -26,6 +27,7 @@ def track_faces(
     frames: Iterable[np.ndarray],
     *,
     device: torch.device | str = "cpu",
+    nets: FaceNets | None = None,
     on_progress: OnProgress | None = None,
     check_cancelled: CheckCancelled | None = None,
     total: int | None = None,
@@ -38,6 +40,7 @@ def track_faces(
     """Follow one face, the largest and surest of each shot, through a clip.
 
     frames: (H, W, 3) uint8 RGB, consumed once, never held beyond a few; total: their number, for on_progress only.
+    nets: the networks to use, where they are; by default they are loaded onto `device`.
     detection_threshold, presence_threshold: probabilities asked of the detector and, to confirm it, of the mesh;
     lower ones also take drawn and half-hidden faces. minimum_size (pixels) and region (x0, y0, x1, y1) restrict which
     face may be taken up. max_gap: stretches of up to so many frames without a face are interpolated.
@@ -45,7 +48,9 @@ def track_faces(
     """
     on_progress, check_cancelled = on_progress or ignore_progress, check_cancelled or never_cancelled
     choice = FaceChoice(region, minimum_size, presence_threshold)
-    follower = FaceFollower(FaceDetector(device, detection_threshold), MeshFitter(device), choice, max_gap)
+    nets = nets or FaceNets(device)
+    detector, fitter = FaceDetector(nets=nets, threshold=detection_threshold), MeshFitter(nets=nets)
+    follower = FaceFollower(detector, fitter, choice, max_gap)
     recorder = Recorder(follower)
     for done, frame in enumerate(frames, 1):
         check_cancelled()

@@ -7,6 +7,7 @@ from .audio import AudioInfo, check_voice, probe_audio, read_waveform, stream_au
 from .color import to_rgb
 from .edit import apply_edit
 from .encoding import EncodeSettings
+from .image_reader import ImageReader
 from .info import VideoInfo, probe_video
 from .target import check_target
 from .video_reader import Frame, VideoReader, is_variable
@@ -16,6 +17,7 @@ __all__ = [
     "AudioInfo",
     "EncodeSettings",
     "Frame",
+    "ImageReader",
     "VideoInfo",
     "VideoReader",
     "VideoWriter",
