@@ -17,7 +17,7 @@ REFUSED_FORMATS = {"tty", "concat", "hls", "dash", "sdp", "bin", "xbin", "idf", 
 """Demuxers that render text as a picture or follow a list to other files."""
 
 GIVE_UP_FAILURES = 8  # failed reads in a row
-READ_OPTIONS = {"protocol_whitelist": "file"}
+READ_OPTIONS = {"protocol_whitelist": "file", "pattern_type": "none"}  # a % in a name is no numbered sequence
 
 
 def open_media(path: str | os.PathLike, needs: str) -> av.container.InputContainer:

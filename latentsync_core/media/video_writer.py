@@ -20,6 +20,7 @@ from .voice_track import VoiceTrack
 log = logging.getLogger(__name__)
 
 VARIABLE_TIME_BASE = Fraction(1, 90_000)  # seconds: fine enough for any camera, and what MPEG uses
+X265_DELAY = 2  # frames: x265 gives clips no longer than its reordering delay decoding times it never set
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -169,7 +170,11 @@ class VideoWriter:
     def _finish(self) -> None:
         """Flush both tracks, write the index, bring the file to its name."""
         end = self._end()
-        self._mux(self._stream.encode(None), end)
+        packets = self._stream.encode(None)
+        if self.settings.codec == "hevc" and self.frames <= X265_DELAY:
+            for number, packet in enumerate(packets, start=-len(packets)):
+                packet.dts = number
+        self._mux(packets, end)
         if self._voice:
             self._voice.finish(end)
         container, self._container = self._container, None

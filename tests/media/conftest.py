@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 TKHD_MATRIX_OFFSET = 44  # bytes from the name of an mp4's tkhd box (version 0) to its display matrix
+PACKED = {"rgb24": 3, "bgr24": 3, "bgr0": 4, "bgra": 4}  # bytes per pixel
 
 
 def samples_of(picture):
@@ -18,7 +19,7 @@ def samples_of(picture):
         parts = [part for part in picture.format.components if part.plane == index]
         dtype = np.uint8 if parts[0].bits == 8 else np.uint16
         lines = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
-        packed = 3 if picture.format.name in ("rgb24", "bgr24") else len(parts)
+        packed = PACKED.get(picture.format.name, len(parts))
         planes.append(lines[: plane.height, : parts[0].width * packed].copy())
     return planes
 

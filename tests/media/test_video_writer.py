@@ -273,6 +273,17 @@ def test_hevc_keeps_ten_bits_and_apples_tag(make_clip, tmp_path):
     assert probe_video(target).pixel_format == "yuv420p10le" and b"hvc1" in target.read_bytes()
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_clips_of_a_frame_or_a_few(codec, make_clip, make_wav, speech, tmp_path):
+    source, voice = make_clip("source.mp4", frames=4), make_wav("voice.wav", speech(1))
+    for frames in (1, 2, 3, 4):
+        for attempt in range(10):  # what the encoder reads by mistake differs from one to the next
+            name = f"{frames}-{attempt}.mp4"
+            target = copy_video(source, tmp_path / name, replace(FAST, codec=codec), frames=frames, audio=voice)
+        with VideoReader(target) as reader:
+            assert [frame.time for frame in reader.frames()] == [Fraction(i, 25) for i in range(frames)]
+
+
 def test_high_dynamic_range_is_not_squeezed_into_8_bits(make_clip, tmp_path):
     colors = {"colorspace": 9, "color_primaries": 9, "color_trc": 16}
     source = make_clip("hdr.mkv", codec="ffv1", frames=2, pixel_format="yuv420p10le", colors=colors)
