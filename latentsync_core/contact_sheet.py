@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -75,9 +76,9 @@ class ContactSheet:
             draw.text((width // 2, HEADER + CELL // 2), "no frame was synced", FAINT, font, anchor="mm")
         return sheet
 
-    def save(self, path: Path | str) -> None:
-        """Write the sheet as PNG."""
-        self.image().save(path, format="PNG")
+    def save(self, target: Path | str | BinaryIO) -> None:
+        """Write the sheet as PNG to a path or an open binary file."""
+        self.image().save(target, format="PNG")
 
 
 def sheet_row(index: int, composited: Composited) -> SheetRow:

@@ -74,9 +74,12 @@ def choose_device(name: str = "auto") -> torch.device:
     """ "auto" takes CUDA, then Apple's MPS, then the CPU; or any torch device name."""
     if name != "auto":
         try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise LatentSyncError(f"There is no device {name!r}; use auto, cpu, cuda or mps.") from error
+            device = torch.device(name)
+            torch.zeros(1, device=device).item()  # many a device has a name but no driver
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise LatentSyncError(f"There is no device {name!r} ({reason}); use auto, cpu, cuda or mps.") from error
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

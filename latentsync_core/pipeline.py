@@ -55,6 +55,7 @@ OnStage = Callable[[str], None]
 OnFrame = Callable[[int, Composited], None]
 HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone
 LATENT_STRIDE = 8  # pixels per latent cell
+SEEDS = range(2**64)  # as torch and the host take them
 DAMAGED_CHECKPOINT = "Denoising gave NaN in {} even in float32; the checkpoint is damaged ({}): download it again."
 
 
@@ -145,6 +146,8 @@ def check_settings(settings: Settings, models: Models, resolution: int, info: Vi
     fixed_mask(resolution)
     check_window(settings.window)
     make_schedule(settings.solver, settings.steps)
+    if settings.seed not in SEEDS:
+        raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
     settings.guidance.scale_at(0, settings.steps)
     positions_wanted(settings.position, models.position)
     plan_encoding(info, settings.encode, target.suffix.lower())
@@ -159,7 +162,10 @@ def hear_voice(run: Run) -> tuple[torch.Tensor, Fraction]:
 
     def compute() -> torch.Tensor:
         watchers = {"on_progress": run.on_progress, "check_cancelled": run.check_cancelled}
-        return extract_features(waveform, whisper, joins, **watchers)
+        try:
+            return extract_features(waveform, whisper, joins, **watchers)
+        except LatentSyncError as error:
+            raise LatentSyncError(f"{run.voice.path}: {error}") from error
 
     if run.settings.cache is None:
         features = compute()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from ..errors import LatentSyncError
 from ..face_latents import pixels_of
-from ..faces import alignment_matrices, crop_face, paste_region, track_faces
+from ..faces import alignment_matrices, crop_face, mouth_share, paste_region, track_faces
 from ..media import Frame, VideoReader, apply_edit
 
 Result = TypeVar("Result")
@@ -47,10 +48,10 @@ class Stopwatch:
         """Add the time since `started` (perf_counter seconds)."""
         self.samples.setdefault(name, []).append((time.perf_counter() - started) * MS)
 
-    def call(self, name: str, function: Callable[..., Result], *arguments) -> Result:
+    def call(self, name: str, function: Callable[..., Result], *arguments, **named) -> Result:
         """The function's result, its time noted under `name`."""
         started = time.perf_counter()
-        result = function(*arguments)
+        result = function(*arguments, **named)
         self.note(name, started)
         return result
 
@@ -62,7 +63,7 @@ class Stopwatch:
 def measure_faces(video: Path | str, frames: int = 100, resolution: int = 256) -> list[StageTiming]:
     """Time every per-frame stage on the first `frames` frames of `video` at its own size; crop size in pixels.
 
-    The face itself stands in for a generated one, mirrored, so that pasting changes pixels. Returns the timings
+    The face itself, mirrored, stands in for a generated one, so that pasting changes pixels. Returns the timings
     of decode, rgb, track, crop, paste and edit, and of track + crop + paste over the frames that show a face.
     Raises LatentSyncError as the reader and the tracker do, and where not one frame shows a face.
     """
@@ -73,9 +74,10 @@ def measure_faces(video: Path | str, frames: int = 100, resolution: int = 256) -
         except LatentSyncError as error:
             raise LatentSyncError(f"{video}: {error}") from error
         matrices = alignment_matrices(track.points, resolution)
+        share = mouth_share(resolution)
         shown = np.flatnonzero(track.present).tolist()
         for frame in reader.frames_at(shown):
-            replace_face(frame, matrices[frame.index], resolution, watch)
+            replace_face(frame, matrices[frame.index], resolution, share, watch)
     tracked, cropped, pasted = (watch.samples[name] for name in FACE_STAGES)
     together = tuple(tracked[index] + crop + paste for index, crop, paste in zip(shown, cropped, pasted, strict=True))
     return [*watch.timings(), StageTiming(" + ".join(FACE_STAGES), together)]
@@ -92,12 +94,12 @@ def watched_pictures(frames: Iterable[Frame], watch: Stopwatch) -> Iterator[np.n
     watch.samples["decode"].pop()  # the call that found the end
 
 
-def replace_face(frame: Frame, matrix: np.ndarray, resolution: int, watch: Stopwatch) -> None:
+def replace_face(frame: Frame, matrix: np.ndarray, resolution: int, share: Tensor, watch: Stopwatch) -> None:
     """Crop, paste and edit one frame as a run does."""
     image = frame.rgb()
     crop = watch.call("crop", crop_face, image, matrix, resolution, True)
     face = pixels_of([crop])[0].flip(-1)
-    region = watch.call("paste", paste_region, image, face, matrix, resolution, True)
+    region = watch.call("paste", paste_region, image, face, matrix, resolution, True, share=share)
     height, width = region.alpha.shape
     before = image[region.top : region.top + height, region.left : region.left + width]
     watch.call("edit", apply_edit, frame.picture, before, region.pixels, region.left, region.top)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..demo import CLIP, VOICE
+from ..errors import LatentSyncError
 from . import sync
 
 DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report and a contact sheet."""
@@ -28,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     from ..embedded import EMBEDDED_NAME
 
     folder = args.out
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatentSyncError(f"{folder}: this folder cannot be made ({error.strerror}); choose another.") from error
     args.video, args.audio, args.overwrite = CLIP, VOICE, True
     args.out, args.report = folder / "demo.mp4", folder / "demo.json"
     args.contact_sheet = folder / "demo.png"

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import io
 import os
 import sys
 from fractions import Fraction
@@ -104,7 +105,7 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
     """How the result is written."""
     group = parser.add_argument_group("encoding")
     group.add_argument("--codec", default="h264", choices=("h264", "hevc", "ffv1"))
-    group.add_argument("--crf", type=int, default=choices.WINDOW_FRAMES, help="0 (best) to 51 (default: %(default)s)")
+    group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
     group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
     group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
     group.add_argument("--audio-codec", default="auto", choices=("auto", "aac", "alac", "flac", "pcm"))
@@ -177,6 +178,25 @@ def check_side_file(path: Path | None, suffix: str) -> None:
         raise LatentSyncError(f"{path} is to be a {suffix} file; name it so.")
     if not path.parent.is_dir() or path.is_dir():
         raise LatentSyncError(f"{path} cannot be written: {path.parent} is no folder, or the name is one.")
+    from ..media.target import PendingFile
+
+    PendingFile(path, overwrite=True).discard()  # permissions and odd file systems show only when one tries
+
+
+def write_side_file(path: Path, content: bytes, result: Path) -> None:
+    """Write a report or contact sheet whole or not at all; by now the `result` stands."""
+    from ..media.target import PendingFile
+
+    pending = PendingFile(path, overwrite=True)
+    try:
+        pending.temporary.write_bytes(content)
+        pending.commit()
+    except OSError as error:
+        raise LatentSyncError(
+            f"{path} could not be written ({error.strerror}); {result} itself is complete."
+        ) from error
+    finally:
+        pending.discard()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -217,9 +237,11 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bars.close()
     if sheet:
-        sheet.save(args.contact_sheet)
+        picture = io.BytesIO()
+        sheet.save(picture)
+        write_side_file(args.contact_sheet, picture.getvalue(), args.out)
     if args.report:
-        args.report.write_text(report.to_json() + "\n", encoding="utf-8")
+        write_side_file(args.report, f"{report.to_json()}\n".encode(), args.out)
     sys.stdout.write(summary(report) + "\n")
     return 0
 

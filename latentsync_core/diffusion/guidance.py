@@ -1,5 +1,6 @@
 """Classifier-free guidance: how the prediction with the voice and the one without are combined, step by step."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,11 @@ class Guidance:
     step_scales: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        scales = self.step_scales or (self.scale,)
+        if not all(map(math.isfinite, scales)):
+            raise LatentSyncError(
+                f"The guidance scale is {', '.join(map(str, scales))}; it must be finite, 1 to 3 is usual."
+            )
         if not 0 <= self.rescale <= 1:
             raise LatentSyncError(f"Guidance rescale is {self.rescale}; it must lie between 0 and 1.")
         if not 0 <= self.start <= self.end <= 1:

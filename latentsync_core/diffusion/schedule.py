@@ -11,6 +11,7 @@ from diffusers import (
 from ..errors import LatentSyncError
 
 TRAIN_STEPS = 1000
+MAX_STEPS = TRAIN_STEPS // 2  # with more, "leading" spacing starts at half the noise, and near 1000 runs off the table
 SETTINGS = {
     "num_train_timesteps": TRAIN_STEPS,
     "beta_start": 0.00085,
@@ -33,12 +34,12 @@ def make_schedule(solver: str, steps: int) -> SchedulerMixin:
 
     solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler". The multistep solvers keep a history, so
     every window needs a schedule of its own. Raises LatentSyncError for an unknown solver or a step count outside
-    1..1000.
+    1..500.
     """
     if solver not in SCHEDULERS:
         raise LatentSyncError(f"Solver {solver!r} is unknown; choose one of {', '.join(SCHEDULERS)}.")
-    if not 1 <= steps <= TRAIN_STEPS:
-        raise LatentSyncError(f"{steps} steps were asked for; between 1 and {TRAIN_STEPS} are possible, 20 is usual.")
+    if not 1 <= steps <= MAX_STEPS:
+        raise LatentSyncError(f"{steps} steps were asked for; between 1 and {MAX_STEPS} are possible, 20 is usual.")
     schedule = SCHEDULERS[solver]()
     schedule.set_timesteps(steps)
     return schedule

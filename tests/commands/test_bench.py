@@ -1,0 +1,54 @@
+"""``bench`` prints measurements: that they are there and mean what they say, not how good they are here."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from latentsync_core.__main__ import main
+from latentsync_core.demo import CLIP
+
+STAGES = ("decode", "rgb", "track", "crop", "paste", "edit", "track + crop + paste")
+
+
+def test_faces_prints_a_row_for_every_stage(capsys):
+    assert main(["bench", "faces", "--video", str(CLIP), "--frames", "3", "--resolution", "128"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"clip\.mp4: 512x512, 3 frames, crop 128 px, \w+, \d+ torch threads?\n", printed)
+    rows = dict(re.findall(r"^([a-z][a-z +]*?) +(\d+\.\d +\d+\.\d)$", printed, re.MULTILINE))
+    assert tuple(rows) == STAGES
+    for name, row in rows.items():
+        median, minimum = map(float, row.split())
+        assert 0 <= minimum <= median < 5000, name
+    assert "Goal" in printed and "12 ms" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["faces", "--video", "absent.mp4"], "absent.mp4: there is no such file"),
+        (["faces", "--video", str(CLIP), "--resolution", "200"], "200 pixels"),
+        (["memory", "--size", "big"], "--size is 'big'"),
+        (["memory", "--size", "33x33"], "33x33"),
+        (["memory", "--seconds", "0"], "0.0 s"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(options, said, capsys):
+    assert main(["bench", *options]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and said in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is read on Linux and macOS")
+def test_memory_prints_peaks_of_runs_of_their_own(capsys):
+    parents = np.ones(800 * 2**20 // 8)  # of which the measured processes must see nothing
+    assert main(["bench", "memory", "--seconds", "0.2", "0.4", "--size", "256x128"]) == 0
+    del parents
+    printed = capsys.readouterr().out
+    rows = re.findall(r"^ +([\d.]+) s +(\d+) +(\d+) +(\d+) +([\d.]+) +([\d.]+)$", printed, re.MULTILINE)
+    assert [(seconds, frames) for seconds, frames, *_ in rows] == [("0.2", "5"), ("0.4", "10")]
+    for *_, peak, loaded, latents, _ in rows:
+        assert 100 < int(loaded) <= int(peak) < 1000  # MiB
+        assert float(latents) < 1
+    assert re.search(r"0\.4 s take \d\.\d{3} times the memory of 0\.2 s; ", printed)
