@@ -3,7 +3,7 @@
 Nothing here holds a whole clip: readers are generators, the writer takes one picture at a time.
 """
 
-from .audio import AudioInfo, check_voice, probe_audio, read_waveform, stream_audio, waveform_blocks
+from .audio import AudioInfo, check_voice, probe_audio, read_waveform, resample_waveform, stream_audio, waveform_blocks
 from .color import to_rgb
 from .edit import apply_edit
 from .encoding import EncodeSettings
@@ -28,6 +28,7 @@ __all__ = [
     "probe_audio",
     "probe_video",
     "read_waveform",
+    "resample_waveform",
     "stream_audio",
     "to_rgb",
     "waveform_blocks",

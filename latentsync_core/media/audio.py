@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -132,14 +132,25 @@ def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE) -> np.
     Channels are mixed by mono_weights: mono as it is, stereo as the mean of both, surround with the dialogue channel
     first, never louder than full scale. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
     """
+    return mix_down(stream_audio(path), sample_rate, path)
+
+
+def resample_waveform(waveform: np.ndarray, rate: int, sample_rate: int = MODEL_RATE) -> np.ndarray:
+    """The same for a waveform in memory: float32 (channels, samples) at `rate` Hz -> float32 (samples,)."""
+    return mix_down(waveform_blocks(waveform, rate), sample_rate, "the audio")
+
+
+def mix_down(blocks: Iterable[av.AudioFrame], sample_rate: int, path: str | os.PathLike) -> np.ndarray:
+    """Blocks of one rate, layout and format as one mono waveform; `path` is what errors call them."""
     resampler = av.AudioResampler(format="fltp", layout=None, rate=sample_rate)
     pieces, weights = [], None
-    for block in stream_audio(path):
+    for block in blocks:
         if weights is None:
             weights = mono_weights([channel.name for channel in block.layout.channels])
         block.pts = None  # the resampler counts on: samples, not stamps, make the length
         pieces += [weights @ piece.to_ndarray() for piece in resampler.resample(block)]
-    pieces += [weights @ piece.to_ndarray() for piece in resampler.resample(None)]
+    if weights is not None:
+        pieces += [weights @ piece.to_ndarray() for piece in resampler.resample(None)]
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     if not np.isfinite(waveform).all():
         raise LatentSyncError(f"{path}: its audio holds samples that are no numbers; export the recording again")

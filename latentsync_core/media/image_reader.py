@@ -1,16 +1,21 @@
 """A short clip held as an image tensor, read as if it were a file."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import torch
 
 from ..errors import LatentSyncError
 from .info import VideoInfo
 from .video_reader import Frame
+
+if TYPE_CHECKING:  # reading and writing media needs no torch
+    import torch
 
 
 class ImageReader:
@@ -42,7 +47,7 @@ class ImageReader:
             has_audio=False,
         )
 
-    def __enter__(self) -> "ImageReader":
+    def __enter__(self) -> ImageReader:
         return self
 
     def __exit__(self, *_) -> None:
@@ -60,6 +65,6 @@ class ImageReader:
     def frames_at(self, indices: Iterable[int]) -> Iterator[Frame]:
         """Yield the frames at `indices` in that order."""
         for index in indices:
-            levels = (self.images[index, :, :, :3].cpu().float() * 255).round().clamp(0, 255).to(torch.uint8)
+            levels = (self.images[index, :, :, :3].cpu().float() * 255).round().clamp(0, 255).byte()
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(levels.numpy()), format="rgb24")
             yield Frame(index, index / self.info.fps, picture)
