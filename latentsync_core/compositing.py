@@ -1,7 +1,8 @@
-"""From face latents back to pictures: decode, keep what the mask keeps, paste into the frame's own planes."""
+"""From face latents back to a clip: decode, keep what the mask keeps, paste into the frame's own planes, write."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,19 +11,25 @@ from torch import Tensor
 from .diffusion import Window
 from .face_latents import pixels_of
 from .faces import PastedRegion, composite_crop, crop_face, fixed_mask, mouth_share, paste_region
-from .media import Frame, apply_edit
+from .media import EncodeSettings, Frame, ImageReader, VideoReader, VideoWriter, apply_edit
+from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .timeline import Timeline
 from .vae import LatentCodec
 
 DECODED_FRAMES = 4  # generated faces held as pixels at a time
 
 
+def decoded_faces(latents: Tensor, codec: LatentCodec) -> Iterator[Tensor]:
+    """Decode latents (1, 4, F, h, w) a few frames at a time: faces (3, 8h, 8w) in [-1, 1], in order."""
+    for part in latents[0].split(DECODED_FRAMES, dim=1):  # (4, f, h, w)
+        yield from codec.decode(part.transpose(0, 1))
+
+
 def generated_faces(latents: Tensor, windows: Sequence[Window], codec: LatentCodec) -> Iterator[tuple[int, Tensor]]:
-    """Decode a clip's latents (1, 4, F, h, w) a few frames at a time: (output frame, (3, 8h, 8w) in [-1, 1])."""
+    """Decode what the windows of a clip's latents hold: (output frame, face (3, 8h, 8w) in [-1, 1])."""
     for span in windows:
-        for start in range(span.start, span.stop, DECODED_FRAMES):
-            stop = min(start + DECODED_FRAMES, span.stop)
-            decoded = codec.decode(latents[0, :, start:stop].transpose(0, 1))  # (f, 3, 8h, 8w)
-            yield from zip(range(start, stop), decoded, strict=True)
+        faces = decoded_faces(latents[:, :, span.start : span.stop], codec)
+        yield from zip(range(span.start, span.stop), faces, strict=True)
 
 
 @dataclass(frozen=True)
@@ -76,3 +83,53 @@ def composite(
         picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
         yield Composited(frame, picture, crop, generated, region)
         upcoming = next(faces, None)
+
+
+OnFrame = Callable[[int, Composited], None]
+
+
+def ignore_frame(index: int, frame: Composited) -> None:
+    """Watch no frames: the default."""
+
+
+def render_clip(
+    target: Path,
+    reader: VideoReader | ImageReader,
+    timeline: Timeline,
+    faces: Iterator[tuple[int, Tensor]],
+    matrices: np.ndarray,
+    resolution: int,
+    voice: Path | Iterable[av.AudioFrame],
+    *,
+    blend: str = "mouth",
+    antialias: bool = False,
+    encode: EncodeSettings | None = None,
+    overwrite: bool = False,
+    on_frame: OnFrame = ignore_frame,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> int:
+    """Paste every generated face into its frame and write the clip with its voice; returns how many were synced.
+
+    Frames stream from the reader to the file one by one. voice: a file, or blocks at its own rate.
+    """
+    synced = 0
+    with VideoWriter(
+        target,
+        reader.info,
+        encode,
+        fps=timeline.fps,
+        times_given=timeline.variable,
+        audio=voice,
+        duration=timeline.seconds,
+        overwrite=overwrite,
+        inputs=(voice,) if isinstance(voice, Path) else (),
+    ) as writer:
+        frames = composite(reader.frames_at(timeline.source), faces, matrices, resolution, blend, antialias)
+        for index, composited in enumerate(frames):
+            check_cancelled()
+            writer.write(composited.picture, timeline.times[index] if timeline.variable else None)
+            synced += composited.synced
+            on_frame(index, composited)
+            on_progress(index + 1, len(timeline))
+    return synced

@@ -1,6 +1,6 @@
 """Faces as the UNet sees them: each source frame's masked and reference latents, encoded once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,12 @@ from .diffusion import Window
 from .faces import crop_face, fixed_mask, latent_mask
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .vae import LatentCodec
+
+OnCrop = Callable[[np.ndarray], None]
+
+
+def ignore_crop(crop: np.ndarray) -> None:
+    """Watch no crops: the default."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ def encode_faces(
     generator: torch.Generator,
     *,
     antialias: bool = False,
+    on_crop: OnCrop = ignore_crop,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> FaceLatents:
@@ -81,6 +88,7 @@ def encode_faces(
     batches: source frames in the order of first showing, grouped by window: the latents' noise is drawn in the
     reference's order, per window first for the masked faces, then for the reference faces.
     matrices: (N, 2, 3) of all source frames. generator: a CPU generator, after the clip's noise was drawn from it.
+    on_crop sees every crop, uint8 (r, r, 3).
     """
     mask = fixed_mask(resolution)
     stream = iter(frames)
@@ -94,6 +102,7 @@ def encode_faces(
             if index != expected:
                 raise ValueError(f"frame {index} came where frame {expected} was expected")
             crops.append(crop_face(image, matrices[index], resolution, antialias))
+            on_crop(crops[-1])
             row_of[index] = len(row_of)
         pixels = pixels_of(crops)
         for store, faces in ((masked, pixels * mask), (reference, pixels)):

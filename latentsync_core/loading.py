@@ -1,6 +1,7 @@
 """Bringing the networks of a run together: UNet, VAE and Whisper that belong to one another, on one device."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,24 +51,28 @@ class Models:
 
     def working_resolution(self, asked: int | None) -> int:
         """The crop size to use; warns when `asked` is not the size the checkpoint was trained at."""
-        native = self.resolution
-        if asked is None:
-            if native is None:
-                log.warning(
-                    "Nothing tells at which resolution %s was trained; using %d px, pass 512 for LatentSync 1.6.",
-                    self.sources.get("unet", "the checkpoint"),
-                    FALLBACK_RESOLUTION,
-                )
-            return native or FALLBACK_RESOLUTION
-        if native is not None and asked != native:
+        return working_resolution(asked, self.resolution, self.sources.get("unet", "the checkpoint"))
+
+
+def working_resolution(asked: int | None, native: int | None, name: Path | str) -> int:
+    """The crop size in pixels for the checkpoint `name`: `asked`, else its `native` one; warns where they differ."""
+    if asked is None:
+        if native is None:
             log.warning(
-                "%d px was asked for, but %s was trained at %d px: at another size it loses lip sync, use %d.",
-                asked,
-                self.sources.get("unet", "the checkpoint"),
-                native,
-                native,
+                "Nothing tells at which resolution %s was trained; using %d px, pass 512 for LatentSync 1.6.",
+                name,
+                FALLBACK_RESOLUTION,
             )
-        return asked
+        return native or FALLBACK_RESOLUTION
+    if native is not None and asked != native:
+        log.warning(
+            "%d px was asked for, but %s was trained at %d px: at another size it loses lip sync, use %d.",
+            asked,
+            name,
+            native,
+            native,
+        )
+    return asked
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -135,7 +140,7 @@ def load_models(
         codec=codec,
         whisper=encoder.to(place),
         device=place,
-        resolution=_native_resolution(unet, unet_path),
+        resolution=native_resolution(unet.metadata, unet_path),
         position=unet.metadata.get("position_encoding"),
         sources={**sources, "device": str(place), "precision": str(dtype).removeprefix("torch.")},
     )
@@ -176,8 +181,9 @@ def _check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: d
         )
 
 
-def _native_resolution(unet: UNet3DConditionModel, path: Path | None) -> int | None:
-    if "resolution" in unet.metadata:
-        return int(unet.metadata["resolution"])
+def native_resolution(metadata: Mapping[str, Any], path: Path | None) -> int | None:
+    """The crop size a checkpoint was trained at: by its own record, else by which release its file is, else None."""
+    if "resolution" in metadata:
+        return int(metadata["resolution"])
     release = identify_release(path) if path is not None else None
     return NATIVE_RESOLUTION.get(release)

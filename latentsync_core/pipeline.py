@@ -18,7 +18,7 @@ from .audio import (
     indices_at,
     positions_wanted,
 )
-from .compositing import Composited, composite, generated_faces
+from .compositing import OnFrame, generated_faces, ignore_frame, render_clip
 from .diffusion import (
     NonFiniteLatentsError,
     Window,
@@ -36,7 +36,6 @@ from .media import (
     AudioInfo,
     VideoInfo,
     VideoReader,
-    VideoWriter,
     check_target,
     check_voice,
     is_variable,
@@ -52,7 +51,6 @@ from .timeline import Timeline, plan_timeline
 log = logging.getLogger(__name__)
 
 OnStage = Callable[[str], None]
-OnFrame = Callable[[int, Composited], None]
 HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone
 LATENT_STRIDE = 8  # pixels per latent cell
 SEEDS = range(2**64)  # as torch and the host take them
@@ -135,10 +133,6 @@ def lipsync(
 
 def ignore_stage(name: str) -> None:
     """Watch no stages: the default."""
-
-
-def ignore_frame(index: int, frame: Composited) -> None:
-    """Watch no frames: the default."""
 
 
 def check_settings(settings: Settings, models: Models, resolution: int, info: VideoInfo, target: Path) -> None:
@@ -288,30 +282,23 @@ def sample_latents(
 
 def write_clip(run: Run, reader: VideoReader, plan: Plan, latents: torch.Tensor, target: Path) -> int:
     """Decode, paste and encode frame by frame; returns how many frames were synced."""
-    timeline = plan.timeline
-    faces = generated_faces(latents, plan.windows, run.models.codec)
-    frames = reader.frames_at(timeline.source)
-    synced = 0
-    with VideoWriter(
+    settings = run.settings
+    return render_clip(
         target,
-        reader.info,
-        run.settings.encode,
-        fps=timeline.fps,
-        times_given=timeline.variable,
-        audio=run.voice.path,
-        duration=timeline.seconds,
-        overwrite=run.settings.overwrite,
-        inputs=(run.voice.path,),
-    ) as writer:
-        settings = run.settings
-        pictures = composite(frames, faces, plan.matrices, run.resolution, settings.blend, settings.antialias)
-        for index, composited in enumerate(pictures):
-            run.check_cancelled()
-            writer.write(composited.picture, timeline.times[index] if timeline.variable else None)
-            synced += composited.synced
-            run.on_frame(index, composited)
-            run.on_progress(index + 1, len(timeline))
-    return synced
+        reader,
+        plan.timeline,
+        generated_faces(latents, plan.windows, run.models.codec),
+        plan.matrices,
+        run.resolution,
+        run.voice.path,
+        blend=settings.blend,
+        antialias=settings.antialias,
+        encode=settings.encode,
+        overwrite=settings.overwrite,
+        on_frame=run.on_frame,
+        on_progress=run.on_progress,
+        check_cancelled=run.check_cancelled,
+    )
 
 
 def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, synced: int) -> None:

@@ -1,8 +1,16 @@
 """Schedule, guidance, windows and sampling."""
 
 from .guidance import Guidance, as_guidance
-from .sample import Conditioning, NoisePredictor, NonFiniteLatentsError, sample_clip, sample_windows, shared_noise
-from .schedule import make_schedule
+from .sample import (
+    Conditioning,
+    NoisePredictor,
+    NonFiniteLatentsError,
+    TensorConditioning,
+    sample_clip,
+    sample_windows,
+    shared_noise,
+)
+from .schedule import make_schedule, reference_sigmas
 from .windows import Window, check_window, plan_windows
 
 __all__ = [
@@ -10,11 +18,13 @@ __all__ = [
     "Guidance",
     "NoisePredictor",
     "NonFiniteLatentsError",
+    "TensorConditioning",
     "Window",
     "as_guidance",
     "check_window",
     "make_schedule",
     "plan_windows",
+    "reference_sigmas",
     "sample_clip",
     "sample_windows",
     "shared_noise",

@@ -38,7 +38,7 @@ class Conditioning(Protocol):
 
 @dataclass(frozen=True)
 class TensorConditioning:
-    """Conditioning held in whole-clip tensors: (1, 9, F, h, w), (F, n, d) and the null, zeros by default."""
+    """Conditioning held in whole-clip tensors: (1, 9, F, h, w), (F, n, d), and the null (1, n, d) or (F, n, d)."""
 
     condition: Tensor
     audio_tokens: Tensor
@@ -47,8 +47,12 @@ class TensorConditioning:
     def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
         part = slice(span.start, span.stop)
         voice = self.audio_tokens[part]
-        null = torch.zeros_like(voice) if self.null_tokens is None else self.null_tokens.to(voice).expand_as(voice)
-        return self.condition[:, :, part], voice, null
+        null = self.null_tokens
+        if null is None:
+            null = torch.zeros_like(voice)
+        elif len(null) > 1:
+            null = null[part]
+        return self.condition[:, :, part], voice, null.to(voice).expand_as(voice)
 
 
 def sample_windows(

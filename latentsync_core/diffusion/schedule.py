@@ -1,5 +1,6 @@
 """The diffusion schedules: diffusers' solvers, all with LatentSync's betas and timestep spacing."""
 
+import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
@@ -43,3 +44,14 @@ def make_schedule(solver: str, steps: int) -> SchedulerMixin:
     schedule = SCHEDULERS[solver]()
     schedule.set_timesteps(steps)
     return schedule
+
+
+def reference_sigmas(steps: int) -> torch.Tensor:
+    """The DDIM schedule in k-diffusion's terms: (steps + 1,) noise levels, falling.
+
+    Euler steps over them equal the reference when the noise is scaled by sqrt(1 + s^2) / s for the first level s. The
+    last level is the model's smallest, 0.029, not 0, since the reference ends there (REFERENCE section 1).
+    """
+    schedule = make_schedule("ddim", steps)
+    alphas = schedule.alphas_cumprod[torch.cat([schedule.timesteps, torch.zeros(1, dtype=torch.int64)])].double()
+    return ((1 - alphas) / alphas).sqrt().float()

@@ -6,6 +6,7 @@ from .face_track import FaceState, FaceTrack
 from .mask import composite_crop, fixed_mask, latent_mask
 from .nets import FaceNets
 from .paste import PastedRegion, mouth_share, paste_face, paste_region, soft_mask
+from .preview import preview_frames
 from .track import track_faces
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "mouth_share",
     "paste_face",
     "paste_region",
+    "preview_frames",
     "soft_mask",
     "track_faces",
     "warp_crop",

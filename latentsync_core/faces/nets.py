@@ -9,7 +9,7 @@ from .pretrained import FACE_MESH, FULL_RANGE, SHORT_RANGE, load_pretrained
 
 
 class FaceNets(nn.Module):
-    """BlazeFace for the whole frame and for tiles, and the 468-point FaceMesh, with their converted weights (2.5 MB)."""
+    """BlazeFace for the whole frame and for tiles, and the 468-point FaceMesh, with their weights (2.5 MB)."""
 
     def __init__(self, device: torch.device | str = "cpu"):
         super().__init__()

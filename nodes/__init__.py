@@ -1,0 +1,35 @@
+"""The nodes, in the order a graph uses them."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .audio import AudioChunks, AudioFeatures, PositionEncoding
+from .blend import FaceBlend
+from .conditioning import Conditioning
+from .faces import FaceEncode, FaceTrack
+from .host.folders import register_model_folder
+from .lip_sync import LipSync
+from .load import LoadModel, LoadWhisper
+from .sampling import GuidanceOptions, Sampler, SharedNoise, Sigmas
+
+
+class LatentSyncExtension(ComfyExtension):
+    """What the pack offers to the canvas."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        register_model_folder()  # the loaders' lists read it
+        return [
+            LipSync,
+            LoadModel,
+            LoadWhisper,
+            AudioFeatures,
+            AudioChunks,
+            PositionEncoding,
+            FaceTrack,
+            FaceEncode,
+            Conditioning,
+            GuidanceOptions,
+            Sampler,
+            SharedNoise,
+            Sigmas,
+            FaceBlend,
+        ]

@@ -1,0 +1,166 @@
+"""From a voice to the tokens that each output frame hears."""
+
+from fractions import Fraction
+
+from comfy_api.latest import io
+
+from ..latentsync_core.choices import EXTENSIONS, JOINS, LENGTHS, MAX_WINDOW_FRAMES, POSITIONS, WINDOW_FRAMES
+from .types import CATEGORY, ClipTokens, FacesType, FeaturesType, TokensType, TrackedFaces, VoiceFeatures, WhisperType
+
+
+class AudioFeatures(io.ComfyNode):
+    """AUDIO -> Whisper features at 50 Hz."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncAudioFeatures",
+            display_name="LatentSync Audio Features",
+            category=CATEGORY,
+            description="Listens to the voice with Whisper: what every layer of its encoder hears, 50 times a second.",
+            inputs=[
+                io.Audio.Input("audio", tooltip="The voice that the face is to speak; any rate, any channels."),
+                WhisperType.Input("whisper", tooltip="From LatentSync Load Whisper."),
+                io.Combo.Input(
+                    "joins",
+                    options=list(JOINS),
+                    tooltip="Whisper hears 30 seconds at a time. overlap fades these blocks into one another; reference "
+                    "sets them side by side as published, which shows as a glitch every 30 seconds.",
+                ),
+                io.Boolean.Input(
+                    "cache",
+                    default=True,
+                    tooltip="Keep the features on disk, so that the same voice is never heard twice, not even after a "
+                    "restart. They go into the host's own cache folder.",
+                ),
+            ],
+            outputs=[FeaturesType.Output(display_name="features")],
+        )
+
+    @classmethod
+    def execute(cls, audio: dict, whisper, joins: str, cache: bool) -> io.NodeOutput:
+        from ..latentsync_core.audio import FeatureCache, extract_features, feature_key
+        from ..latentsync_core.media import check_voice, resample_waveform
+        from .host.folders import feature_cache
+        from .host.memory import loaded, watchers
+
+        rate = int(audio["sample_rate"])
+        waveform = resample_waveform(audio["waveform"][0].float().cpu().numpy(), rate)  # (samples,) mono 16 kHz
+        check_voice(waveform, "the audio input")
+        encoder = loaded(whisper)
+
+        def compute():
+            return extract_features(waveform, encoder, joins, **watchers())
+
+        features = (
+            FeatureCache(feature_cache()).get(feature_key(waveform, encoder, joins), compute) if cache else compute()
+        )
+        seconds = Fraction(audio["waveform"].shape[-1], rate)
+        return io.NodeOutput(VoiceFeatures(features, audio, seconds))
+
+
+class AudioChunks(io.ComfyNode):
+    """Features + faces -> what every output frame shows and hears."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncAudioChunks",
+            display_name="LatentSync Audio Chunks",
+            category=CATEGORY,
+            description="Lays out the result: how long it is, which source frame each output frame shows, which stretch "
+            "of the voice it hears, and which frames are generated together.",
+            inputs=[
+                FeaturesType.Input("features", tooltip="From LatentSync Audio Features."),
+                FacesType.Input("faces", tooltip="From LatentSync Face Track; brings the video's frames and rate."),
+                io.Combo.Input(
+                    "length",
+                    options=list(LENGTHS),
+                    tooltip="What the result lasts as long as: the voice, the video, or the shorter of the two.",
+                ),
+                io.Combo.Input(
+                    "extend",
+                    options=list(EXTENSIONS),
+                    tooltip="Where the picture comes from when the voice is longer: play it back and forth, loop it, "
+                    "hold the last frame, or end with the video.",
+                ),
+                io.Int.Input(
+                    "window",
+                    default=WINDOW_FRAMES,
+                    min=1,
+                    max=MAX_WINDOW_FRAMES,
+                    tooltip="Frames generated together, 16 as trained. Fewer need less memory and flicker more; "
+                    "windows never cross a cut or a stretch without a face.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.001,
+                    tooltip="Frames per second of the result. 0 keeps every source frame and its rate, 25 resamples "
+                    "the picture to the rate the model was trained at.",
+                ),
+            ],
+            outputs=[
+                TokensType.Output(display_name="tokens"),
+                io.Int.Output(display_name="frames", tooltip="Frames of the result."),
+                io.Float.Output(display_name="fps", tooltip="Frames per second of the result."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, features: VoiceFeatures, faces: TrackedFaces, length: str, extend: str, window: int, fps: float
+    ) -> io.NodeOutput:
+        from ..latentsync_core.audio import AudioTokens, indices_at
+        from ..latentsync_core.diffusion import plan_windows
+        from ..latentsync_core.timeline import plan_timeline
+
+        timeline = plan_timeline(
+            faces.times,
+            faces.fps,
+            features.seconds,
+            length=length,
+            extend=extend,
+            rate=Fraction(str(round(fps, 3))) if fps else None,
+            variable=faces.variable,
+        )
+        present = [bool(faces.track.present[source]) for source in timeline.source]
+        windows = plan_windows(present, timeline.breaks(faces.track.cuts), window)
+        tokens = AudioTokens(features.features, indices_at(len(features.features), timeline.times))
+        clip = ClipTokens(timeline, windows, tokens, features.audio)
+        return io.NodeOutput(clip, len(timeline), float(timeline.fps))
+
+
+class PositionEncoding(io.ComfyNode):
+    """Switch audio position encoding on, off, or to what the checkpoint was trained with."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncPositionEncoding",
+            display_name="LatentSync Position Encoding",
+            category=CATEGORY,
+            description="Adds to each frame's audio tokens the place they stand at, or not. MuseTalk adds positions when "
+            "it runs but never did in training; here the checkpoint says how it was trained, and auto does the same.",
+            inputs=[
+                TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks."),
+                io.Model.Input("model", tooltip="The LatentSync model: auto asks it how it was trained."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(POSITIONS),
+                    tooltip="auto: as the checkpoint was trained (published ones: off). on, off: for experiments; the "
+                    "wrong one costs lip-sync.",
+                ),
+            ],
+            outputs=[TokensType.Output(display_name="tokens")],
+        )
+
+    @classmethod
+    def execute(cls, tokens: ClipTokens, model, mode: str) -> io.NodeOutput:
+        from ..latentsync_core.audio import positions_wanted
+        from .host.native_model import require_native
+
+        trained = require_native(model).metadata.get("position_encoding")
+        return io.NodeOutput(tokens.with_positions(positions_wanted(mode, trained)))

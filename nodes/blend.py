@@ -1,0 +1,121 @@
+"""Put the generated faces back into the video."""
+
+from comfy_api.latest import io
+
+from ..latentsync_core.choices import BLENDS
+from .types import CATEGORY, ClipTokens, FacesType, TokensType, TrackedFaces
+
+
+class FaceBlend(io.ComfyNode):
+    """Faces + tokens + LATENT or IMAGE crops -> VIDEO with the original voice."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncFaceBlend",
+            display_name="LatentSync Face Blend",
+            category=CATEGORY,
+            description="Decodes the generated faces and pastes them into their frames. Every sample outside the mouth's "
+            "soft edge, the frame rate and the voice stay the originals. The result streams into one file.",
+            inputs=[
+                FacesType.Input("faces", tooltip="From LatentSync Face Track."),
+                TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks: the timeline and the voice."),
+                io.Latent.Input("latent", optional=True, tooltip="From a sampler; needs the VAE."),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE the faces were encoded with."),
+                io.Image.Input(
+                    "crops",
+                    optional=True,
+                    tooltip="Generated faces as IMAGE in place of the latent: decode, restore or sharpen them with any "
+                    "image node first. One image per synced frame, any size.",
+                ),
+                io.Combo.Input(
+                    "blend",
+                    options=list(BLENDS),
+                    tooltip="mouth: only the redrawn lower face, feathered; eyes and nose stay the video's own pixels. "
+                    "reference: the whole crop, as published.",
+                ),
+                io.Int.Input(
+                    "crf",
+                    default=16,
+                    min=0,
+                    max=51,
+                    tooltip="Quality of the H.264 file: 0 is best, 16 looks like the source, 23 is small.",
+                ),
+                io.Combo.Input(
+                    "codec",
+                    options=["h264", "hevc", "ffv1"],
+                    tooltip="h264 plays everywhere; hevc keeps 10 bits; ffv1 is lossless, in a .mkv.",
+                ),
+                io.Combo.Input(
+                    "frames",
+                    options=["first frame", "all frames"],
+                    tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
+                    "clips only.",
+                ),
+            ],
+            outputs=[
+                io.Video.Output(
+                    display_name="video", tooltip="With the original voice; Save Video copies it as it is."
+                ),
+                io.Image.Output(display_name="images"),
+                io.Mask.Output(display_name="mask", tooltip="The generated face's share in every pixel."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        faces: TrackedFaces,
+        tokens: ClipTokens,
+        blend: str,
+        crf: int,
+        codec: str,
+        frames: str,
+        latent=None,
+        vae=None,
+        crops=None,
+    ) -> io.NodeOutput:
+        from ..latentsync_core.media import EncodeSettings
+        from .host.video import blend_to_file, video_from_file
+
+        generated, resolution = generated_faces(tokens, latent, vae, crops)
+        settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
+        path, images, mask = blend_to_file(
+            faces, tokens, generated, resolution, blend, settings, frames == "all frames"
+        )
+        return io.NodeOutput(video_from_file(path), images, mask)
+
+
+def generated_faces(tokens: ClipTokens, latent, vae, crops):
+    """(output frame, face (3, h, w) in [-1, 1]) in order, and the crop size they were generated at in pixels."""
+    from ..latentsync_core.compositing import decoded_faces
+    from ..latentsync_core.errors import LatentSyncError
+    from .host.vae import LATENT_SCALE, HostCodec
+
+    synced = tokens.synced
+    if crops is not None:
+        count, resolution = len(crops), 64 * max(round(crops.shape[1] / 64), 1)
+        sized = (fit_crop(crop, resolution) for crop in crops)
+        stream = zip(synced, sized, strict=False)
+    elif latent is not None and vae is not None:
+        samples = latent["samples"]
+        count, resolution = len(samples), samples.shape[-1] * 8
+        scaled = (samples * LATENT_SCALE).transpose(0, 1)[None]  # (1, 4, frames, h, w)
+        stream = zip(synced, decoded_faces(scaled, HostCodec(vae)), strict=False)
+    else:
+        raise LatentSyncError("Face Blend needs either a latent with its VAE, or crops; connect one of the two.")
+    if count != len(synced):
+        raise LatentSyncError(
+            f"{count} generated faces came for {len(synced)} synced frames; use faces, tokens and latent of one graph."
+        )
+    return stream, resolution
+
+
+def fit_crop(crop, resolution: int):
+    """An IMAGE crop (h, w, 3) in 0..1 as a face (3, resolution, resolution) in [-1, 1]."""
+    import torch.nn.functional as F
+
+    face = crop[..., :3].movedim(-1, 0).float().cpu() * 2 - 1
+    if face.shape[1:] == (resolution, resolution):
+        return face
+    return F.interpolate(face[None], size=(resolution, resolution), mode="bicubic", antialias=True)[0]

@@ -1,0 +1,48 @@
+"""Bring face and voice together as positive, negative and latent, for any sampler."""
+
+from comfy_api.latest import io
+
+from .types import CATEGORY, ClipTokens, FaceLatentsType, TokensType
+
+
+class Conditioning(io.ComfyNode):
+    """Face latents + tokens -> positive, negative, latent."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncConditioning",
+            display_name="LatentSync Conditioning",
+            category=CATEGORY,
+            description="Joins each frame's face with what it hears. positive carries the voice, negative stands for no "
+            "voice; both and the latent go to the LatentSync Sampler or to a stock sampler (ddim, ddim_uniform, cfg 1.5).",
+            inputs=[
+                FaceLatentsType.Input("face_latents", tooltip="From LatentSync Face Encode."),
+                TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks or Position Encoding."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(
+                    display_name="latent", tooltip="One empty latent for every frame that will be synced."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, face_latents, tokens: ClipTokens) -> io.NodeOutput:
+        import torch
+
+        from ..latentsync_core.errors import LatentSyncError
+        from .host.native_model import CONDITION, WINDOWS
+
+        synced = tokens.synced
+        if not synced:
+            raise LatentSyncError("No output frame shows a face, so there is nothing to sync; check the Face Track.")
+        sources = [tokens.timeline.source[frame] for frame in synced]
+        condition = face_latents.condition(sources)[0].transpose(0, 1).contiguous()  # (frames, 9, h, w)
+        voice = torch.cat([tokens.tokens[span.start : span.stop] for span in tokens.windows])  # (frames, n, d)
+        extra = {CONDITION: condition, WINDOWS: tuple(tokens.batch_windows)}
+        latent = torch.zeros(len(synced), 4, *condition.shape[2:])
+        silence = torch.zeros(1, 1, 1).expand_as(voice)  # one number, whatever the length
+        return io.NodeOutput([[voice, extra]], [[silence, dict(extra)]], {"samples": latent})

@@ -1,0 +1,155 @@
+"""Find the face in every frame, and encode it for the model."""
+
+from fractions import Fraction
+
+from comfy_api.latest import io
+
+from ..latentsync_core.choices import ALIGNMENTS
+from .types import CATEGORY, FaceLatentsType, FacesType, TrackedFaces
+
+PREVIEW_FRAMES = 8
+BATCH_FRAMES = 16
+
+
+class FaceTrack(io.ComfyNode):
+    """VIDEO or IMAGE -> a face in every frame."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncFaceTrack",
+            display_name="LatentSync Face Track",
+            category=CATEGORY,
+            description="Follows one face through the clip. Frames without a face stay as they are in the result; short "
+            "gaps are bridged; a cut starts afresh. The video is read as a stream and never held as a whole.",
+            inputs=[
+                io.Video.Input("video", optional=True, tooltip="The clip as a VIDEO: any length, read as a stream."),
+                io.Image.Input("images", optional=True, tooltip="A short clip as IMAGE frames, in place of the video."),
+                io.Float.Input(
+                    "images_fps",
+                    default=25.0,
+                    min=1.0,
+                    max=240.0,
+                    step=0.001,
+                    tooltip="Frames per second of the images; a video brings its own rate.",
+                ),
+                io.Combo.Input(
+                    "alignment",
+                    options=list(ALIGNMENTS),
+                    tooltip="smooth: the crop follows the face with sub-pixel steps and does not tremble. reference: "
+                    "whole pixels, as published.",
+                ),
+                io.Float.Input(
+                    "detection_threshold",
+                    default=0.5,
+                    min=0.05,
+                    max=0.95,
+                    step=0.05,
+                    tooltip="How sure the detector must be of a face. Lower it for small, dark or drawn faces.",
+                ),
+                io.Int.Input(
+                    "max_gap",
+                    default=10,
+                    min=0,
+                    max=100,
+                    tooltip="Frames without a face that are bridged when it is known on both sides; longer gaps pass "
+                    "through untouched.",
+                ),
+            ],
+            outputs=[
+                FacesType.Output(display_name="faces"),
+                io.Image.Output(display_name="preview", tooltip="Up to 8 frames over the clip with the numbered face."),
+                io.Mask.Output(display_name="mask", tooltip="Where the mouth will be redrawn in those frames."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, images_fps: float, alignment: str, detection_threshold: float, max_gap: int, video=None, images=None
+    ) -> io.NodeOutput:
+        from ..latentsync_core.faces import preview_frames, track_faces
+        from ..latentsync_core.media import is_variable
+        from .host.memory import face_networks, loaded, watchers
+        from .host.video import open_clip
+
+        open_reader = open_clip(video, images, Fraction(str(round(images_fps, 3))))
+        with open_reader() as reader:
+            track = track_faces(
+                (frame.rgb() for frame in reader.frames()),
+                nets=loaded(face_networks()),
+                total=reader.info.frames,
+                detection_threshold=detection_threshold,
+                max_gap=max_gap,
+                **watchers(),
+            )
+            variable = is_variable(reader.times, reader.info.fps)
+            faces = TrackedFaces(open_reader, track, reader.times, reader.info.fps, variable, alignment)
+            preview, mask = preview_frames(reader, track, faces.matrices(256), PREVIEW_FRAMES)
+        return io.NodeOutput(faces, preview, mask)
+
+
+class FaceEncode(io.ComfyNode):
+    """Faces + VAE -> the latents the model is conditioned on."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncFaceEncode",
+            display_name="LatentSync Face Encode",
+            category=CATEGORY,
+            description="Cuts out every face, aligned, and encodes it twice: with the mouth masked out, and whole. "
+            "Nothing here depends on the voice, so another voice re-uses the result.",
+            inputs=[
+                FacesType.Input("faces", tooltip="From LatentSync Face Track."),
+                io.Vae.Input(
+                    "vae", tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with."
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=256,
+                    min=64,
+                    max=1024,
+                    step=64,
+                    tooltip="Size of the crop in pixels; connect the resolution of Load Model. 256 for 1.5, 512 for 1.6.",
+                ),
+                io.Combo.Input(
+                    "crops",
+                    options=["first frame", "all frames"],
+                    tooltip="Which crops to hand on as IMAGE. All of them take 0.8 MB a frame at 256 and 3 MB at 512.",
+                ),
+            ],
+            outputs=[
+                FaceLatentsType.Output(display_name="face_latents"),
+                io.Image.Output(display_name="crops", tooltip="The aligned faces as the model sees them."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, faces: TrackedFaces, vae, resolution: int, crops: str) -> io.NodeOutput:
+        import torch
+
+        from ..latentsync_core.face_latents import encode_faces
+        from .host.memory import watchers
+        from .host.vae import HostCodec
+
+        present = faces.track.present.nonzero()[0].tolist()
+        batches = [present[i : i + BATCH_FRAMES] for i in range(0, len(present), BATCH_FRAMES)]
+        kept = []
+
+        def keep(crop) -> None:
+            if crops == "all frames" or not kept:
+                kept.append(torch.from_numpy(crop).float() / 255)
+
+        with faces.open_reader() as reader:
+            latents = encode_faces(
+                ((frame.index, frame.rgb()) for frame in reader.frames_at(present)),
+                batches,
+                faces.matrices(resolution),
+                resolution,
+                HostCodec(vae),
+                torch.Generator(),  # draws nothing: the host's VAE gives means without spread
+                antialias=faces.alignment != "reference",
+                on_crop=keep,
+                **watchers(),
+            )
+        return io.NodeOutput(latents, torch.stack(kept))

@@ -1,0 +1,48 @@
+"""Where the host keeps models, caches and temporary files."""
+
+import os
+import uuid
+from pathlib import Path
+
+import folder_paths
+
+from ...latentsync_core.errors import LatentSyncError
+
+FOLDER = "latentsync"  # below the host's models folder; extra_model_paths.yaml may name others
+MODEL_SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}
+
+
+def register_model_folder() -> None:
+    """Make models/latentsync a folder of its own; folders that a user configured under that name stay first."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+    paths, suffixes = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(suffixes) | MODEL_SUFFIXES)
+
+
+def model_files(*folders: str, likely: tuple[str, ...]) -> list[str]:
+    """Names of model files in some of the host's folders; those with a `likely` word in their name come first."""
+    names = {name for folder in folders for name in folder_paths.get_filename_list(folder)}
+    return sorted(names, key=lambda name: (not any(word in name.lower() for word in likely), name.lower()))
+
+
+def model_path(name: str, *folders: str) -> str:
+    """The path of a model file that `model_files` listed."""
+    for folder in folders:
+        path = folder_paths.get_full_path(folder, name)
+        if path is not None:
+            return path
+    raise LatentSyncError(
+        f"{name} is in none of the folders {', '.join(folders)}; put it there and press R to refresh the lists."
+    )
+
+
+def feature_cache() -> Path:
+    """Where Whisper features are kept between sessions: the host's own cache, not served over HTTP."""
+    return Path(folder_paths.get_system_user_directory("cache")) / "latentsync" / "features"
+
+
+def temporary_file(suffix: str) -> Path:
+    """A new name in the host's temp folder, which the host empties when it starts and stops."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"latentsync_{uuid.uuid4().hex}{suffix}"

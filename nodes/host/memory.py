@@ -1,0 +1,55 @@
+"""The host's progress bar, Cancel button and memory manager."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import torch
+
+# The patcher that streams weights on newer hosts; ComfyUI 0.8 has one patcher only.
+ModelPatcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
+
+
+def watchers(node_id: str | None = None) -> dict[str, Callable]:
+    """on_progress and check_cancelled for the library: the node's progress bar and the host's Cancel button."""
+    bars: dict[int, Any] = {}
+
+    def on_progress(done: int, total: int) -> None:
+        bar = bars.setdefault(total, comfy.utils.ProgressBar(total, node_id=node_id))
+        bar.update_absolute(done, total)
+
+    return {"on_progress": on_progress, "check_cancelled": check_cancelled}
+
+
+def check_cancelled() -> None:
+    """Raise the host's own exception when the user pressed Cancel."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def patch_small_model(module: torch.nn.Module, on_cpu: bool = False):
+    """Put a small network under the host's memory management, as it does with its own audio encoders.
+
+    on_cpu: keep it there; the face networks take longer to be fed on a GPU than to run on a CPU.
+    """
+    cpu = torch.device("cpu")
+    load = cpu if on_cpu else comfy.model_management.text_encoder_device()
+    offload = cpu if on_cpu else comfy.model_management.text_encoder_offload_device()
+    return ModelPatcher(module.to(offload), load_device=load, offload_device=offload)
+
+
+@lru_cache(maxsize=1)
+def face_networks():
+    """The face networks' patcher; the weights are read from the pack when a clip is first tracked."""
+    from ...latentsync_core.faces import FaceNets
+
+    return patch_small_model(FaceNets(), on_cpu=True)
+
+
+def loaded(patcher) -> torch.nn.Module:
+    """The patcher's module, on its device and patched, other models moved out of the way if they must."""
+    comfy.model_management.load_models_gpu([patcher])
+    return patcher.model

@@ -1,0 +1,220 @@
+"""LatentSync's UNet as a native MODEL, so that stock samplers, LoRA, weight streaming and casting work on it.
+
+Frames are the batch outside and windows are inside: a sampler sees (frames, 4, h, w) latents of any number, the network
+sees windows of at most 24 that never cross a cut or a gap.
+"""
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.patcher_extension
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from einops import rearrange
+
+from ...latentsync_core.choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
+from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.unet.checkpoint import Checkpoint
+from ...latentsync_core.unet.model import UNet3DConditionModel
+from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, watchers
+from .vae import LATENT_SCALE
+
+WRAPPER_KEY = "latentsync"
+CONDITION = "latentsync_condition"  # (frames, 9, h, w): mask, masked and reference latents, scaled
+WINDOWS = "latentsync_windows"  # ((start, stop), ...) in frames of the batch
+
+
+def host_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
+    """The attention the user chose for the host."""
+    return optimized_attention(q, k, v, heads)
+
+
+class HostUNet(UNet3DConditionModel):
+    """The library's UNet with the host's operations and calling convention."""
+
+    def __init__(self, latentsync_config, dtype=None, device=None, operations=None):
+        super().__init__(latentsync_config, operations=operations, attention=host_attention, dtype=dtype, device=device)
+
+    def forward(self, x, timestep, context=None, control=None, transformer_options=None, **_):
+        """x: (b, 13, f, h, w); timestep: (b,); context: (b*f, n, d)."""
+        wrappers = comfy.patcher_extension.get_all_wrappers(
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options or {}
+        )
+        run = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
+        return run.execute(x, timestep, context)
+
+
+class LatentSyncConfig(comfy.supported_models_base.BASE):
+    """What the host wants to know of a model: schedule, latent format, precisions."""
+
+    unet_extra_config = {}
+    sampling_settings = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
+    latent_format = comfy.latent_formats.SD15
+    supported_inference_dtypes = [torch.float16, torch.bfloat16, torch.float32]
+
+
+class LatentSyncModel(comfy.model_base.BaseModel):
+    """Epsilon prediction over a batch of frames, run window by window."""
+
+    def __init__(self, config: LatentSyncConfig, metadata: dict, device=None):
+        super().__init__(config, comfy.model_base.ModelType.EPS, device=device, unet_model=HostUNet)
+        self.metadata = metadata  # of the checkpoint: position_encoding, resolution
+
+    def extra_conds(self, **kwargs):
+        """The per-frame conditioning of one side of the guidance; it stays on the CPU until its window comes."""
+        if CONDITION not in kwargs:
+            raise LatentSyncError(
+                "This model needs the positive and negative of the LatentSync Conditioning node; other conditioning "
+                "carries no face and no voice."
+            )
+        condition, noise = kwargs[CONDITION], kwargs["noise"]
+        if condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
+            raise LatentSyncError(
+                f"The latent has the shape {tuple(noise.shape)}, the conditioning is for "
+                f"{(condition.shape[0], 4, *condition.shape[2:])}: use the latent of the same Conditioning node."
+            )
+        return {
+            "c_concat": comfy.conds.CONDRegular(condition),
+            "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
+            "windows": comfy.conds.CONDConstant(kwargs[WINDOWS]),
+        }
+
+    def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
+        """x: (sides * frames, 4, h, w), sides being the guided and unguided halves when the host batches them."""
+        windows = kwargs["windows"]
+        frames = windows[-1][1]
+        sides = x.shape[0] // frames
+        scaled = self.model_sampling.calculate_input(t, x)
+        timestep = self.model_sampling.timestep(t).float()
+        prediction = torch.empty_like(x, dtype=torch.float32)
+        for start, stop in windows:
+            check_cancelled()
+            rows = (torch.arange(sides)[:, None] * frames + torch.arange(start, stop)).flatten()  # (sides * f,)
+            here = rows.to(x.device)
+            inputs = torch.cat([scaled[here], c_concat[rows].to(scaled)], dim=1)  # (sides * f, 13, h, w)
+            side_steps = timestep[here].reshape(sides, -1)[:, 0]  # (sides,)
+            prediction[here] = self._predict(inputs, side_steps, c_crossattn[rows], transformer_options or {})
+        return self.model_sampling.calculate_denoised(t, prediction, x)
+
+    def _predict(self, inputs, timestep, tokens, transformer_options) -> torch.Tensor:
+        """One window: (sides * f, 13, h, w) -> (sides * f, 4, h, w) float32; one side at a time after a memory error."""
+        dtype, sides = self.manual_cast_dtype or self.get_dtype(), len(timestep)
+        sample = rearrange(inputs, "(b f) c h w -> b c f h w", b=sides).to(dtype)
+        tokens = comfy.model_management.cast_to_device(tokens, inputs.device, dtype)  # (sides * f, n, d)
+
+        def run(side: slice, rows: slice) -> torch.Tensor:
+            return self.diffusion_model(
+                sample[side], timestep[side], context=tokens[rows], transformer_options=transformer_options
+            )
+
+        try:
+            noise = run(slice(None), slice(None))
+        except OUT_OF_MEMORY:
+            if sides == 1:
+                raise
+            step = len(tokens) // sides
+            noise = torch.cat([run(slice(i, i + 1), slice(i * step, (i + 1) * step)) for i in range(sides)])
+        return rearrange(noise.float(), "b c f h w -> (b f) c h w")
+
+    def memory_required(self, input_shape, cond_shapes=None):
+        """Bytes for one window on both sides of the guidance: the clip's length does not count."""
+        rows = min(input_shape[0], 2 * MAX_WINDOW_FRAMES if input_shape[0] > WINDOW_FRAMES else 2 * WINDOW_FRAMES)
+        return super().memory_required([rows, *input_shape[1:]], {})
+
+
+def native_model(checkpoint: Checkpoint, dtype: torch.dtype | None, noise: str):
+    """A ModelPatcher over a LatentSync checkpoint.
+
+    dtype: of the stored weights, None = the host's choice. noise: "shared" makes every sampler start all frames from
+    one frame of noise, as the reference does; "independent" leaves the sampler's own.
+    """
+    management = comfy.model_management
+    config = LatentSyncConfig({"latentsync_config": checkpoint.config})
+    parameters = comfy.utils.calculate_parameters(checkpoint.state_dict)
+    device = management.get_torch_device()
+    supported = LatentSyncConfig.supported_inference_dtypes
+    dtype = dtype or management.unet_dtype(model_params=parameters, supported_dtypes=supported)
+    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, supported))
+    offload = management.unet_offload_device()
+    model = LatentSyncModel(config, checkpoint.metadata, device=offload)
+    model.load_model_weights(dict(checkpoint.state_dict), "")
+    patcher = ModelPatcher(model.to(offload), load_device=device, offload_device=offload)
+    if noise == "shared":
+        sampling = comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE
+        patcher.add_wrapper_with_key(sampling, WRAPPER_KEY, share_noise)
+    return patcher
+
+
+def share_noise(executor, guider, sigmas, extra_args, callback, noise, *rest, **options):
+    """Sampler wrapper: every frame starts from the first frame's noise (REFERENCE section 1, "Diffusion")."""
+    return executor(guider, sigmas, extra_args, callback, noise[:1].expand_as(noise).contiguous(), *rest, **options)
+
+
+class NativePredictor:
+    """The native MODEL as the library's NoisePredictor, for the sampler with the reference's own numerics."""
+
+    def __init__(self, patcher):
+        self.options = patcher.model_options["transformer_options"]
+        self.network = patcher.model.diffusion_model
+        self.dtype = patcher.model.manual_cast_dtype or patcher.model.get_dtype()
+
+    def __call__(self, sample, timestep, audio_tokens):
+        """(b, 13, f, h, w), scalar, (b*f, n, d) -> (b, 4, f, h, w)."""
+        timesteps = timestep.expand(len(sample)).to(sample.device)
+        return self.network(sample, timesteps, context=audio_tokens, transformer_options=self.options)
+
+
+def sample_natively(patcher, positive, negative, steps: int, guidance, seed: int, solver: str) -> torch.Tensor:
+    """Run the library's sampler on a native MODEL: (frames, 4, h, w) unscaled LATENT samples on the CPU."""
+    from ...latentsync_core.diffusion import (
+        NonFiniteLatentsError,
+        TensorConditioning,
+        Window,
+        sample_clip,
+        shared_noise,
+    )
+
+    model = require_native(patcher)
+    (voice, extra), (silence, _) = positive[0], negative[0]
+    if CONDITION not in extra:
+        raise LatentSyncError("positive and negative must come from the LatentSync Conditioning node.")
+    condition = rearrange(extra[CONDITION], "f c h w -> 1 c f h w")
+    frames, height, width = condition.shape[2:]
+    comfy.model_management.load_models_gpu(
+        [patcher], memory_required=model.memory_required([2 * frames, 4, height, width])
+    )
+    try:
+        latents = sample_clip(
+            NativePredictor(patcher),
+            shared_noise(width, torch.Generator().manual_seed(seed)),
+            TensorConditioning(condition, voice, silence),
+            frames,
+            [Window(*span) for span in extra[WINDOWS]],
+            steps,
+            guidance,
+            solver=solver,
+            device=patcher.load_device,
+            **watchers(),
+        )
+    except NonFiniteLatentsError as error:
+        raise LatentSyncError(
+            f"Denoising gave NaN in {error}; set dtype to bf16 or fp32 in LatentSync Load Model."
+        ) from error
+    return rearrange(latents, "1 c f h w -> f c h w") / LATENT_SCALE
+
+
+def is_native(model) -> bool:
+    """Whether a MODEL is ours."""
+    return isinstance(model.model, LatentSyncModel)
+
+
+def require_native(model) -> LatentSyncModel:
+    """The LatentSync model behind a MODEL; LatentSyncError for another kind."""
+    if not is_native(model):
+        raise LatentSyncError(
+            f"The model is a {type(model.model).__name__}; connect the MODEL of the LatentSync Load Model node."
+        )
+    return model.model

@@ -1,0 +1,99 @@
+"""VIDEO in and out as streams: files are read where they lie, results are rendered once into the temp folder."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from comfy_api.latest import InputImpl
+
+from ...latentsync_core.compositing import Composited, render_clip
+from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.media import EncodeSettings, ImageReader, VideoReader, waveform_blocks
+from ..types import ClipTokens, TrackedFaces
+from .folders import temporary_file
+from .memory import watchers
+
+
+def open_clip(video, images, images_fps: Fraction) -> Callable:
+    """What opens the frames of a VIDEO, or of IMAGE frames, as a reader.
+
+    A VIDEO with edits still pending (trimmed or cropped on newer hosts) is written out once as it should look.
+    """
+    if (video is None) == (images is None):
+        raise LatentSyncError("Face Track needs either a video or images; connect one of the two.")
+    if images is not None:
+        return partial(ImageReader, images, images_fps)
+    return partial(VideoReader, video_path(video))
+
+
+def video_path(video) -> Path:
+    """The file behind a VIDEO; one in memory, or with edits pending, is written to the temp folder."""
+    edited = any(getattr(video, name, lambda: None)() for name in ("get_active_trim_window", "has_pending_frame_edits"))
+    source = None if edited else video.get_stream_source()
+    if isinstance(source, str):
+        return Path(source)
+    path = temporary_file(".mp4")
+    if isinstance(source, BytesIO):
+        path.write_bytes(source.getvalue())
+    else:
+        video.save_to(str(path))
+    return path
+
+
+def video_from_file(path: Path):
+    """A VIDEO that Save Video copies without decoding."""
+    return InputImpl.VideoFromFile(str(path))
+
+
+def blend_to_file(
+    faces: TrackedFaces,
+    tokens: ClipTokens,
+    generated,
+    resolution: int,
+    blend: str,
+    settings: EncodeSettings,
+    all_frames: bool,
+) -> tuple[Path, torch.Tensor, torch.Tensor]:
+    """Render the result into the temp folder; also its first or all frames as IMAGE and MASK."""
+    path = temporary_file(".mkv" if settings.codec == "ffv1" else ".mp4")
+    pictures, masks = [], []
+
+    def keep(index: int, composited: Composited) -> None:
+        if all_frames or not pictures:
+            picture, mask = picture_and_mask(composited)
+            pictures.append(picture)
+            masks.append(mask)
+
+    waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
+    with faces.open_reader() as reader:
+        render_clip(
+            path,
+            reader,
+            tokens.timeline,
+            iter(generated),
+            faces.matrices(resolution),
+            resolution,
+            waveform_blocks(waveform, rate),
+            blend=blend,
+            antialias=faces.alignment != "reference",
+            encode=settings,
+            on_frame=keep,
+            **watchers(),
+        )
+    return path, torch.stack(pictures), torch.stack(masks)
+
+
+def picture_and_mask(composited: Composited) -> tuple[torch.Tensor, torch.Tensor]:
+    """(H, W, 3) and (H, W) float32 in 0..1: the finished frame, and the generated face's share in it."""
+    picture = torch.from_numpy(composited.frame.rgb().copy())
+    mask = torch.zeros(picture.shape[:2])
+    if composited.synced:
+        region = composited.region
+        height, width = region.alpha.shape
+        part = (slice(region.top, region.top + height), slice(region.left, region.left + width))
+        picture[part] = torch.from_numpy(region.pixels)
+        mask[part] = torch.from_numpy(region.alpha)
+    return picture.float() / 255, mask

@@ -1,0 +1,120 @@
+"""Everything in one node; it unfolds into the stages, so that the executor caches each of them."""
+
+from comfy_api.latest import io
+from comfy_execution.graph_utils import GraphBuilder
+
+from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, EXTENSIONS, LENGTHS
+from .sampling import MAX_SEED
+from .types import CATEGORY, WhisperType
+
+
+class LipSync(io.ComfyNode):
+    """VIDEO + AUDIO -> VIDEO."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncLipSync",
+            display_name="LatentSync Lip Sync",
+            category=CATEGORY,
+            description="Makes the face in a video speak a voice. It unfolds into the separate LatentSync nodes with "
+            "their defaults, so a second run repeats only what changed.",
+            inputs=[
+                io.Video.Input("video", tooltip="The video whose face is to speak."),
+                io.Audio.Input("audio", tooltip="The voice."),
+                io.Model.Input("model", tooltip="From LatentSync Load Model."),
+                WhisperType.Input("whisper", tooltip="From LatentSync Load Whisper."),
+                io.Vae.Input(
+                    "vae", tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with."
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=256,
+                    min=64,
+                    max=1024,
+                    step=64,
+                    tooltip="Size of the face crop; connect the resolution of Load Model.",
+                ),
+                io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="Denoising steps: 20 to 50."),
+                io.Float.Input(
+                    "guidance",
+                    default=DEFAULT_GUIDANCE,
+                    min=1.0,
+                    max=10.0,
+                    step=0.1,
+                    tooltip="How strongly the voice drives the mouth: 1 to 3.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=DEFAULT_SEED,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same result.",
+                ),
+                io.Combo.Input(
+                    "length",
+                    options=list(LENGTHS),
+                    tooltip="What the result lasts as long as: voice, video, or shorter.",
+                ),
+                io.Combo.Input(
+                    "extend",
+                    options=list(EXTENSIONS),
+                    tooltip="Where the picture comes from when the voice is longer than the video.",
+                ),
+            ],
+            outputs=[io.Video.Output(display_name="video")],
+            enable_expand=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, video, audio, model, whisper, vae, resolution, steps, guidance, seed, length, extend
+    ) -> io.NodeOutput:
+        graph = GraphBuilder()
+        faces = graph.node(
+            "LatentSyncFaceTrack",
+            video=video,
+            images_fps=25.0,
+            alignment="smooth",
+            detection_threshold=0.5,
+            max_gap=10,
+        )
+        encoded = graph.node(
+            "LatentSyncFaceEncode", faces=faces.out(0), vae=vae, resolution=resolution, crops="first frame"
+        )
+        features = graph.node("LatentSyncAudioFeatures", audio=audio, whisper=whisper, joins="overlap", cache=True)
+        chunks = graph.node(
+            "LatentSyncAudioChunks",
+            features=features.out(0),
+            faces=faces.out(0),
+            length=length,
+            extend=extend,
+            window=16,
+            fps=0.0,
+        )
+        tokens = graph.node("LatentSyncPositionEncoding", tokens=chunks.out(0), model=model, mode="auto")
+        joined = graph.node("LatentSyncConditioning", face_latents=encoded.out(0), tokens=tokens.out(0))
+        sampled = graph.node(
+            "LatentSyncSampler",
+            model=model,
+            positive=joined.out(0),
+            negative=joined.out(1),
+            latent=joined.out(2),
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            schedule="ddim",
+        )
+        blended = graph.node(
+            "LatentSyncFaceBlend",
+            faces=faces.out(0),
+            tokens=tokens.out(0),
+            latent=sampled.out(0),
+            vae=vae,
+            blend="mouth",
+            crf=16,
+            codec="h264",
+            frames="first frame",
+        )
+        return io.NodeOutput(blended.out(0), expand=graph.finalize())

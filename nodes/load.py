@@ -1,0 +1,112 @@
+"""Load the networks: the UNet as a MODEL, and Whisper."""
+
+from comfy_api.latest import io
+
+from ..latentsync_core.choices import PRECISIONS
+from .host import folders
+from .types import CATEGORY, WhisperType
+
+EMBEDDED = "embedded (untrained)"
+UNET_FOLDERS = (folders.FOLDER, "diffusion_models")
+WHISPER_FOLDERS = (folders.FOLDER, "audio_encoders")
+
+
+class LoadModel(io.ComfyNode):
+    """A LatentSync checkpoint as a native MODEL."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = folders.model_files(*UNET_FOLDERS, likely=("latentsync_unet", "latentsync"))
+        return io.Schema(
+            node_id="LatentSyncLoadModel",
+            display_name="LatentSync Load Model",
+            category=CATEGORY,
+            description="Loads a LatentSync 1.5 or 1.6 UNet as a MODEL that works with stock samplers, LoRA loaders and "
+            "the host's memory management. Files go into models/latentsync or models/diffusion_models.",
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=[*files, EMBEDDED],
+                    tooltip="The UNet file, such as latentsync_unet_1.6.pt. The embedded model needs no file and shows "
+                    "the whole path, but nobody has taught it to speak.",
+                ),
+                io.Combo.Input(
+                    "noise",
+                    options=["shared", "independent"],
+                    tooltip="shared: every frame starts from the same noise, as the model was published, whatever "
+                    "sampler you use. independent: leave the sampler's own noise per frame; the mouth flickers more.",
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    step=64,
+                    tooltip="Size of the face crop in pixels. 0 follows the checkpoint: 256 for 1.5, 512 for 1.6. "
+                    "At another size than it was trained at, a model loses lip-sync.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(PRECISIONS),
+                    tooltip="Precision of the stored weights. auto lets the host choose for your hardware; bf16 or fp32 "
+                    "help when the result turns black or noisy.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model"),
+                io.Int.Output(display_name="resolution", tooltip="The crop size this model wants; feeds Face Encode."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, checkpoint: str, noise: str, resolution: int, dtype: str) -> io.NodeOutput:
+        from ..latentsync_core.loading import DTYPES, native_resolution, working_resolution
+        from ..latentsync_core.unet import read_checkpoint
+        from .host.native_model import native_model
+
+        if checkpoint == EMBEDDED:
+            from ..latentsync_core.embedded import embedded_checkpoint
+
+            loaded = embedded_checkpoint()
+        else:
+            loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS))
+        native = native_resolution(loaded.metadata, loaded.path)
+        size = working_resolution(resolution or None, native, checkpoint)
+        return io.NodeOutput(native_model(loaded, DTYPES.get(dtype), noise), size)
+
+
+class LoadWhisper(io.ComfyNode):
+    """Whisper's audio encoder under the host's memory management."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = folders.model_files(*WHISPER_FOLDERS, likely=("whisper", "tiny"))
+        return io.Schema(
+            node_id="LatentSyncLoadWhisper",
+            display_name="LatentSync Load Whisper",
+            category=CATEGORY,
+            description="Loads the encoder of Whisper tiny, through which LatentSync hears the voice. Files go into "
+            "models/latentsync or models/audio_encoders.",
+            inputs=[
+                io.Combo.Input(
+                    "whisper",
+                    options=[*files, EMBEDDED],
+                    tooltip="The Whisper file, such as whisper_tiny.pt. The embedded one goes with the embedded model.",
+                ),
+            ],
+            outputs=[WhisperType.Output(display_name="whisper")],
+        )
+
+    @classmethod
+    def execute(cls, whisper: str) -> io.NodeOutput:
+        from .host.memory import patch_small_model
+
+        if whisper == EMBEDDED:
+            from ..latentsync_core.embedded import embedded_models
+
+            encoder = embedded_models()[2]
+        else:
+            from ..latentsync_core.audio import load_whisper
+
+            encoder = load_whisper(folders.model_path(whisper, *WHISPER_FOLDERS))
+        return io.NodeOutput(patch_small_model(encoder))

@@ -1,0 +1,193 @@
+"""Generate the faces: our sampler with the reference's numerics, and what stock samplers need to match it."""
+
+from comfy_api.latest import io
+
+from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, SOLVERS
+from .types import CATEGORY, GuidanceType
+
+MAX_SEED = 0xFFFFFFFFFFFFFFFF
+
+
+class GuidanceOptions(io.ComfyNode):
+    """Where along the schedule the voice is pushed, and how the result is kept in range."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncGuidanceOptions",
+            display_name="LatentSync Guidance Options",
+            category=CATEGORY,
+            description="Finer control of classifier-free guidance for the LatentSync Sampler.",
+            inputs=[
+                io.Float.Input(
+                    "rescale",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Pulls the contrast back to what it is without guidance; try 0.5 when strong guidance "
+                    "oversaturates.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Guide from this part of the schedule on; the steps before take half the time.",
+                ),
+                io.Float.Input(
+                    "end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Guide up to this part of the schedule; the steps after take half the time.",
+                ),
+            ],
+            outputs=[GuidanceType.Output(display_name="guidance_options")],
+        )
+
+    @classmethod
+    def execute(cls, rescale: float, start: float, end: float) -> io.NodeOutput:
+        from ..latentsync_core.diffusion import Guidance
+
+        return io.NodeOutput(Guidance(rescale=rescale, start=start, end=end))
+
+
+class Sampler(io.ComfyNode):
+    """MODEL + conditioning -> LATENT, in the reference's numbers."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncSampler",
+            display_name="LatentSync Sampler",
+            category=CATEGORY,
+            description="Generates the faces window by window with the reference's own schedule, noise and guidance.",
+            inputs=[
+                io.Model.Input("model", tooltip="From LatentSync Load Model, with or without LoRA."),
+                io.Conditioning.Input("positive", tooltip="From LatentSync Conditioning."),
+                io.Conditioning.Input("negative", tooltip="From LatentSync Conditioning."),
+                io.Latent.Input("latent", tooltip="From LatentSync Conditioning."),
+                io.Int.Input(
+                    "steps",
+                    default=DEFAULT_STEPS,
+                    min=1,
+                    max=1000,
+                    tooltip="Denoising steps: 20 to 50. More are slower and a little cleaner.",
+                ),
+                io.Float.Input(
+                    "guidance",
+                    default=DEFAULT_GUIDANCE,
+                    min=1.0,
+                    max=10.0,
+                    step=0.1,
+                    tooltip="How strongly the voice drives the mouth: 1 to 3. Higher syncs harder and distorts sooner; "
+                    "1 takes half the time.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=DEFAULT_SEED,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="The one frame of noise that all frames start from; the same seed gives the same result.",
+                ),
+                io.Combo.Input(
+                    "schedule",
+                    options=list(SOLVERS),
+                    tooltip="ddim is the reference. dpm++2m and unipc reach a similar picture in about half the steps.",
+                ),
+                GuidanceType.Input("guidance_options", optional=True, tooltip="From LatentSync Guidance Options."),
+            ],
+            outputs=[io.Latent.Output(display_name="latent")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, positive, negative, latent, steps, guidance, seed, schedule, guidance_options=None
+    ) -> io.NodeOutput:
+        from dataclasses import replace
+
+        from ..latentsync_core.diffusion import Guidance
+        from .host.native_model import sample_natively
+
+        options = replace(guidance_options or Guidance(), scale=guidance)
+        samples = sample_natively(model, positive, negative, steps, options, seed, schedule)
+        return io.NodeOutput({**latent, "samples": samples})
+
+
+class SharedNoise(io.ComfyNode):
+    """One frame of noise for every frame, scaled as the reference starts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncNoise",
+            display_name="LatentSync Noise",
+            category=CATEGORY,
+            description="The reference's noise for SamplerCustomAdvanced: one frame, repeated. With LatentSync Sigmas and "
+            "the euler sampler the result equals the LatentSync Sampler's.",
+            inputs=[
+                io.Int.Input(
+                    "seed",
+                    default=DEFAULT_SEED,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="The same seed draws the same noise as in the LatentSync Sampler.",
+                ),
+                io.Sigmas.Input(
+                    "sigmas", tooltip="The same SIGMAS the sampler gets: the noise is scaled to the first."
+                ),
+            ],
+            outputs=[io.Noise.Output(display_name="noise")],
+        )
+
+    @classmethod
+    def execute(cls, seed: int, sigmas) -> io.NodeOutput:
+        return io.NodeOutput(RepeatedNoise(seed, float(sigmas[0])))
+
+
+class RepeatedNoise:
+    """The host's noise object: `seed`, and `generate_noise(latent)` on the CPU."""
+
+    def __init__(self, seed: int, first_sigma: float):
+        self.seed = seed
+        # The reference starts from unit variance; the host multiplies noise by sigma and adds nothing else.
+        self.scale = (1 + first_sigma**2) ** 0.5 / first_sigma
+
+    def generate_noise(self, latent: dict):
+        """(frames, 4, h, w), every frame the same."""
+        import torch
+
+        from ..latentsync_core.diffusion import shared_noise
+
+        samples = latent["samples"]
+        noise = shared_noise(samples.shape[-1], torch.Generator().manual_seed(self.seed))[0, :, 0]  # (4, h, w)
+        return (noise * self.scale).expand(len(samples), -1, -1, -1).clone()
+
+
+class Sigmas(io.ComfyNode):
+    """The reference's schedule as SIGMAS."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncSigmas",
+            display_name="LatentSync Sigmas",
+            category=CATEGORY,
+            description="The reference's schedule for SamplerCustomAdvanced. Unlike ddim_uniform it ends at the model's "
+            "smallest noise level instead of zero.",
+            inputs=[
+                io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="Denoising steps: 20 to 50."),
+            ],
+            outputs=[io.Sigmas.Output(display_name="sigmas")],
+        )
+
+    @classmethod
+    def execute(cls, steps: int) -> io.NodeOutput:
+        from ..latentsync_core.diffusion import reference_sigmas
+
+        return io.NodeOutput(reference_sigmas(steps))

@@ -1,0 +1,81 @@
+"""What travels between our nodes: custom socket types, and the frozen results they carry."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from comfy_api.latest import io
+
+CATEGORY = "LatentSync"
+
+WhisperType = io.Custom("LATENTSYNC_WHISPER")
+FeaturesType = io.Custom("LATENTSYNC_FEATURES")
+TokensType = io.Custom("LATENTSYNC_TOKENS")
+FacesType = io.Custom("LATENTSYNC_FACES")
+FaceLatentsType = io.Custom("LATENTSYNC_FACE_LATENTS")
+GuidanceType = io.Custom("LATENTSYNC_GUIDANCE")
+
+
+@dataclass(frozen=True)
+class VoiceFeatures:
+    """A voice as heard by Whisper: features (T, layers, width) at 50 Hz, the AUDIO it came from, and its seconds."""
+
+    features: Any
+    audio: dict
+    seconds: Fraction
+
+
+@dataclass(frozen=True)
+class TrackedFaces:
+    """A face in every frame of a clip.
+
+    open_reader: opens the frames as a media reader. track: FaceTrack. times: seconds of every frame. fps, variable: the
+    rate. alignment: "smooth" or "reference".
+    """
+
+    open_reader: Callable[[], AbstractContextManager]
+    track: Any
+    times: tuple[Fraction, ...]
+    fps: Fraction
+    variable: bool
+    alignment: str
+
+    def matrices(self, resolution: int):
+        """Alignment matrices (frames, 2, 3) for crops of `resolution` pixels; NaN where there is no face."""
+        from ..latentsync_core.faces import alignment_matrices
+
+        breaks = sorted({start for start, _ in self.track.runs()} | set(self.track.cuts))
+        return alignment_matrices(self.track.points, resolution, self.alignment, breaks)
+
+
+@dataclass(frozen=True)
+class ClipTokens:
+    """The output laid out: its timeline, its windows, the synced frames, and what each of them hears.
+
+    tokens: AudioTokens of every output frame. windows: in output frames. audio: the original AUDIO.
+    """
+
+    timeline: Any
+    windows: tuple
+    tokens: Any
+    audio: dict
+
+    @property
+    def synced(self) -> list[int]:
+        """Output frames that lie in some window, in order; the frames of our LATENT batches."""
+        return [frame for span in self.windows for frame in range(span.start, span.stop)]
+
+    @property
+    def batch_windows(self) -> list[tuple[int, int]]:
+        """The windows counted in frames of a LATENT batch."""
+        spans, start = [], 0
+        for span in self.windows:
+            spans.append((start, start + len(span)))
+            start += len(span)
+        return spans
+
+    def with_positions(self, positions: bool) -> "ClipTokens":
+        """The same clip with audio position encoding switched on or off."""
+        return replace(self, tokens=replace(self.tokens, positions=positions))
