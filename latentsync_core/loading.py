@@ -183,7 +183,10 @@ def _check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: d
 
 def native_resolution(metadata: Mapping[str, Any], path: Path | None) -> int | None:
     """The crop size a checkpoint was trained at: by its own record, else by which release its file is, else None."""
-    if "resolution" in metadata:
-        return int(metadata["resolution"])
+    stated = metadata.get("resolution")
+    if stated is not None:
+        if not str(stated).isdigit():
+            raise LatentSyncError(f"{path}: it records resolution {stated!r}; a number of pixels is needed.")
+        return int(stated)
     release = identify_release(path) if path is not None else None
     return NATIVE_RESOLUTION.get(release)

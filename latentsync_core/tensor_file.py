@@ -26,10 +26,21 @@ class TensorFile:
     tensors: dict[str, Tensor]
     about: dict[str, Any]
 
-    def json(self, name: str) -> Any:
-        """The entry `name` of `about` decoded, if it is stored as JSON text; None where there is none."""
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """The entry `name` of `about`, decoded if it is stored as JSON text; None where there is none.
+
+        Raises LatentSyncError where it is anything but a mapping.
+        """
         value = self.about.get(name)
-        return json.loads(value) if isinstance(value, str) else value
+        try:
+            value = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            value = False
+        if value is not None and not isinstance(value, Mapping):
+            raise LatentSyncError(
+                f"{self.path}: its entry {name!r} is damaged (a JSON object is needed); download the file again."
+            )
+        return value
 
 
 def read_tensors(path: Path | str) -> TensorFile:

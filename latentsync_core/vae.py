@@ -107,10 +107,15 @@ def load_vae(path: Path | str, dtype: torch.dtype | None = None, device: torch.d
     Raises LatentSyncError when the file is something else.
     """
     file = read_tensors(path)
-    shape = {**SD_SHAPE, **(file.json("config") or {})}
+    shape = {**SD_SHAPE, **(file.mapping("config") or {})}
     state_dict = _diffusers_names(file.tensors, shape)
-    with torch.device("meta"):
-        autoencoder = AutoencoderKL(**shape)
+    try:
+        with torch.device("meta"):
+            autoencoder = AutoencoderKL(**shape)
+    except (TypeError, ValueError) as error:
+        raise LatentSyncError(
+            f"{file.path} is no Stable Diffusion VAE: its config does not describe one ({error})."
+        ) from error
     expected = autoencoder.state_dict()
     misfits = [k for k in expected if k not in state_dict or state_dict[k].shape != expected[k].shape]
     if misfits:

@@ -35,11 +35,6 @@ class WhisperEncoder(AudioEncoder):
             raise LatentSyncError(f"Whisper dimensions lack {', '.join(missing)}; found {', '.join(dims)}.")
         return cls(*(int(dims[name]) for name in DIMENSIONS)).eval()
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights live."""
-        return self.conv1.weight.device
-
     def forward(self, mel: Tensor) -> Tensor:
         """Encode one block of 30 s: (b, n_mels, 2 * n_ctx) log-mel -> (b, n_ctx, layers, width).
 
@@ -71,7 +66,7 @@ def load_whisper(path: Path | str) -> WhisperEncoder:
             f"{file.path} is no Whisper model: it has no {PREFIX}conv1.weight (its {len(tensors)} tensors begin with "
             f"{first}); LatentSync needs Whisper tiny (tiny.pt, 75 MB)."
         )
-    model = WhisperEncoder.from_dims(file.json("dims") or _dims_from_shapes(encoder))
+    model = WhisperEncoder.from_dims(file.mapping("dims") or _dims_from_shapes(encoder))
     try:
         model.load_state_dict(encoder)
     except RuntimeError as error:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import LatentSyncError
-from ..tensor_file import METADATA_PREFIX, read_tensors
+from ..tensor_file import METADATA_PREFIX, TensorFile, read_tensors
 from .config import MotionModuleConfig, UNetConfig
 from .model import UNet3DConditionModel
 
@@ -49,8 +49,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """
     file = read_tensors(path)
     refuse_foreign(file.path, file.tensors)
-    stated = file.json("config")
-    config = UNetConfig.from_dict(stated) if stated else infer_config(file.path, file.tensors)
+    config = stated_config(file) or infer_config(file.path, file.tensors)
     refuse_misfit(file.path, file.tensors, config)
     return Checkpoint(file.path, file.tensors, config, file.about)
 
@@ -86,6 +85,15 @@ def save_unet(model: UNet3DConditionModel, path: Path | str, metadata: Mapping[s
     save_file(tensors, path, {METADATA_PREFIX + name: value for name, value in strings.items()})
 
 
+def stated_config(file: TensorFile) -> UNetConfig | None:
+    """The configuration that the file states, None where it states none. Raises LatentSyncError naming the file."""
+    stated = file.mapping("config")
+    try:
+        return UNetConfig.from_dict(stated) if stated else None
+    except (LatentSyncError, TypeError, ValueError) as error:
+        raise LatentSyncError(f"{file.path}: {error}") from error
+
+
 def refuse_foreign(path: Path, state_dict: Mapping[str, Tensor]) -> None:
     """Raise LatentSyncError naming the kind of file where the keys give away that it is no LatentSync UNet."""
     needed = "a LatentSync UNet (latentsync_unet.pt, about 5 GB) is needed"
@@ -96,11 +104,12 @@ def refuse_foreign(path: Path, state_dict: Mapping[str, Tensor]) -> None:
     if "conv_in.weight" not in state_dict:
         first = ", ".join(list(state_dict)[:3])
         raise LatentSyncError(f"{path} has {len(state_dict)} tensors but no conv_in.weight (first: {first}); {needed}.")
-    channels = state_dict["conv_in.weight"].shape[1]
+    channels = state_dict["conv_in.weight"].shape[1:2]
     has_motion = any(".motion_modules." in key for key in state_dict)
-    if channels in (4, 8, 9) and not has_motion:
+    if channels in ((4,), (8,), (9,)) and not has_motion:
         raise LatentSyncError(
-            f"{path} is a Stable Diffusion or MuseTalk UNet ({channels} input channels, no motion modules); {needed}."
+            f"{path} is a Stable Diffusion or MuseTalk UNet ({channels[0]} input channels, no motion modules); "
+            f"{needed}."
         )
 
 

@@ -288,6 +288,32 @@ def test_a_checkpoint_that_does_not_fit_is_counted_and_listed(refused, tmp_path)
     assert "1 mis-shaped (conv_out.weight (4, 32, 1, 1) instead of (4, 32, 3, 3))" in sentence
 
 
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"config": "{bad"}, "'config' is damaged"),
+        ({"config": "[1, 2]"}, "'config' is damaged"),
+        ({"config": '{"teeth": 32}'}, "unknown keys teeth"),
+        ({"config": '{"in_channels": "many"}'}, "many"),
+        ({"resolution": "big"}, "resolution 'big'"),
+        ({"resolution": "100"}, "100 pixels"),
+    ],
+)
+def test_a_checkpoint_that_misdescribes_itself(refused, tmp_path, entries, said):
+    path = tmp_path / "odd.safetensors"
+    unet = embedded_models()[0]
+    save_unet(unet, path, {"position_encoding": "off", **entries})
+    sentence = refused("--checkpoint", path)
+    assert said in sentence and (str(path) in sentence or "resolution" in entries)
+
+
+@pytest.mark.parametrize("option", ["--vae", "--whisper"])
+def test_a_unet_is_neither_vae_nor_whisper(refused, tmp_path, option):
+    path = tmp_path / "unet.safetensors"
+    save_unet(embedded_models()[0], path)
+    assert re.search(rf"{path} is no (Stable Diffusion VAE|Whisper model)", refused(option, path))
+
+
 # Values that cannot be
 
 
