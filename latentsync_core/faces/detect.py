@@ -61,7 +61,7 @@ class FaceDetector:
         if not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}, expected a probability between 0 and 1")
         nets = nets or FaceNets(device)
-        self.device = nets.device
+        self.device = nets.place()
         self.threshold = threshold
         self.full_range, self.short_range = nets.full_range, nets.short_range
         self.anchors = {

@@ -65,7 +65,7 @@ class MeshFitter:
 
     def __init__(self, device: torch.device | str = "cpu", nets: FaceNets | None = None):
         nets = nets or FaceNets(device)
-        self.device, self.network = nets.device, nets.mesh
+        self.device, self.network = nets.place(), nets.mesh
 
     @single_thread()
     @torch.inference_mode()

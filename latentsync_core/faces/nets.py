@@ -18,7 +18,6 @@ class FaceNets(nn.Module):
         self.mesh = load_pretrained(FaceMesh(), FACE_MESH, device)
         self.to(memory_format=torch.channels_last)  # halves the time of these convolutions on a CPU
 
-    @property
-    def device(self) -> torch.device:
+    def place(self) -> torch.device:
         """Where the weights live now."""
         return next(self.parameters()).device
