@@ -1,0 +1,87 @@
+"""The tests' view of a running ComfyUI: one call per workflow, told apart by what its nodes did.
+
+It drives the server through tools/queue_workflow.py, so whatever the tests rely on is what users get.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from host_server import HostServer
+from queue_workflow import ComfyServer, Workflow, WorkflowError
+
+
+@dataclass
+class Run:
+    """What one workflow did: nodes in order of execution, cached nodes, progress steps, failure, shown files."""
+
+    prompt_id: str = ""
+    executed: list[str] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
+    progress: list[tuple[str, int, int]] = field(default_factory=list)  # node, done, total
+    error: dict[str, Any] | None = None  # node_id, node_type, exception_type, exception_message, traceback
+    interrupted: bool = False
+    outputs: dict[str, Any] = field(default_factory=dict)  # node -> what it shows
+    files: list[Path] = field(default_factory=list)
+
+
+class HostClient:
+    """Runs workflows on the server under test and waits for each."""
+
+    def __init__(self, host: HostServer):
+        self.host = host
+
+    def get(self, path: str) -> Any:
+        """GET a JSON document, for example ``/object_info/LoadVideo``."""
+        return self._with_server(lambda server: server.get(path))
+
+    def upload(self, file: Path, subfolder: str = "") -> str:
+        """Put a file into the server's input folder; returns what a loader node takes."""
+        return self._with_server(lambda server: server.upload(file, subfolder))
+
+    def refusal(self, workflow: Workflow) -> str:
+        """Queue a workflow that must not pass validation, and return what is said about it."""
+        try:
+            prompt_id = self._with_server(lambda server: server.queue(workflow))
+        except WorkflowError as error:
+            return str(error)
+        raise AssertionError(f"the server accepted the workflow as {prompt_id}")
+
+    def run(self, workflow: Workflow, interrupt_when: Callable[[str, dict], bool] | None = None) -> Run:
+        """Run a workflow to its end; `interrupt_when(event, data)` presses Cancel at the first true."""
+        return self._with_server(lambda server: self._run(server, workflow, interrupt_when))
+
+    async def _run(self, server: ComfyServer, workflow: Workflow, interrupt_when) -> Run:
+        run = Run(await server.queue(workflow))
+        async for event, data in server.follow(run.prompt_id):
+            record(run, event, data)
+            if interrupt_when is not None and interrupt_when(event, data):
+                interrupt_when = None
+                await server.interrupt(run.prompt_id)
+        run.outputs = (await server.get(f"/history/{run.prompt_id}"))[run.prompt_id]["outputs"]
+        for entry in await server.results(run.prompt_id):
+            run.files.append(self.host.base / entry["type"] / entry["subfolder"] / entry["filename"])
+        return run
+
+    def _with_server(self, call: Callable[[ComfyServer], Any]) -> Any:
+        async def connected() -> Any:
+            async with ComfyServer(self.host.address) as server:
+                return await call(server)
+
+        return asyncio.run(connected())
+
+
+def record(run: Run, event: str, data: dict[str, Any]) -> None:
+    """Take one event of the WebSocket down."""
+    if event == "executing" and data["node"] is not None:
+        run.executed.append(data["node"])
+    elif event == "execution_cached":
+        run.cached += data["nodes"]
+    elif event == "progress":
+        run.progress.append((data["node"], data["value"], data["max"]))
+    elif event == "execution_error":
+        run.error = data
+    elif event == "execution_interrupted":
+        run.interrupted = True
