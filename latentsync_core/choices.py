@@ -12,7 +12,8 @@ LENGTHS = ("audio", "video", "shortest")
 EXTENSIONS = ("pingpong", "loop", "hold", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
-DEFAULT_STEPS = 20  # the reference's, as are the next two
+DEFAULT_STEPS = 20  # the reference's, as are guidance and seed
+MAX_STEPS = 500  # with more, "leading" spacing starts at half the noise, and near 1000 runs off the table
 DEFAULT_GUIDANCE = 1.5
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained

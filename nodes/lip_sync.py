@@ -3,13 +3,17 @@
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, EXTENSIONS, LENGTHS
+from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, EXTENSIONS, LENGTHS, MAX_STEPS
 from .sampling import MAX_SEED
 from .types import CATEGORY, WhisperType
 
 
 class LipSync(io.ComfyNode):
-    """VIDEO + AUDIO -> VIDEO."""
+    """VIDEO + AUDIO -> VIDEO.
+
+    The inputs arrive as links, not values: the unfolded stages then have the same ancestors in every run, which is what
+    lets the executor find their results in its cache.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -20,12 +24,14 @@ class LipSync(io.ComfyNode):
             description="Makes the face in a video speak a voice. It unfolds into the separate LatentSync nodes with "
             "their defaults, so a second run repeats only what changed.",
             inputs=[
-                io.Video.Input("video", tooltip="The video whose face is to speak."),
-                io.Audio.Input("audio", tooltip="The voice."),
-                io.Model.Input("model", tooltip="From LatentSync Load Model."),
-                WhisperType.Input("whisper", tooltip="From LatentSync Load Whisper."),
+                io.Video.Input("video", raw_link=True, tooltip="The video whose face is to speak."),
+                io.Audio.Input("audio", raw_link=True, tooltip="The voice."),
+                io.Model.Input("model", raw_link=True, tooltip="From LatentSync Load Model."),
+                WhisperType.Input("whisper", raw_link=True, tooltip="From LatentSync Load Whisper."),
                 io.Vae.Input(
-                    "vae", tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with."
+                    "vae",
+                    raw_link=True,
+                    tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with.",
                 ),
                 io.Int.Input(
                     "resolution",
@@ -35,7 +41,9 @@ class LipSync(io.ComfyNode):
                     step=64,
                     tooltip="Size of the face crop; connect the resolution of Load Model.",
                 ),
-                io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="Denoising steps: 20 to 50."),
+                io.Int.Input(
+                    "steps", default=DEFAULT_STEPS, min=1, max=MAX_STEPS, tooltip="Denoising steps: 20 to 50."
+                ),
                 io.Float.Input(
                     "guidance",
                     default=DEFAULT_GUIDANCE,

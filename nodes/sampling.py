@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, SOLVERS
+from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, MAX_STEPS, SOLVERS
 from .types import CATEGORY, GuidanceType
 
 MAX_SEED = 0xFFFFFFFFFFFFFFFF
@@ -74,7 +74,7 @@ class Sampler(io.ComfyNode):
                     "steps",
                     default=DEFAULT_STEPS,
                     min=1,
-                    max=1000,
+                    max=MAX_STEPS,
                     tooltip="Denoising steps: 20 to 50. More are slower and a little cleaner.",
                 ),
                 io.Float.Input(
@@ -181,7 +181,9 @@ class Sigmas(io.ComfyNode):
             description="The reference's schedule for SamplerCustomAdvanced. Unlike ddim_uniform it ends at the model's "
             "smallest noise level instead of zero.",
             inputs=[
-                io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000, tooltip="Denoising steps: 20 to 50."),
+                io.Int.Input(
+                    "steps", default=DEFAULT_STEPS, min=1, max=MAX_STEPS, tooltip="Denoising steps: 20 to 50."
+                ),
             ],
             outputs=[io.Sigmas.Output(display_name="sigmas")],
         )

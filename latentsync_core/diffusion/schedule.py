@@ -9,10 +9,10 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
+from ..choices import MAX_STEPS
 from ..errors import LatentSyncError
 
 TRAIN_STEPS = 1000
-MAX_STEPS = TRAIN_STEPS // 2  # with more, "leading" spacing starts at half the noise, and near 1000 runs off the table
 SETTINGS = {
     "num_train_timesteps": TRAIN_STEPS,
     "beta_start": 0.00085,
