@@ -1,0 +1,328 @@
+"""Write a ComfyUI workflow once, as Python, and have it in both forms: for the canvas and for the API.
+
+A description adds nodes to columns, from left to right and from top to bottom; inputs are keyword arguments, a link is
+another node or one of its outputs:
+
+    w.column("Inputs")
+    video = w.add("LoadVideo", file="clip.mp4")
+    parts = w.add("GetVideoComponents", video=video)
+    w.column("Result")
+    w.add("PreviewImage", images=parts["images"])
+
+What a node takes and gives comes from a server's /object_info, so a description that does not fit the nodes is refused.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+MATCHED_TYPE = "COMFY_MATCHTYPE_V3"  # an output of the type that an input turned out to have
+UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
+SEEDS = ("seed", "noise_seed")
+OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
+
+# Pixels, as the canvas draws nodes.
+TITLE, SLOT, WIDGET, TEXT, PICTURE = 30, 20, 24, 80, 270
+WIDTH, GAP_X, GAP_Y, GROUP_PAD, GROUP_TITLE = 300, 60, 24, 20, 40
+NOTE_LINE, NOTE_CHARACTER = 20, 7
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a node as the canvas sees it."""
+
+    name: str
+    type: str
+    options: Mapping[str, Any]
+    required: bool
+    extra: tuple[Any, ...] = ()  # what the canvas stores after the widget's value
+
+    @property
+    def is_widget(self) -> bool:
+        """Whether it has a widget, beside its socket."""
+        return self.type in (*WIDGET_TYPES, DYNAMIC_COMBO) and not self.options.get("forceInput")
+
+    @property
+    def default(self) -> Any:
+        """The value a fresh node has."""
+        choices = self.choices
+        fallback = choices[0] if choices else {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}.get(self.type)
+        return self.options.get("default", fallback)
+
+    @property
+    def choices(self) -> list[Any]:
+        """What a combo offers."""
+        if self.type == DYNAMIC_COMBO:
+            return [option["key"] for option in self.options["options"]]
+        return self.options.get("options", [])
+
+    @property
+    def offers_files(self) -> bool:
+        """Whether the choices depend on the files of one machine."""
+        names = [choice for choice in self.choices if isinstance(choice, str)]
+        return any(self.options.get(upload) for upload in (*UPLOADS, "audio_upload")) or any("." in n for n in names)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a node in the workflow: what a link begins at."""
+
+    node: "Node"
+    slot: int
+
+
+@dataclass(eq=False)
+class Node:
+    """One node of the workflow. ``node["name"]`` or ``node[0]`` is an output."""
+
+    id: int
+    type: str
+    info: Mapping[str, Any]
+    inputs: list[Input] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)  # input name -> widget value, or Output
+    title: str = ""
+    size: tuple[int, int] = (0, 0)
+    at: tuple[int, int] = (0, 0)
+    properties: dict[str, Any] = field(default_factory=dict)
+    style: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, output: str | int) -> Output:
+        names = self.info["output_name"]
+        if isinstance(output, str) and output not in names:
+            raise ValueError(f"{self.type} has no output {output!r}; it has: {', '.join(names)}")
+        return Output(self, names.index(output) if isinstance(output, str) else output)
+
+    def look(
+        self, title: str | None = None, width: int | None = None, height: int | None = None, color: str | None = None
+    ) -> "Node":
+        """Change how the node is shown; sizes in pixels, without the title."""
+        self.title = title or self.title
+        self.size = (width or self.size[0], height or self.size[1])
+        self.style.update({"color": color} if color else {})
+        return self
+
+    def suggest_models(self, *models: Mapping[str, str]) -> "Node":
+        """Attach download hints (name, url, directory) that the canvas shows where the file is missing."""
+        self.properties["models"] = [dict(model) for model in models]
+        return self
+
+
+class Workflow:
+    """A workflow under construction: `column`, `add` and `note` describe it, `canvas` and `api` emit it."""
+
+    def __init__(self, name: str, object_info: Mapping[str, Any], packs: Mapping[str, tuple[str, str]] | None = None):
+        """packs: python_module as /object_info has it -> (registry id, version), for the nodes' origin."""
+        self.name, self.object_info, self.packs = name, object_info, packs or {}
+        self.nodes: list[Node] = []
+        self.columns: list[tuple[str, list[Node]]] = []
+
+    def column(self, title: str = "") -> None:
+        """Begin a column to the right of the others; with a title it is framed as a group."""
+        self.columns.append((title, []))
+
+    def add(self, node_type: str, /, **values: Any) -> Node:
+        """Add a node below the last one of the column; inputs that are not named keep their defaults.
+
+        A dotted input name (of a dynamic combo) is given as ``**{"mode.x": 1}``.
+        """
+        if node_type not in self.object_info:
+            raise ValueError(f"the server knows no node {node_type!r}")
+        info = self.object_info[node_type]
+        node = Node(len(self.nodes) + 1, node_type, info, title=info["display_name"] or node_type)
+        node.inputs = list(read_inputs(info["input"], values))
+        node.values = {entry.name: entry.default for entry in node.inputs if entry.is_widget}
+        for name, value in values.items():
+            node.values[name] = self._resolve(node, name, value)
+        missing = [i.name for i in node.inputs if i.required and i.name not in node.values]
+        if missing:
+            raise ValueError(f"{node_type} needs {', '.join(missing)}")
+        identity, version = self.packs.get(info["python_module"].partition(".nodes")[0], ("", ""))
+        node.properties = {"cnr_id": identity, "ver": version} if identity else {}
+        node.properties["Node name for S&R"] = node_type
+        node.size = estimate_size(node)
+        return self._place(node)
+
+    def note(self, markdown: str, width: int = WIDTH) -> Node:
+        """Add a text for the reader to the column."""
+        node = Node(len(self.nodes) + 1, "MarkdownNote", {"output": [], "output_name": []}, title="Note")
+        node.values = {"": markdown.strip()}
+        characters = width // NOTE_CHARACTER
+        lines = sum(1 + len(line) // characters for line in node.values[""].splitlines())
+        node.size = (width, 40 + NOTE_LINE * lines)
+        node.style = {"color": "#432", "bgcolor": "#653"}
+        return self._place(node)
+
+    def _place(self, node: Node) -> Node:
+        if not self.columns:
+            self.column()
+        self.columns[-1][1].append(node)
+        self.nodes.append(node)
+        return node
+
+    def _resolve(self, node: Node, name: str, value: Any) -> Any:
+        """Check a given value against its input, and turn a node into one of its outputs."""
+        known = {entry.name: entry for entry in node.inputs}
+        if name not in known:
+            raise ValueError(f"{node.type} has no input {name!r}; it has: {', '.join(known)}")
+        entry = known[name]
+        if isinstance(value, Node):
+            fitting = [i for i, kind in enumerate(value.info["output"]) if compatible(kind, entry.type)]
+            if len(fitting) != 1:
+                raise ValueError(
+                    f"{value.type} has {len(fitting)} outputs for {node.type}.{name} ({entry.type}), not one"
+                )
+            return value[fitting[0]]
+        if isinstance(value, Output):
+            kind = value.node.info["output"][value.slot]
+            if not compatible(kind, entry.type):
+                raise ValueError(f"{node.type}.{name} takes {entry.type}, {value.node.type} gives {kind}")
+        elif not entry.is_widget:
+            raise ValueError(f"{node.type}.{name} is a socket for {entry.type}; {value!r} is no node")
+        elif entry.choices and value not in entry.choices and not entry.offers_files:
+            raise ValueError(f"{node.type}.{name} offers {entry.choices}, not {value!r}")
+        return value
+
+    def api(self) -> dict[str, Any]:
+        """The form that POST /prompt takes."""
+        return {
+            str(node.id): {
+                "inputs": {i.name: as_link(node.values[i.name]) for i in node.inputs if i.name in node.values},
+                "class_type": node.type,
+                "_meta": {"title": node.title},
+            }
+            for node in self.nodes
+            if node.type != "MarkdownNote"
+        }
+
+    def canvas(self) -> dict[str, Any]:
+        """The form that the canvas saves and loads (workflow JSON 0.4)."""
+        groups = self._arrange()
+        links: list[list[Any]] = []
+        nodes = [self._canvas_node(node, links) for node in self.nodes]
+        for link, source, slot, *_ in links:
+            output = nodes[source - 1]["outputs"][slot]
+            output["links"] = [*(output["links"] or []), link]
+        return {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, self.name)),
+            "revision": 0,
+            "last_node_id": len(nodes),
+            "last_link_id": len(links),
+            "nodes": nodes,
+            "links": links,
+            "groups": groups,
+            "config": {},
+            "extra": {},
+            "version": 0.4,
+        }
+
+    def _canvas_node(self, node: Node, links: list[list[Any]]) -> dict[str, Any]:
+        inputs = []
+        # Sockets come first, as the canvas itself puts them.
+        for entry in sorted(node.inputs, key=lambda entry: entry.is_widget):
+            value, link = node.values.get(entry.name), None
+            if isinstance(value, Output):
+                link = len(links) + 1
+                kind = value.node.info["output"][value.slot]
+                links.append([link, value.node.id, value.slot, node.id, len(inputs), kind])
+            shown = {"name": entry.name, "type": entry.type, "link": link}
+            shown |= {"widget": {"name": entry.name}} if entry.is_widget else {}
+            inputs.append(shown | ({} if entry.required else {"shape": OPTIONAL_SHAPE}))
+        names, kinds = node.info["output_name"], node.info["output"]
+        return {
+            "id": node.id,
+            "type": node.type,
+            "pos": list(node.at),
+            "size": list(node.size),
+            "flags": {},
+            "order": node.id - 1,
+            "mode": 0,
+            "inputs": inputs,
+            "outputs": [{"name": n, "type": t, "links": None} for n, t in zip(names, kinds, strict=True)],
+            "title": node.title,
+            "properties": node.properties,
+            "widgets_values": list(widget_values(node)),
+            **node.style,
+        }
+
+    def _arrange(self) -> list[dict[str, Any]]:
+        """Give every node its place, and return the groups around titled columns."""
+        groups: list[dict[str, Any]] = []
+        x = 0
+        for title, nodes in self.columns:
+            y, width = 0, max((node.size[0] for node in nodes), default=WIDTH)
+            for node in nodes:
+                node.at = (x, y)
+                y += node.size[1] + TITLE + GAP_Y
+            if title:
+                top = -TITLE - GROUP_TITLE
+                box = [x - GROUP_PAD, top, width + 2 * GROUP_PAD, y - GAP_Y - TITLE + GROUP_PAD - top]
+                groups.append({"id": len(groups) + 1, "title": title, "bounding": box, "font_size": 24, "flags": {}})
+            x += width + GAP_X
+        return groups
+
+
+def read_inputs(groups: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> Iterator[Input]:
+    """The inputs of a node in the canvas's order; those of a dynamic combo follow from its chosen option."""
+    for group in ("required", "optional"):
+        for name, spec in groups.get(group, {}).items():
+            kind, options = spec[0], spec[1] if len(spec) > 1 else {}
+            if isinstance(kind, list):  # the older spelling of a combo
+                kind, options = "COMBO", {**options, "options": kind}
+            if kind == MATCHED_TYPE:
+                kind = options["template"]["allowed_types"]
+            if kind.startswith("COMFY_AUTOGROW"):
+                raise ValueError(f"{prefix}{name} grows with its links, which is not supported here")
+            control = kind == "INT" and options.get("control_after_generate", name in SEEDS)
+            extra = ("fixed",) if control else ()
+            entry = Input(prefix + name, kind, options, group == "required", extra)
+            yield entry
+            if kind == DYNAMIC_COMBO:
+                chosen = values.get(entry.name, entry.default)
+                option = next((o for o in options["options"] if o["key"] == chosen), {"inputs": {}})
+                yield from read_inputs(option["inputs"], values, f"{entry.name}.")
+
+
+def widget_values(node: Node) -> Iterator[Any]:
+    """The positional values of a node's widgets, with those of the buttons that the canvas adds by itself."""
+    if node.type == "MarkdownNote":
+        yield node.values[""]
+    added: list[Any] = []  # after the required inputs, before the optional ones
+    for entry in (*node.inputs, None):
+        if added and (entry is None or not entry.required):
+            yield from added
+            added = []
+        if entry is None or not entry.is_widget:
+            continue
+        value = node.values[entry.name]
+        yield entry.default if isinstance(value, Output) else value
+        yield from entry.extra
+        if any(entry.options.get(upload) for upload in UPLOADS):
+            added.append("image")
+        elif entry.options.get("audio_upload"):
+            added += [None, ""]
+
+
+def as_link(value: Any) -> Any:
+    """A value as the API has it: a link is [node id, slot]."""
+    return [str(value.node.id), value.slot] if isinstance(value, Output) else value
+
+
+def compatible(given: str, wanted: str) -> bool:
+    """Whether an output of one type may go into an input of another; types may be unions."""
+    return given in ("*", MATCHED_TYPE) or wanted == "*" or bool(set(given.split(",")) & set(wanted.split(",")))
+
+
+def estimate_size(node: Node) -> tuple[int, int]:
+    """How large the canvas will draw a node, in pixels without the title, with room for what it will show."""
+    widgets = [entry for entry in node.inputs if entry.is_widget]
+    sockets = max(len(node.inputs) - len(widgets), len(node.info["output"]))
+    height = SLOT * sockets + (14 if widgets else 6) + sum(WIDGET * (1 + len(w.extra)) for w in widgets)
+    height += TEXT * sum(bool(w.options.get("multiline")) for w in widgets)
+    if any(w.options.get("audio_upload") for w in widgets):
+        height += 2 * WIDGET + 10
+    uploads = any(w.options.get(upload) for w in widgets for upload in UPLOADS)
+    shows = node.info.get("output_node") and any(e.type in ("IMAGE", "VIDEO") for e in node.inputs)
+    return WIDTH, height + WIDGET * uploads + PICTURE * bool(uploads or shows)
