@@ -1,16 +1,47 @@
-import importlib.util, os, sys
+"""The pack inside this interpreter, for tests that need ComfyUI's code and no server."""
+
+import os
 from pathlib import Path
+from types import ModuleType
+
 import pytest
+
+FOLDERS = ("models", "input", "output", "user", "temp")
+
+
 @pytest.fixture(scope="session")
-def pack(tmp_path_factory):
-    if not os.environ.get("COMFYUI_PATH"): pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    argv=sys.argv; sys.argv=["x","--cpu","--base-directory",str(tmp_path_factory.mktemp("base"))]
-    sys.path.insert(0,os.environ["COMFYUI_PATH"])
-    import comfy.options; comfy.options.enable_args_parsing()
-    from comfy.cli_args import args
-    args.cpu=True
-    sys.argv=argv
-    root=Path(__file__).parents[2]
-    spec=importlib.util.spec_from_file_location("latentsync",root/"__init__.py",submodule_search_locations=[str(root)])
-    m=importlib.util.module_from_spec(spec); sys.modules["latentsync"]=m; spec.loader.exec_module(m)
-    return m
+def comfyui() -> Path:
+    """The ComfyUI checkout that COMFYUI_PATH names."""
+    if not os.environ.get("COMFYUI_PATH"):
+        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+    path = Path(os.environ["COMFYUI_PATH"]).resolve()
+    assert (path / "main.py").is_file(), f"COMFYUI_PATH={path} has no main.py"
+    return path
+
+
+@pytest.fixture(scope="session")
+def pack(comfyui, tmp_path_factory) -> ModuleType:
+    """This pack as the package `latentsync`, on the CPU, with empty folders of its own in place of ComfyUI's.
+
+    Its library is `latentsync.latentsync_core`, apart from the `latentsync_core` that other tests import: take errors
+    and dataclasses that are compared with the nodes' from there (`importlib.import_module`).
+    """
+    from pack_in_process import PACK, load_pack
+
+    base = tmp_path_factory.mktemp("comfyui")
+    for name in FOLDERS:
+        (base / name).mkdir()
+    try:
+        return load_pack(comfyui, base)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(PACK):
+            raise
+        pytest.skip(f"this interpreter lacks {error.name}, which ComfyUI needs; run pytest with ComfyUI's own")
+
+
+@pytest.fixture(scope="session")
+def node_classes(pack) -> dict[str, type]:
+    """The nodes by their id."""
+    from pack_in_process import node_classes
+
+    return node_classes(pack)
