@@ -20,7 +20,7 @@ from workflow_builder import Workflow
 
 CHECKOUT = Path(__file__).parents[1]
 DESCRIPTIONS = Path(__file__).parent / "workflows"
-EXAMPLES = CHECKOUT / "example_workflows"  # ComfyUI offers what lies directly in it as templates
+EXAMPLES = CHECKOUT / "workflows"  # ComfyUI offers what lies in it as templates
 CORE_MODULES = ("nodes", "comfy_extras")
 
 
@@ -63,7 +63,7 @@ def build(server: str) -> dict[Path, str]:
         describe(workflow)
         for path, document in (
             (EXAMPLES / f"{name}.json", workflow.canvas()),
-            (EXAMPLES / "api" / f"{name}.json", workflow.api()),
+            (EXAMPLES / f"{name}.api.json", workflow.api()),
         ):
             files[path] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return files

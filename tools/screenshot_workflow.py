@@ -1,6 +1,6 @@
 """Open a canvas workflow in ComfyUI's own page, say what is wrong with it, and take its picture.
 
-    python tools/screenshot_workflow.py example_workflows/lipsync.json --out lipsync.jpg --server http://127.0.0.1:8188
+    python tools/screenshot_workflow.py workflows/lipsync.json --out lipsync.jpg --server http://127.0.0.1:8188
 
 A development tool: it needs aiohttp and Chromium (on PATH, or where CHROMIUM says). Over the DevTools protocol it loads
 the file as a user's drop would and asks the page what it makes of it: unknown nodes, dialogs, nodes that overlap, and

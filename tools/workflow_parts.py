@@ -1,0 +1,44 @@
+"""What every LatentSync workflow begins and ends with."""
+
+HUB = "https://huggingface.co"
+VAE = {
+    "name": "sd-vae-ft-mse.safetensors",
+    "url": f"{HUB}/stabilityai/sd-vae-ft-mse/resolve/main/diffusion_pytorch_model.safetensors",
+    "directory": "vae",
+}
+
+
+def inputs(w):
+    """The clip and the voice."""
+    w.column("Inputs")
+    return w.add("LoadVideo", file="clip.mp4"), w.add("LoadAudio", audio="voice.wav")
+
+
+def models(w):
+    """The three networks: model, whisper, vae."""
+    w.column("Models")
+    model = w.add("LatentSyncLoadModel", checkpoint="latentsync_unet_1.6.pt")
+    whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt")
+    return model, whisper, w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
+
+
+def listen_and_look(w, video, audio, model, whisper, vae):
+    """Face and voice, up to where they are joined: faces, face latents, chunks."""
+    w.column("Face and voice")
+    faces = w.add("LatentSyncFaceTrack", video=video)
+    features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
+    w.column("Encode")
+    latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
+    chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
+    return faces, latents, chunks
+
+
+def conditioning(w, latents, chunks, model, mode="auto"):
+    """Positions and conditioning: tokens, joined."""
+    tokens = w.add("LatentSyncPositionEncoding", tokens=chunks["tokens"], model=model["model"], mode=mode)
+    return tokens, w.add("LatentSyncConditioning", face_latents=latents["face_latents"], tokens=tokens)
+
+
+def save(w, video, prefix):
+    """The result as a file."""
+    return w.add("SaveVideo", video=video, filename_prefix=f"video/{prefix}")

@@ -1,0 +1,25 @@
+"""An image node between sampling and blending: sharpen here, or put a face restorer in its place."""
+
+from workflow_parts import conditioning, inputs, listen_and_look, models, save
+
+
+def describe(w):
+    video, audio = inputs(w)
+    model, whisper, vae = models(w)
+    faces, latents, chunks = listen_and_look(w, video, audio, model, whisper, vae)
+    w.column("Generate")
+    tokens, joined = conditioning(w, latents, chunks, model)
+    sampled = w.add(
+        "LatentSyncSampler",
+        model=model["model"],
+        positive=joined["positive"],
+        negative=joined["negative"],
+        latent=joined["latent"],
+    )
+    w.column("Restore the faces")
+    decoded = w.add("VAEDecode", samples=sampled, vae=vae)
+    sharpened = w.add("ImageSharpen", image=decoded, sharpen_radius=1, sigma=1.0, alpha=0.5)
+    w.note("Put a face restorer or an upscaler in place of **Image Sharpen**: any node from IMAGE to IMAGE will do.")
+    w.column("Result")
+    blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, crops=sharpened)
+    save(w, blended["video"], "lipsync_restored")
