@@ -34,7 +34,7 @@ class AudioFeatures(io.ComfyNode):
                     "restart. They go into the host's own cache folder.",
                 ),
             ],
-            outputs=[FeaturesType.Output(display_name="features")],
+            outputs=[FeaturesType.Output(display_name="features", tooltip="What Whisper hears, for Audio Chunks.")],
         )
 
     @classmethod
@@ -103,7 +103,7 @@ class AudioChunks(io.ComfyNode):
                 ),
             ],
             outputs=[
-                TokensType.Output(display_name="tokens"),
+                TokensType.Output(display_name="tokens", tooltip="The result laid out: timeline, windows, voice."),
                 io.Int.Output(display_name="frames", tooltip="Frames of the result."),
                 io.Float.Output(display_name="fps", tooltip="Frames per second of the result."),
             ],
@@ -154,7 +154,7 @@ class PositionEncoding(io.ComfyNode):
                     "wrong one costs lip-sync.",
                 ),
             ],
-            outputs=[TokensType.Output(display_name="tokens")],
+            outputs=[TokensType.Output(display_name="tokens", tooltip="The same, with positions or without.")],
         )
 
     @classmethod

@@ -15,8 +15,8 @@ class FaceBlend(io.ComfyNode):
             node_id="LatentSyncFaceBlend",
             display_name="LatentSync Face Blend",
             category=CATEGORY,
-            description="Decodes the generated faces and pastes them into their frames. Every sample outside the mouth's "
-            "soft edge, the frame rate and the voice stay the originals. The result streams into one file.",
+            description="Decodes the generated faces and pastes them into their frames. Every sample outside the "
+            "pasted face's soft edge, the frame rate and the voice stay the originals. The result streams into one file.",
             inputs=[
                 FacesType.Input("faces", tooltip="From LatentSync Face Track."),
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks: the timeline and the voice."),
@@ -26,7 +26,7 @@ class FaceBlend(io.ComfyNode):
                     "crops",
                     optional=True,
                     tooltip="Generated faces as IMAGE in place of the latent: decode, restore or sharpen them with any "
-                    "image node first. One image per synced frame, any size.",
+                    "image node first. One square image per synced frame, any size; the latent is not looked at then.",
                 ),
                 io.Combo.Input(
                     "blend",
@@ -39,7 +39,7 @@ class FaceBlend(io.ComfyNode):
                     default=16,
                     min=0,
                     max=51,
-                    tooltip="Quality of the H.264 file: 0 is best, 16 looks like the source, 23 is small.",
+                    tooltip="Quality for h264 and hevc: 0 is best, 16 looks like the source, 23 is small. ffv1 is lossless anyway.",
                 ),
                 io.Combo.Input(
                     "codec",
@@ -47,7 +47,7 @@ class FaceBlend(io.ComfyNode):
                     tooltip="h264 plays everywhere; hevc keeps 10 bits; ffv1 is lossless, in a .mkv.",
                 ),
                 io.Combo.Input(
-                    "frames",
+                    "images_out",
                     options=["first frame", "all frames"],
                     tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
                     "clips only.",
@@ -57,7 +57,7 @@ class FaceBlend(io.ComfyNode):
                 io.Video.Output(
                     display_name="video", tooltip="With the original voice; Save Video copies it as it is."
                 ),
-                io.Image.Output(display_name="images"),
+                io.Image.Output(display_name="images", tooltip="The finished frames, as many as asked for."),
                 io.Mask.Output(display_name="mask", tooltip="The generated face's share in every pixel."),
             ],
         )
@@ -70,7 +70,7 @@ class FaceBlend(io.ComfyNode):
         blend: str,
         crf: int,
         codec: str,
-        frames: str,
+        images_out: str,
         latent=None,
         vae=None,
         crops=None,
@@ -81,7 +81,7 @@ class FaceBlend(io.ComfyNode):
         generated, resolution = generated_faces(tokens, latent, vae, crops)
         settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
         path, images, mask = blend_to_file(
-            faces, tokens, generated, resolution, blend, settings, frames == "all frames"
+            faces, tokens, generated, resolution, blend, settings, images_out == "all frames"
         )
         return io.NodeOutput(video_from_file(path), images, mask)
 
@@ -94,6 +94,10 @@ def generated_faces(tokens: ClipTokens, latent, vae, crops):
 
     synced = tokens.synced
     if crops is not None:
+        if crops.shape[1] != crops.shape[2]:
+            raise LatentSyncError(
+                f"The crops are {crops.shape[2]}x{crops.shape[1]} pixels; square ones are needed, as Face Encode cuts them."
+            )
         count, resolution = len(crops), 64 * max(round(crops.shape[1] / 64), 1)
         sized = (fit_crop(crop, resolution) for crop in crops)
         stream = zip(synced, sized, strict=False)

@@ -21,8 +21,8 @@ class Conditioning(io.ComfyNode):
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks or Position Encoding."),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
+                io.Conditioning.Output(display_name="positive", tooltip="Face and voice of every frame."),
+                io.Conditioning.Output(display_name="negative", tooltip="The same faces without a voice."),
                 io.Latent.Output(
                     display_name="latent", tooltip="One empty latent for every frame that will be synced."
                 ),

@@ -57,7 +57,7 @@ class FaceTrack(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FacesType.Output(display_name="faces"),
+                FacesType.Output(display_name="faces", tooltip="The face in every frame, and where the frames are."),
                 io.Image.Output(display_name="preview", tooltip="Up to 8 frames over the clip with the numbered face."),
                 io.Mask.Output(display_name="mask", tooltip="Where the mouth will be redrawn in those frames."),
             ],
@@ -119,7 +119,9 @@ class FaceEncode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FaceLatentsType.Output(display_name="face_latents"),
+                FaceLatentsType.Output(
+                    display_name="face_latents", tooltip="Masked and whole faces, for Conditioning."
+                ),
                 io.Image.Output(display_name="crops", tooltip="The aligned faces as the model sees them."),
             ],
         )

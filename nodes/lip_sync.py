@@ -71,7 +71,7 @@ class LipSync(io.ComfyNode):
                     tooltip="Where the picture comes from when the voice is longer than the video.",
                 ),
             ],
-            outputs=[io.Video.Output(display_name="video")],
+            outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
             enable_expand=True,
         )
 
@@ -123,6 +123,6 @@ class LipSync(io.ComfyNode):
             blend="mouth",
             crf=16,
             codec="h264",
-            frames="first frame",
+            images_out="first frame",
         )
         return io.NodeOutput(blended.out(0), expand=graph.finalize())

@@ -53,7 +53,9 @@ class LoadModel(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output(display_name="model"),
+                io.Model.Output(
+                    display_name="model", tooltip="A MODEL for the LatentSync Sampler and for stock samplers."
+                ),
                 io.Int.Output(display_name="resolution", tooltip="The crop size this model wants; feeds Face Encode."),
             ],
         )
@@ -94,7 +96,7 @@ class LoadWhisper(io.ComfyNode):
                     tooltip="The Whisper file, such as whisper_tiny.pt. The embedded one goes with the embedded model.",
                 ),
             ],
-            outputs=[WhisperType.Output(display_name="whisper")],
+            outputs=[WhisperType.Output(display_name="whisper", tooltip="For Audio Features.")],
         )
 
     @classmethod

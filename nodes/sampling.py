@@ -45,8 +45,12 @@ class GuidanceOptions(io.ComfyNode):
                     tooltip="Guide up to this part of the schedule; the steps after take half the time.",
                 ),
             ],
-            outputs=[GuidanceType.Output(display_name="guidance_options")],
+            outputs=[GuidanceType.Output(display_name="guidance_options", tooltip="For the LatentSync Sampler.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, start: float, end: float) -> bool | str:
+        return True if start <= end else f"start {start} lies after end {end}; the guided part must not be empty"
 
     @classmethod
     def execute(cls, rescale: float, start: float, end: float) -> io.NodeOutput:
@@ -101,7 +105,9 @@ class Sampler(io.ComfyNode):
                 ),
                 GuidanceType.Input("guidance_options", optional=True, tooltip="From LatentSync Guidance Options."),
             ],
-            outputs=[io.Latent.Output(display_name="latent")],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="The generated faces, for Face Blend or VAE Decode.")
+            ],
         )
 
     @classmethod
@@ -114,7 +120,7 @@ class Sampler(io.ComfyNode):
         from .host.native_model import sample_natively
 
         options = replace(guidance_options or Guidance(), scale=guidance)
-        samples = sample_natively(model, positive, negative, steps, options, seed, schedule)
+        samples = sample_natively(model, positive, negative, latent["samples"], steps, options, seed, schedule)
         return io.NodeOutput({**latent, "samples": samples})
 
 
@@ -142,7 +148,7 @@ class SharedNoise(io.ComfyNode):
                     "sigmas", tooltip="The same SIGMAS the sampler gets: the noise is scaled to the first."
                 ),
             ],
-            outputs=[io.Noise.Output(display_name="noise")],
+            outputs=[io.Noise.Output(display_name="noise", tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod
@@ -185,7 +191,9 @@ class Sigmas(io.ComfyNode):
                     "steps", default=DEFAULT_STEPS, min=1, max=MAX_STEPS, tooltip="Denoising steps: 20 to 50."
                 ),
             ],
-            outputs=[io.Sigmas.Output(display_name="sigmas")],
+            outputs=[
+                io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustomAdvanced and LatentSync Noise.")
+            ],
         )
 
     @classmethod

@@ -71,6 +71,7 @@ class LatentSyncModel(comfy.model_base.BaseModel):
                 "carries no face and no voice."
             )
         condition, noise = kwargs[CONDITION], kwargs["noise"]
+        self.require_voice(kwargs["cross_attn"])
         if condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
             raise LatentSyncError(
                 f"The latent has the shape {tuple(noise.shape)}, the conditioning is for "
@@ -81,6 +82,15 @@ class LatentSyncModel(comfy.model_base.BaseModel):
             "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
             "windows": comfy.conds.CONDConstant(kwargs[WINDOWS]),
         }
+
+    def require_voice(self, tokens: torch.Tensor) -> None:
+        """LatentSyncError unless tokens (frames, n, d) are as wide as the network was trained on."""
+        wanted = self.diffusion_model.config.cross_attention_dim
+        if tokens.shape[-1] != wanted:
+            raise LatentSyncError(
+                f"Whisper gives features {tokens.shape[-1]} wide, this model was trained on {wanted}: load the Whisper "
+                f"that belongs to it (whisper_tiny.pt for LatentSync 1.5 and 1.6)."
+            )
 
     def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
         """x: (sides * frames, 4, h, w), sides being the guided and unguided halves when the host batches them."""
@@ -167,8 +177,13 @@ class NativePredictor:
         return self.network(sample, timesteps, context=audio_tokens, transformer_options=self.options)
 
 
-def sample_natively(patcher, positive, negative, steps: int, guidance, seed: int, solver: str) -> torch.Tensor:
-    """Run the library's sampler on a native MODEL: (frames, 4, h, w) unscaled LATENT samples on the CPU."""
+def sample_natively(
+    patcher, positive, negative, latent: torch.Tensor, steps: int, guidance, seed: int, solver: str
+) -> torch.Tensor:
+    """Run the library's sampler on a native MODEL: (frames, 4, h, w) unscaled LATENT samples on the CPU.
+
+    latent: (frames, 4, h, w), which says how many frames and how large; what it holds is not looked at.
+    """
     from ...latentsync_core.diffusion import (
         NonFiniteLatentsError,
         TensorConditioning,
@@ -181,8 +196,14 @@ def sample_natively(patcher, positive, negative, steps: int, guidance, seed: int
     (voice, extra), (silence, _) = positive[0], negative[0]
     if CONDITION not in extra:
         raise LatentSyncError("positive and negative must come from the LatentSync Conditioning node.")
+    model.require_voice(voice)
     condition = rearrange(extra[CONDITION], "f c h w -> 1 c f h w")
     frames, height, width = condition.shape[2:]
+    if latent.shape != (frames, 4, height, width):
+        raise LatentSyncError(
+            f"The latent has the shape {tuple(latent.shape)}, the conditioning is for {(frames, 4, height, width)}: use "
+            f"the latent of the same Conditioning node."
+        )
     comfy.model_management.load_models_gpu(
         [patcher], memory_required=model.memory_required([2 * frames, 4, height, width])
     )

@@ -2,6 +2,8 @@
 
 import torch
 
+from ...latentsync_core.errors import LatentSyncError
+
 LATENT_SCALE = 0.18215  # of Stable Diffusion 1.5; the host's latents are unscaled
 
 
@@ -19,6 +21,12 @@ class HostCodec:
         from ...latentsync_core.vae import Moments
 
         latents = self.vae.encode(pixels.movedim(1, -1) / 2 + 0.5).float().cpu() * LATENT_SCALE
+        expected = (len(pixels), 4, pixels.shape[2] // 8, pixels.shape[3] // 8)
+        if latents.shape != expected:
+            raise LatentSyncError(
+                f"The VAE gives latents of the shape {tuple(latents.shape)} instead of {expected}; a Stable Diffusion 1.5 "
+                f"VAE is needed, best sd-vae-ft-mse."
+            )
         return Moments(latents, torch.zeros_like(latents))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,10 @@ def open_clip(video, images, images_fps: Fraction) -> Callable:
 
     A VIDEO with edits still pending (trimmed or cropped on newer hosts) is written out once as it should look.
     """
-    if (video is None) == (images is None):
-        raise LatentSyncError("Face Track needs either a video or images; connect one of the two.")
+    if video is None and images is None:
+        raise LatentSyncError("Face Track has neither a video nor images; connect one of the two.")
+    if video is not None and images is not None:
+        raise LatentSyncError("Face Track has both a video and images; disconnect one of the two.")
     if images is not None:
         return partial(ImageReader, images, images_fps)
     return partial(VideoReader, video_path(video))

@@ -3,6 +3,7 @@
 import json
 import time
 import wave
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -114,14 +115,14 @@ def test_the_node_that_does_it_all_unfolds_into_cached_stages(client, media, hos
     assert host.log.count("tracked a face") == tracked
 
 
-def test_the_same_graph_gives_the_same_video_as_the_library(client, media):
+def test_the_same_graph_gives_the_same_video(client, media):
     workflow = bundled("lipsync", media)
     first = client.run(workflow).files[0].read_bytes()
     blend = workflow[node_of(workflow, "LatentSyncFaceBlend")]["inputs"]
     blend["crf"] = 17
     client.run(workflow)
     blend["crf"] = 16
-    with av.open(str(client.run(workflow).files[0])) as again, av.open(__import__("io").BytesIO(first)) as before:
+    with av.open(str(client.run(workflow).files[0])) as again, av.open(BytesIO(first)) as before:
         pairs = zip(before.decode(video=0), again.decode(video=0), strict=True)
         assert all((a.to_ndarray() == b.to_ndarray()).all() for a, b in pairs)
 
@@ -142,7 +143,8 @@ def test_cancel_stops_a_stage_within_a_second_or_two(client, media, stage):
         return False
 
     run = client.run(workflow, interrupt_when=in_the_middle)
-    assert pressed and run.interrupted and run.error is None and run.files == []
+    assert pressed and run.interrupted and run.error is None
+    assert not [file for file in run.files if file.suffix == ".mp4"]
     assert time.monotonic() - pressed[0] < 5  # this machine's CPU is shared; alone it is well under a second
 
 

@@ -47,7 +47,7 @@ def sides(modules):
 
 def sample_here(modules, model, sides, scale=SCALE, seed=SEED):
     guidance = modules.diffusion.Guidance(scale)
-    return modules.native.sample_natively(model, *sides[:2], STEPS, guidance, seed, "ddim")
+    return modules.native.sample_natively(model, *sides, STEPS, guidance, seed, "ddim")
 
 
 def sample_advanced(modules, model, sides, sampler="euler"):
@@ -131,7 +131,7 @@ def test_lora_changes_the_result_and_leaves_no_trace(modules, model, sides):
 
 def test_forced_partial_loading_changes_nothing(modules, model, sides):
     plain = sample_here(modules, model, sides)
-    (voice, extra), (silence, _) = sides[0][0], sides[1][0]
+    voice, extra = sides[0][0]
     sample = torch.cat([torch.zeros(16, 4, SIDE, SIDE), extra[modules.native.CONDITION][:16]], 1)
     sample = sample.transpose(0, 1)[None]
     model.detach()
