@@ -30,7 +30,7 @@ from .diffusion import (
 )
 from .errors import LatentSyncError
 from .face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces
-from .faces import FaceState, FaceTrack, alignment_matrices, fixed_mask, track_faces
+from .faces import FaceState, FaceTrack, fixed_mask, track_faces
 from .loading import Models
 from .media import (
     AudioInfo,
@@ -215,9 +215,7 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
     )
     present = [bool(track.present[source]) for source in timeline.source]
     windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
-    breaks = sorted({start for start, _ in track.runs()} | set(track.cuts))
-    matrices = alignment_matrices(track.points, run.resolution, settings.alignment, breaks)
-    return Plan(track, timeline, windows, matrices)
+    return Plan(track, timeline, windows, track.matrices(run.resolution, settings.alignment))
 
 
 def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor, FaceLatents]:

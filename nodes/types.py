@@ -44,10 +44,7 @@ class TrackedFaces:
 
     def matrices(self, resolution: int):
         """Alignment matrices (frames, 2, 3) for crops of `resolution` pixels; NaN where there is no face."""
-        from ..latentsync_core.faces import alignment_matrices
-
-        breaks = sorted({start for start, _ in self.track.runs()} | set(self.track.cuts))
-        return alignment_matrices(self.track.points, resolution, self.alignment, breaks)
+        return self.track.matrices(resolution, self.alignment)
 
 
 @dataclass(frozen=True)

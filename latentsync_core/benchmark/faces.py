@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import LatentSyncError
 from ..face_latents import pixels_of
-from ..faces import alignment_matrices, crop_face, mouth_share, paste_region, track_faces
+from ..faces import crop_face, mouth_share, paste_region, track_faces
 from ..media import Frame, VideoReader, apply_edit
 
 Result = TypeVar("Result")
@@ -73,7 +73,7 @@ def measure_faces(video: Path | str, frames: int = 100, resolution: int = 256) -
             track = track_faces(watched_pictures(reader.frames(0, frames), watch))
         except LatentSyncError as error:
             raise LatentSyncError(f"{video}: {error}") from error
-        matrices = alignment_matrices(track.points, resolution)
+        matrices = track.matrices(resolution)
         share = mouth_share(resolution)
         shown = np.flatnonzero(track.present).tolist()
         for frame in reader.frames_at(shown):

@@ -5,6 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from .align import alignment_matrices
 from .landmarks import alignment_points, mesh_box
 
 PLAUSIBLE_SHIFT = 1.0  # a face may move by so many of its own sizes across a gap
@@ -70,6 +71,11 @@ class FaceTrack:
     def runs(self) -> list[tuple[int, int]]:
         """The longest stretches [start, stop) with a face in every frame and without a cut inside."""
         return stretches(self.present, self.cuts)
+
+    def matrices(self, resolution: int, mode: str = "smooth") -> np.ndarray:
+        """Alignment matrices (N, 2, 3) for crops of `resolution` pixels, smoothed within each run; NaN where absent."""
+        breaks = sorted({start for start, _ in self.runs()} | set(self.cuts))
+        return alignment_matrices(self.points, resolution, mode, breaks)
 
     def counts(self) -> dict[str, int]:
         """Frames per state: {"absent": ..., "detected": ..., "interpolated": ...}."""

@@ -91,6 +91,10 @@ def paste_region(
     hard, alpha = _crop_masks(x, y, *size)
     if share is not None:
         alpha *= _warp_share(share, x, y, *size)
+        rows, columns = _touched(alpha)
+        left, top = left + columns.start, top + rows.start
+        under = under[rows, columns]
+        x, y, hard, alpha = (plane[rows, columns] for plane in (x, y, hard, alpha))
     face = face.detach().to("cpu", torch.float32)
     if antialias:
         warped = _warp_antialiased(face, x, y, *size, scale=1 / similarity_scale(matrix))
@@ -124,6 +128,15 @@ def mouth_share(resolution: int) -> torch.Tensor:
     redrawn = 1 - fixed_mask(resolution)
     feather = max(round(resolution * FEATHER), 1)
     return _blur(redrawn, 3 * feather, feather)
+
+
+def _touched(alpha: torch.Tensor) -> tuple[slice, slice]:
+    """The rows and columns that hold everything above zero; the mouth is little more than half of its crop."""
+    bounds = []
+    for axis in (1, 0):
+        used = torch.nonzero(alpha.amax(axis)).flatten()
+        bounds.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
+    return bounds[0], bounds[1]
 
 
 def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
