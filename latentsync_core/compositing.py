@@ -1,7 +1,7 @@
 """From face latents back to a clip: decode, keep what the mask keeps, paste into the frame's own planes, write."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from .diffusion import Window
-from .face_latents import pixels_of
+from .face_latents import face_of, pixels_of
 from .faces import PastedRegion, composite_crop, crop_face, fixed_mask, mouth_share, paste_region
 from .media import EncodeSettings, Frame, ImageReader, VideoReader, VideoWriter, apply_edit
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
@@ -74,12 +74,14 @@ def composite(
         if upcoming is None or upcoming[0] != position:
             yield Composited(frame, frame.picture)
             continue
-        generated, matrix, image = upcoming[1], matrices[frame.index], frame.rgb()
+        generated = upcoming[1]
+        image, matrix, left, top = face_of(frame, matrices[frame.index], resolution)
         crop = crop_face(image, matrix, resolution, antialias)
         face = generated if share is not None else composite_crop(generated[None], pixels_of([crop]), mask)[0]
         region = paste_region(image, face, matrix, resolution, antialias, share=share)
         height, width = region.alpha.shape
         before = image[region.top : region.top + height, region.left : region.left + width]
+        region = replace(region, left=left + region.left, top=top + region.top)
         picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
         yield Composited(frame, picture, crop, generated, region)
         upcoming = next(faces, None)

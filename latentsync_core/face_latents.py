@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .audio import AudioTokens
 from .diffusion import Window
-from .faces import crop_face, fixed_mask, latent_mask
+from .faces import crop_face, face_region, fixed_mask, latent_mask, shifted_matrix
+from .media import Frame
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .vae import LatentCodec
 
@@ -69,8 +70,18 @@ def pixels_of(crops: Sequence[np.ndarray]) -> Tensor:
     return stacked.float() / 127.5 - 1
 
 
+def face_of(frame: Frame, matrix: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """The part of a frame around its face: RGB uint8 (h, w, 3), the matrix for it, and its left and top in pixels.
+
+    A face is a small part of most frames, and converting a whole one costs more than all else done to it.
+    """
+    height, width = frame.picture.height, frame.picture.width
+    left, top, right, bottom = face_region(matrix, height, width, resolution)
+    return frame.rgb_region((left, top, right, bottom)), shifted_matrix(matrix, left, top), left, top
+
+
 def encode_faces(
-    frames: Iterable[tuple[int, np.ndarray]],
+    frames: Iterable[Frame],
     batches: Sequence[Sequence[int]],
     matrices: np.ndarray,
     resolution: int,
@@ -84,7 +95,7 @@ def encode_faces(
 ) -> FaceLatents:
     """Crop and encode every source frame that some window shows (REFERENCE section 1, "Latents and mask").
 
-    frames: (index, RGB uint8 (H, W, 3)) of the frames in `batches`, in that order.
+    frames: those of `batches`, in that order.
     batches: source frames in the order of first showing, grouped by window: the latents' noise is drawn in the
     reference's order, per window first for the masked faces, then for the reference faces.
     matrices: (N, 2, 3) of all source frames. generator: a CPU generator, after the clip's noise was drawn from it.
@@ -98,12 +109,13 @@ def encode_faces(
         crops = []
         for expected in batch:
             check_cancelled()
-            index, image = next(stream)
-            if index != expected:
-                raise ValueError(f"frame {index} came where frame {expected} was expected")
-            crops.append(crop_face(image, matrices[index], resolution, antialias))
+            frame = next(stream)
+            if frame.index != expected:
+                raise ValueError(f"frame {frame.index} came where frame {expected} was expected")
+            image, matrix, _, _ = face_of(frame, matrices[expected], resolution)
+            crops.append(crop_face(image, matrix, resolution, antialias))
             on_crop(crops[-1])
-            row_of[index] = len(row_of)
+            row_of[expected] = len(row_of)
         pixels = pixels_of(crops)
         for store, faces in ((masked, pixels * mask), (reference, pixels)):
             check_cancelled()

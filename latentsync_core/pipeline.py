@@ -228,7 +228,7 @@ def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor
     batches = batches_by_window(plan.windows, plan.timeline.source)
     shown = reader.frames_at(index for batch in batches for index in batch)
     faces = encode_faces(
-        ((frame.index, frame.rgb()) for frame in shown),
+        shown,
         batches,
         plan.matrices,
         run.resolution,

@@ -144,7 +144,7 @@ class FaceEncode(io.ComfyNode):
 
         with faces.open_reader() as reader:
             latents = encode_faces(
-                ((frame.index, frame.rgb()) for frame in reader.frames_at(present)),
+                reader.frames_at(present),
                 batches,
                 faces.matrices(resolution),
                 resolution,

@@ -5,7 +5,15 @@ from .crop import crop_face, warp_crop
 from .face_track import FaceState, FaceTrack
 from .mask import composite_crop, fixed_mask, latent_mask
 from .nets import FaceNets
-from .paste import PastedRegion, mouth_share, paste_face, paste_region, soft_mask
+from .paste import (
+    PastedRegion,
+    face_region,
+    mouth_share,
+    paste_face,
+    paste_region,
+    shifted_matrix,
+    soft_mask,
+)
 from .preview import preview_frames
 from .track import track_faces
 
@@ -18,12 +26,14 @@ __all__ = [
     "composite_crop",
     "crop_face",
     "crop_size",
+    "face_region",
     "fixed_mask",
     "latent_mask",
     "mouth_share",
     "paste_face",
     "paste_region",
     "preview_frames",
+    "shifted_matrix",
     "soft_mask",
     "track_faces",
     "warp_crop",

@@ -27,7 +27,15 @@ REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reache
 BLUR_BLOCK = 32  # pixels blurred by one matrix product
 FEATHER = 1 / 64  # of the working resolution: standard deviation of the mouth share's edge
 
-__all__ = ["PastedRegion", "mouth_share", "paste_face", "paste_region", "soft_mask"]
+__all__ = [
+    "PastedRegion",
+    "face_region",
+    "mouth_share",
+    "paste_face",
+    "paste_region",
+    "shifted_matrix",
+    "soft_mask",
+]
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,21 @@ def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: in
     to_share = resized_affine((height, width), tuple(share.shape))
     x, y = (coordinate * to_share[axis, axis] + to_share[axis, 2] for axis, coordinate in enumerate((x, y)))
     return sample_bilinear(share[None], x, y, padding="border")[0]
+
+
+def face_region(matrix: np.ndarray, height: int, width: int, resolution: int) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of all that cropping or pasting a face can read or write in a frame.
+
+    Both give the same on that part of the frame alone, with the matrix of `shifted_matrix`.
+    """
+    return _region(matrix, height, width, resolution, REGION_MARGIN)
+
+
+def shifted_matrix(matrix: np.ndarray, left: int, top: int) -> np.ndarray:
+    """An alignment matrix (2, 3) for a part of the frame that begins at (left, top)."""
+    shifted = np.array(matrix, np.float64)
+    shifted[:, 2] += shifted[:, :2] @ (left, top)
+    return shifted
 
 
 def _region(

@@ -74,14 +74,22 @@ def coding_of(picture: av.VideoFrame) -> ColorCoding:
     return color_coding(layout_of(picture), picture.height, picture.colorspace, picture.color_range)
 
 
-def to_rgb(picture: av.VideoFrame) -> np.ndarray:
-    """`picture` as RGB: uint8 (H, W, 3), full range, coded with the picture's own transfer curve.
+Region = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels, the last two exclusive."""
+
+
+def to_rgb(picture: av.VideoFrame, region: Region | None = None) -> np.ndarray:
+    """`picture`, or a `region` of it, as RGB: uint8 (H, W, 3), full range, with the picture's own transfer curve.
 
     Within one level of the formula of H.273; each chroma sample counts for its whole cell.
     """
     layout, coding = layout_of(picture), coding_of(picture)
-    rgb = np.empty((picture.height, picture.width, 3), np.uint8)
-    channels = channel_samples(picture)
+    left, top, right, bottom = region or (0, 0, picture.width, picture.height)
+    # Grown up and left to whole chroma cells, and cut again at the end.
+    spare_x = left % max(plane.sub_x for plane in layout.planes)
+    spare_y = top % max(plane.sub_y for plane in layout.planes)
+    channels = cut_channels(channel_samples(picture), layout, left - spare_x, top - spare_y, right, bottom)
+    rgb = np.empty((*channels[0].shape, 3), np.uint8)
     if layout.family == "yuv":
         yuv_to_rgb(channels, layout, coding, rgb)
     else:
@@ -90,7 +98,19 @@ def to_rgb(picture: av.VideoFrame) -> np.ndarray:
             samples = channels[index % len(channels)]
             is_level = coding.bits == 8 and coding.full_range
             rgb[:, :, index] = samples if is_level else round_levels(levels.take(samples, mode="clip"))
-    return rgb
+    return rgb[spare_y:, spare_x:]
+
+
+def cut_channels(
+    channels: list[np.ndarray], layout: PixelLayout, left: int, top: int, right: int, bottom: int
+) -> list[np.ndarray]:
+    """The part of every channel that covers a region whose left and top lie on whole chroma cells."""
+    cut = []
+    for index, samples in enumerate(channels):
+        plane = layout.planes[layout.channels[index][0]]
+        rows = slice(top // plane.sub_y, -(-bottom // plane.sub_y))
+        cut.append(samples[rows, left // plane.sub_x : -(-right // plane.sub_x)])
+    return cut
 
 
 def yuv_to_rgb(channels: list[np.ndarray], layout: PixelLayout, coding: ColorCoding, rgb: np.ndarray) -> None:

@@ -23,7 +23,7 @@ import av.error
 import numpy as np
 
 from ..errors import LatentSyncError
-from .color import to_rgb
+from .color import Region, to_rgb
 from .info import VideoInfo, describe_video, first_picture
 from .picture import Orientation, native_picture, plane_samples, upright
 from .source import open_media, read_packets, video_stream
@@ -54,6 +54,13 @@ class Frame:
     def rgb(self) -> np.ndarray:
         """The picture as RGB, uint8 (H, W, 3), full range, not writable; converted once per frame."""
         return self._rgb
+
+    def rgb_region(self, region: Region) -> np.ndarray:
+        """The part `region` (left, top, right, bottom) of `rgb()`, converted alone, at its share of the cost."""
+        if "_rgb" in self.__dict__:
+            left, top, right, bottom = region
+            return self._rgb[top:bottom, left:right]
+        return to_rgb(self.picture, region)
 
 
 def is_variable(times: Sequence[Fraction], fps: Fraction) -> bool:

@@ -8,7 +8,14 @@ from scipy.ndimage import correlate1d, minimum_filter
 from latentsync_core.faces.align import crop_size
 from latentsync_core.faces.crop import crop_face
 from latentsync_core.faces.mask import fixed_mask
-from latentsync_core.faces.paste import mouth_share, paste_face, paste_region, soft_mask
+from latentsync_core.faces.paste import (
+    face_region,
+    mouth_share,
+    paste_face,
+    paste_region,
+    shifted_matrix,
+    soft_mask,
+)
 
 HEIGHT, WIDTH = 360, 480
 
@@ -188,3 +195,19 @@ def test_with_the_mouth_share_eyes_and_nose_stay_the_frames_own(image, face, cas
     reached = soft_mask(matrix, *image.shape[:2], 256, share)
     assert np.array_equal(reached[mouth.top :, mouth.left :][: len(under), : under.shape[1]], mouth.alpha)
     assert np.count_nonzero(reached) == np.count_nonzero(mouth.alpha)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_faces_own_part_of_the_frame_is_enough(image, face, case):
+    matrix = CASES[case]
+    left, top, right, bottom = face_region(matrix, *image.shape[:2], 256)
+    part, local = image[top:bottom, left:right], shifted_matrix(matrix, left, top)
+    for antialias in (False, True):
+        if part.size:
+            whole, alone = crop_face(image, matrix, 256, antialias), crop_face(part, local, 256, antialias)
+            assert np.abs(whole.astype(int) - alone).max() <= 1  # a pixel's coordinates differ in their last bit
+        expected = paste_region(image, face, matrix, 256, antialias)
+        found = paste_region(part, face, local, 256, antialias)
+        assert (found.left + left, found.top + top) == (expected.left, expected.top)
+        assert np.abs(found.pixels.astype(int) - expected.pixels).max(initial=0) <= 1
+        assert np.abs(found.alpha - expected.alpha).max(initial=0) < 1e-4

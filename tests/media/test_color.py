@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.media import to_rgb
-from latentsync_core.media.picture import channel_samples
+from latentsync_core.media.picture import channel_samples, native_picture
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
@@ -91,3 +91,15 @@ def test_odd_sizes_use_the_last_chroma_samples():
     rgb = to_rgb(picture)
     assert rgb[2, 4, 0] > 200
     assert (rgb[:2] == rgb[0, 0]).all() and (rgb[2, :4] == rgb[0, 0]).all()
+
+
+FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "nv12", "yuv420p10le", "yuva420p", "gray", "rgb24", "gbrp")
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+@pytest.mark.parametrize("region", [(0, 0, 47, 31), (5, 3, 20, 18), (6, 4, 47, 31), (46, 30, 47, 31), (9, 9, 9, 9)])
+def test_a_region_is_that_part_of_the_whole(pixel_format, region):
+    values = np.random.default_rng(1).integers(0, 256, (31, 47, 3), dtype=np.uint8)
+    picture = native_picture(av.VideoFrame.from_ndarray(values, "rgb24").reformat(format=pixel_format))
+    left, top, right, bottom = region
+    assert np.array_equal(to_rgb(picture, region), to_rgb(picture)[top:bottom, left:right])
