@@ -59,6 +59,7 @@ def composite(
     resolution: int,
     blend: str = "mouth",
     antialias: bool = False,
+    strength: np.ndarray | None = None,
 ) -> Iterator[Composited]:
     """Put each generated face into its frame; a frame without one passes untouched.
 
@@ -66,7 +67,9 @@ def composite(
     "reference" pastes the whole crop, with the kept part of it resampled, as published.
 
     frames: what each output frame shows, in output order. faces: (output frame, face (3, r, r) in [-1, 1]), rising.
-    matrices: (N, 2, 3) by source frame. Outside the soft mask every sample of every plane is the source's, bit for bit.
+    matrices: (N, 2, 3) by source frame. strength: (N,) in 0..1 by source frame, how much of the mouth to show; all
+    by default, and always with the reference's blend.
+    Outside the soft mask every sample of every plane is the source's, bit for bit.
     """
     mask, share = fixed_mask(resolution), mouth_share(resolution) if blend == "mouth" else None
     upcoming = next(faces, None)
@@ -74,11 +77,17 @@ def composite(
         if upcoming is None or upcoming[0] != position:
             yield Composited(frame, frame.picture)
             continue
+        shown = 1.0 if strength is None or share is None else float(strength[frame.index])
+        if shown == 0:
+            yield Composited(frame, frame.picture)
+            upcoming = next(faces, None)
+            continue
         generated = upcoming[1]
         image, matrix, left, top = face_of(frame, matrices[frame.index], resolution)
         crop = crop_face(image, matrix, resolution, antialias)
         face = generated if share is not None else composite_crop(generated[None], pixels_of([crop]), mask)[0]
-        region = paste_region(image, face, matrix, resolution, antialias, share=share)
+        taken = None if share is None else share * shown
+        region = paste_region(image, face, matrix, resolution, antialias, share=taken)
         height, width = region.alpha.shape
         before = image[region.top : region.top + height, region.left : region.left + width]
         region = replace(region, left=left + region.left, top=top + region.top)
@@ -105,6 +114,7 @@ def render_clip(
     *,
     blend: str = "mouth",
     antialias: bool = False,
+    strength: np.ndarray | None = None,
     encode: EncodeSettings | None = None,
     overwrite: bool = False,
     on_frame: OnFrame = ignore_frame,
@@ -127,7 +137,7 @@ def render_clip(
         overwrite=overwrite,
         inputs=(voice,) if isinstance(voice, Path) else (),
     ) as writer:
-        frames = composite(reader.frames_at(timeline.source), faces, matrices, resolution, blend, antialias)
+        frames = composite(reader.frames_at(timeline.source), faces, matrices, resolution, blend, antialias, strength)
         for index, composited in enumerate(frames):
             check_cancelled()
             writer.write(composited.picture, timeline.times[index] if timeline.variable else None)

@@ -30,7 +30,7 @@ from .diffusion import (
 )
 from .errors import LatentSyncError
 from .face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces
-from .faces import FaceState, FaceTrack, fixed_mask, track_faces
+from .faces import FaceState, FaceTrack, effect_strength, fixed_mask, track_faces
 from .loading import Models
 from .media import (
     AudioInfo,
@@ -291,6 +291,7 @@ def write_clip(run: Run, reader: VideoReader, plan: Plan, latents: torch.Tensor,
         run.voice.path,
         blend=settings.blend,
         antialias=settings.antialias,
+        strength=effect_strength(plan.track, settings.fade),
         encode=settings.encode,
         overwrite=settings.overwrite,
         on_frame=run.on_frame,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .choices import DEFAULT_SEED, DEFAULT_STEPS, WINDOW_FRAMES
 from .diffusion import Guidance
+from .faces import FadeLimits
 from .media import EncodeSettings
 
 
@@ -16,6 +17,7 @@ class Settings:
     resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
     alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
+    fade: where the effect fades out, for the mouth blend.
     length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or "none".
     rate: frames per second of the output; None = the source's.
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
@@ -31,6 +33,7 @@ class Settings:
     joins: str = "overlap"
     alignment: str = "smooth"
     blend: str = "mouth"
+    fade: FadeLimits = field(default_factory=FadeLimits)
     length: str = "audio"
     extend: str = "pingpong"
     rate: Fraction | None = None

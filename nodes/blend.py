@@ -31,7 +31,7 @@ class FaceBlend(io.ComfyNode):
                 io.Combo.Input(
                     "blend",
                     options=list(BLENDS),
-                    tooltip="mouth: only the redrawn lower face, feathered; eyes and nose stay the video's own pixels. "
+                    tooltip="mouth: only the redrawn lower face, feathered, fading out where the head turns away or the face is lost; eyes and nose stay the video's own pixels. "
                     "reference: the whole crop, as published.",
                 ),
                 io.Int.Input(

@@ -18,6 +18,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
     sync.add_model_options(parser)
     sync.add_sampling_options(parser)
+    sync.add_fading_options(parser)
     sync.add_timing_options(parser)
     sync.add_encoding_options(parser)
     parser.set_defaults(run=run, checkpoint="embedded", steps=STEPS, no_cache=True)

@@ -29,6 +29,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     files.add_argument("--contact-sheet", type=Path, help="write a PNG that shows each step on a few frames")
     add_model_options(parser)
     add_sampling_options(parser)
+    add_fading_options(parser)
     add_timing_options(parser)
     add_encoding_options(parser)
     return parser
@@ -88,6 +89,14 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fading_options(parser: argparse.ArgumentParser) -> None:
+    """Where the effect fades out instead of painting a bad mouth."""
+    group = parser.add_argument_group("fading")
+    group.add_argument("--max-yaw", type=float, default=45.0, help="degrees of turn to the side before it fades")
+    group.add_argument("--max-pitch", type=float, default=40.0, help="degrees up or down before it fades")
+    group.add_argument("--ease", type=int, default=4, help="frames to come and go in where the face is lost")
+
+
 def add_timing_options(parser: argparse.ArgumentParser) -> None:
     """How long and how fast the result is."""
     group = parser.add_argument_group("timing")
@@ -114,6 +123,7 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
 def settings_from(args: argparse.Namespace):
     """The run's Settings; raises LatentSyncError for values that cannot be."""
     from ..diffusion import Guidance
+    from ..faces import FadeLimits
     from ..media import EncodeSettings
     from ..settings import Settings
 
@@ -128,6 +138,7 @@ def settings_from(args: argparse.Namespace):
         joins=args.joins,
         alignment=args.alignment,
         blend=args.blend,
+        fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
         length=args.length,
         extend=args.extend,
         rate=parse_rate(args.fps),

@@ -15,17 +15,20 @@ from .paste import (
     soft_mask,
 )
 from .preview import preview_frames
+from .strength import FadeLimits, effect_strength
 from .track import track_faces
 
 __all__ = [
     "FaceNets",
     "FaceState",
     "FaceTrack",
+    "FadeLimits",
     "PastedRegion",
     "alignment_matrices",
     "composite_crop",
     "crop_face",
     "crop_size",
+    "effect_strength",
     "face_region",
     "fixed_mask",
     "latent_mask",

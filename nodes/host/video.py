@@ -11,6 +11,7 @@ from comfy_api.latest import InputImpl
 
 from ...latentsync_core.compositing import Composited, render_clip
 from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.faces import effect_strength
 from ...latentsync_core.media import EncodeSettings, ImageReader, VideoReader, waveform_blocks
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
@@ -81,6 +82,7 @@ def blend_to_file(
             waveform_blocks(waveform, rate),
             blend=blend,
             antialias=faces.alignment != "reference",
+            strength=effect_strength(faces.track),
             encode=settings,
             on_frame=keep,
             **watchers(),
