@@ -209,8 +209,9 @@ async def run_workflow(
     return await server.results(prompt_id)
 
 
-def progress_line(workflow: Workflow, stream=sys.stderr) -> Callable[[str, dict[str, Any]], None]:
+def progress_line(workflow: Workflow) -> Callable[[str, dict[str, Any]], None]:
     """An `on_event` that shows the node at work: one moving line on a terminal, a line per node elsewhere."""
+    stream = sys.stderr
     live = stream.isatty()
 
     def show(event: str, data: dict[str, Any]) -> None:

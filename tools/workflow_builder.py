@@ -21,13 +21,16 @@ WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 MATCHED_TYPE = "COMFY_MATCHTYPE_V3"  # an output of the type that an input turned out to have
 UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
+MODEL_FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".gguf")
 SEEDS = ("seed", "noise_seed")
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
 
+GROUP_COLOR = "#3f789e"
+
 # Pixels, as the canvas draws nodes.
-TITLE, SLOT, WIDGET, TEXT, PICTURE = 30, 20, 24, 80, 270
+TITLE, SLOT, WIDGET, TEXT, PICTURE = 30, 20, 24, 80, 300
 WIDTH, GAP_X, GAP_Y, GROUP_PAD, GROUP_TITLE = 300, 60, 24, 20, 40
-NOTE_LINE, NOTE_CHARACTER = 20, 7
+NOTE_HEIGHT, NOTE_LINE, NOTE_CHARACTER = 90, 20, 7
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,10 @@ class Input:
             return [option["key"] for option in self.options["options"]]
         return self.options.get("options", [])
 
-    @property
-    def offers_files(self) -> bool:
-        """Whether the choices depend on the files of one machine."""
-        names = [choice for choice in self.choices if isinstance(choice, str)]
-        return any(self.options.get(upload) for upload in (*UPLOADS, "audio_upload")) or any("." in n for n in names)
+    def accepts(self, value: Any) -> bool:
+        """Whether a combo offers the value, here or on a machine that has other files."""
+        files = any(self.options.get(upload) for upload in (*UPLOADS, "audio_upload"))
+        return not self.choices or value in self.choices or files or str(value).endswith(MODEL_FILES)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Workflow:
         node.values = {"": markdown.strip()}
         characters = width // NOTE_CHARACTER
         lines = sum(1 + len(line) // characters for line in node.values[""].splitlines())
-        node.size = (width, 40 + NOTE_LINE * lines)
+        node.size = (width, max(NOTE_HEIGHT, 40 + NOTE_LINE * lines))
         node.style = {"color": "#432", "bgcolor": "#653"}
         return self._place(node)
 
@@ -181,7 +183,7 @@ class Workflow:
                 raise ValueError(f"{node.type}.{name} takes {entry.type}, {value.node.type} gives {kind}")
         elif not entry.is_widget:
             raise ValueError(f"{node.type}.{name} is a socket for {entry.type}; {value!r} is no node")
-        elif entry.choices and value not in entry.choices and not entry.offers_files:
+        elif not entry.accepts(value):
             raise ValueError(f"{node.type}.{name} offers {entry.choices}, not {value!r}")
         return value
 
@@ -259,7 +261,8 @@ class Workflow:
             if title:
                 top = -TITLE - GROUP_TITLE
                 box = [x - GROUP_PAD, top, width + 2 * GROUP_PAD, y - GAP_Y - TITLE + GROUP_PAD - top]
-                groups.append({"id": len(groups) + 1, "title": title, "bounding": box, "font_size": 24, "flags": {}})
+                look = {"color": GROUP_COLOR, "font_size": 24, "flags": {}}
+                groups.append({"id": len(groups) + 1, "title": title, "bounding": box, **look})
             x += width + GAP_X
         return groups
 
@@ -322,7 +325,7 @@ def estimate_size(node: Node) -> tuple[int, int]:
     height = SLOT * sockets + (14 if widgets else 6) + sum(WIDGET * (1 + len(w.extra)) for w in widgets)
     height += TEXT * sum(bool(w.options.get("multiline")) for w in widgets)
     if any(w.options.get("audio_upload") for w in widgets):
-        height += 2 * WIDGET + 10
+        height += 3 * WIDGET + 6  # the player and the upload button
     uploads = any(w.options.get(upload) for w in widgets for upload in UPLOADS)
     shows = node.info.get("output_node") and any(e.type in ("IMAGE", "VIDEO") for e in node.inputs)
     return WIDTH, height + WIDGET * uploads + PICTURE * bool(uploads or shows)

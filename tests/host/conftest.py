@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+import wave
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,36 @@ def client(host):
 def object_info(client) -> dict:
     """Every node the server knows."""
     return client.get("/object_info")
+
+
+@pytest.fixture(scope="session")
+def short_clip(client, tmp_path_factory) -> str:
+    """The demo clip's first 16 frames, in the server's input folder."""
+    import av
+
+    from latentsync_core.demo import CLIP
+    from latentsync_core.media import VideoReader
+
+    path = tmp_path_factory.mktemp("clip") / "short.mp4"
+    with av.open(str(path), "w") as target, VideoReader(CLIP) as reader:
+        stream = target.add_stream("libx264", rate=25, width=512, height=512, pix_fmt="yuv420p")
+        for index, frame in enumerate(reader.frames(0, 16)):
+            frame.picture.pts, frame.picture.time_base = index, Fraction(1, 25)
+            target.mux(stream.encode(frame.picture))
+        target.mux(stream.encode(None))
+    return client.upload(path)
+
+
+@pytest.fixture(scope="session")
+def short_voice(client, tmp_path_factory) -> str:
+    """The first 0.6 s of the demo's voice, in the server's input folder."""
+    from latentsync_core.demo import VOICE
+
+    path = tmp_path_factory.mktemp("voice") / "short.wav"
+    with wave.open(str(VOICE)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(round(0.6 * source.getframerate())))
+    return client.upload(path)
 
 
 @pytest.fixture(scope="session")

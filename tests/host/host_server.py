@@ -22,7 +22,7 @@ from latentsync_core.vae import SD_SHAPE
 
 CHECKOUT = Path(__file__).parents[2]
 PACK = "latentsync"  # the pack's folder below custom_nodes
-UNET, WHISPER, VAE = "tiny_unet.safetensors", "tiny_whisper.pt", "seeded_vae.safetensors"
+UNET, WHISPER, VAE = "narrow_unet.safetensors", "tiny_whisper.pt", "seeded_vae.safetensors"
 FAST_VAE = "taesd"  # what the stock VAE loader calls the pair in models/vae_approx
 FOLDERS = ("custom_nodes", "models", "input", "output", "user", "temp")
 START_SECONDS = 120

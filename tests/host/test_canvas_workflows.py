@@ -1,0 +1,56 @@
+"""Every bundled workflow is what its description gives, and ComfyUI's page takes it as a user's drop."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from latentsync_core.demo import CLIP, VOICE
+from latentsync_core.models import UNET_1_6, VAE_FT_MSE, WHISPER_TINY
+
+CANVASES = sorted(p for p in (Path(__file__).parents[2] / "workflows").glob("*.json") if ".api" not in p.suffixes)
+
+
+def test_workflows_are_what_their_descriptions_give(host, client):
+    from build_workflows import build
+
+    built_with = {node["properties"].get("ver") for p in CANVASES for node in json.loads(p.read_text())["nodes"]}
+    version = client.get("/system_stats")["system"]["comfyui_version"]
+    if version not in built_with:
+        pytest.skip(f"the workflows were not built with ComfyUI {version}")
+    files = build(host.address)
+    assert {path for path in files if ".api" not in path.suffixes} == set(CANVASES)
+    assert [path.name for path, text in files.items() if path.read_text() != text] == []
+
+
+@pytest.fixture(scope="module")
+def named_files(host, client):
+    """The files that the workflows name: without them the page rightly marks their loaders as faulty."""
+    client.upload(CLIP)
+    client.upload(VOICE)
+    places = (UNET_1_6.target, WHISPER_TINY.target, VAE_FT_MSE.target)
+    files = [host.base / "models" / place for place in places]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    yield
+    for file in files:
+        file.unlink()
+
+
+@pytest.mark.usefixtures("named_files")
+@pytest.mark.parametrize("path", CANVASES, ids=[path.stem for path in CANVASES])
+def test_the_page_takes_it_and_would_queue_its_api_form(host, chromium, path):
+    from screenshot_workflow import open_comfyui
+
+    async def load():
+        async with open_comfyui(host.address, chromium) as page:
+            return await page.load(json.loads(path.read_text()))
+
+    seen = asyncio.run(load())
+    assert seen.faults == []
+    expected = json.loads(path.with_suffix(".api.json").read_text())
+    assert seen.api.keys() == expected.keys()
+    for number, entry in expected.items():
+        assert {name: seen.api[number]["inputs"].get(name) for name in entry["inputs"]} == entry["inputs"]
