@@ -21,15 +21,25 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Self-attention, or cross-attention when `context_dim` is given; q, k, v without bias, the output with one."""
+    """Self-attention, or cross-attention when `context_dim` is given; the output has a bias, q, k, v only if asked."""
 
-    def __init__(self, dim: int, heads: int, context_dim: int | None, attention: AttentionFunction, ops, **place):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        context_dim: int | None,
+        attention: AttentionFunction,
+        ops,
+        *,
+        qkv_bias: bool = False,
+        **place,
+    ):
         super().__init__()
         self.heads, self.attention = heads, attention
         context_dim = dim if context_dim is None else context_dim
-        self.to_q = ops.Linear(dim, dim, bias=False, **place)
-        self.to_k = ops.Linear(context_dim, dim, bias=False, **place)
-        self.to_v = ops.Linear(context_dim, dim, bias=False, **place)
+        self.to_q = ops.Linear(dim, dim, bias=qkv_bias, **place)
+        self.to_k = ops.Linear(context_dim, dim, bias=qkv_bias, **place)
+        self.to_v = ops.Linear(context_dim, dim, bias=qkv_bias, **place)
         self.to_out = nn.ModuleList([ops.Linear(dim, dim, **place)])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
