@@ -34,25 +34,23 @@ class ComfyServer:
         self.client_id = uuid.uuid4().hex
 
     async def __aenter__(self) -> "ComfyServer":
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        self.session = aiohttp.ClientSession(timeout=timeout)
+        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10))
         try:
             # Previews come as binary messages of any size.
             self.socket = await self.session.ws_connect(f"{self.address}/ws?clientId={self.client_id}", max_msg_size=0)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             await self.session.close()
-            raise WorkflowError(
-                f"No ComfyUI answers at {self.address} ({error}); start it, or name it with --server."
-            ) from error
+            message = f"No ComfyUI answers at {self.address} ({error}); start it, or name it with --server."
+            raise WorkflowError(message) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.socket.close()
         await self.session.close()
 
-    async def get(self, path: str, **query: str) -> Any:
+    async def get(self, path: str) -> Any:
         """GET a JSON document."""
-        async with self.session.get(self.address + path, params=query) as reply:
+        async with self.session.get(self.address + path) as reply:
             reply.raise_for_status()
             return await reply.json()
 
@@ -149,9 +147,7 @@ def read_workflow(path: Path) -> Workflow:
     except (OSError, ValueError) as error:
         raise WorkflowError(f"{path} cannot be read as a workflow ({error}).") from error
     if isinstance(content, dict) and isinstance(content.get("nodes"), list):
-        raise WorkflowError(
-            f"{path} is laid out for the canvas; in ComfyUI choose Workflow > Export (API) and give that file."
-        )
+        raise WorkflowError(f"{path} is laid out for the canvas; choose Workflow > Export (API) in ComfyUI instead.")
     if not isinstance(content, dict) or not all(isinstance(n, dict) and "class_type" in n for n in content.values()):
         raise WorkflowError(f"{path} is no ComfyUI workflow in API format; every node there has a class_type.")
     return content
@@ -178,7 +174,7 @@ def parse_value(text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
-    return text if isinstance(value, (list, dict)) else value
+    return text if isinstance(value, list | dict) else value
 
 
 def split_pair(text: str) -> tuple[str, str]:
@@ -211,16 +207,15 @@ async def run_workflow(
 
 def progress_line(workflow: Workflow) -> Callable[[str, dict[str, Any]], None]:
     """An `on_event` that shows the node at work: one moving line on a terminal, a line per node elsewhere."""
-    stream = sys.stderr
-    live = stream.isatty()
+    live = sys.stderr.isatty()
 
     def show(event: str, data: dict[str, Any]) -> None:
         if event == "executing":
             label = node_label(data["node"], workflow) if data["node"] else ""
-            stream.write(f"\r\x1b[K{label}" if live else label and f"{label}\n")
+            sys.stderr.write(f"\r\x1b[K{label}" if live else label and f"{label}\n")
         elif event == "progress" and live:
-            stream.write(f"\r\x1b[K{node_label(data['node'], workflow)}: {data['value']} of {data['max']}")
-        stream.flush()
+            sys.stderr.write(f"\r\x1b[K{node_label(data['node'], workflow)}: {data['value']} of {data['max']}")
+        sys.stderr.flush()
 
     return show
 
@@ -253,14 +248,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for the results (the current one)")
     try:
         asyncio.run(main_async(parser.parse_args(argv)))
+        return 0
     except WorkflowError as error:
         print(f"error: {error}", file=sys.stderr)
     except aiohttp.ClientError as error:
         print(f"error: ComfyUI stopped answering ({error}); see its log.", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or 'the connection'}: {error.strerror or error}.", file=sys.stderr)
     except KeyboardInterrupt:
+        print("Stopped, and ComfyUI with it.", file=sys.stderr)
         return 130
-    else:
-        return 0
     return 2
 
 

@@ -1,7 +1,5 @@
 """The host under test is a real one, and this pack is at home in it."""
 
-import re
-
 import pytest
 from host_server import FAST_VAE, UNET, WHISPER
 
@@ -15,9 +13,9 @@ def clip(client) -> str:
 
 
 def test_the_pack_loads_without_a_word_of_complaint(host):
-    assert "IMPORT FAILED" not in host.log
-    assert not re.search(r"custom_nodes/latentsync.*(Error|Traceback)", host.log)
-    assert "Traceback" not in host.log
+    start = host.log.partition("To see the GUI")[0]
+    assert "Starting server" in start
+    assert "IMPORT FAILED" not in start and "Traceback" not in start
 
 
 def test_tiny_models_are_where_their_loaders_look(client, object_info, host):

@@ -1,11 +1,18 @@
 """tools/queue_workflow.py as a user runs it, against a real server."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+from host_server import FAST_VAE
 
 from latentsync_core.demo import CLIP
 
+TOOL = Path(__file__).parents[2] / "tools/queue_workflow.py"
 COPY = {
     "1": {"class_type": "LoadVideo", "inputs": {"file": "mine.mp4"}, "_meta": {"title": "The video"}},
     "2": {
@@ -56,7 +63,7 @@ def test_an_older_result_stays(queue, tmp_path):
         ({}, ("--set", "1.x=1"), "The video has no input 'x'; it has: file."),
         ({}, ("--set", "seed=1"), "'seed' names no input; write NODE.INPUT, for example KSampler.seed."),
         ({}, ("--upload", "1.file=absent.mp4"), "absent.mp4 is not there to be uploaded for 1.file."),
-        ({"nodes": []}, (), "is laid out for the canvas; in ComfyUI choose Workflow > Export (API)"),
+        ({"nodes": []}, (), "is laid out for the canvas; choose Workflow > Export (API) in ComfyUI"),
         ({"1": 3}, (), "is no ComfyUI workflow in API format"),
     ],
 )
@@ -72,6 +79,31 @@ def test_a_failure_names_the_node(queue, tmp_path):
     code, _, err = queue(COPY, "--upload", f"1.file={broken}")
     assert code == 2
     assert "error: SaveVideo (node 2) failed: " in err and "Invalid data found" in err
+
+
+def test_ctrl_c_stops_the_server_too(host, client, short_clip, tmp_path):
+    size = {"upscale_method": "area", "width": 512, "height": 512, "crop": "disabled"}
+    workflow = {
+        "1": {"class_type": "LoadVideo", "inputs": {"file": short_clip}},
+        "2": {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}},
+        "3": {"class_type": "ImageScale", "inputs": {"image": ["2", 0], **size}},
+        "4": {"class_type": "VAELoader", "inputs": {"vae_name": FAST_VAE}},
+        "5": {"class_type": "VAEEncode", "inputs": {"pixels": ["3", 0], "vae": ["4", 0]}},
+        "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["4", 0]}},
+        "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "never"}},
+    }
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps(workflow))
+    command = [sys.executable, str(TOOL), str(path), "--server", host.address, "--out", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while "node 5" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    while client.get("/queue")["queue_running"]:
+        time.sleep(0.1)
+    assert not list((host.base / "output").glob("never*"))
 
 
 def test_a_workflow_without_results_is_told(queue, short_clip):
