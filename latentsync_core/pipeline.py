@@ -41,8 +41,10 @@ from .media import (
     is_variable,
     probe_audio,
     read_waveform,
+    stream_audio,
 )
 from .media.encoding import plan_encoding
+from .media.voice_track import choose_codec
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .report import Report, versions
 from .settings import Settings
@@ -107,7 +109,7 @@ def lipsync(
         voice = probe_audio(audio)
         target = check_target(output, settings.overwrite, (video, audio))
         resolution = models.working_resolution(settings.resolution)
-        check_settings(settings, models, resolution, reader.info, target)
+        check_settings(settings, models, resolution, reader.info, voice, target)
         report.inputs = {"video": reader.info, "audio": voice}
         report.settings = {**vars(settings), "resolution": resolution}
         watchers = (on_progress or ignore_progress, check_cancelled or never_cancelled, on_frame or ignore_frame)
@@ -135,7 +137,9 @@ def ignore_stage(name: str) -> None:
     """Watch no stages: the default."""
 
 
-def check_settings(settings: Settings, models: Models, resolution: int, info: VideoInfo, target: Path) -> None:
+def check_settings(
+    settings: Settings, models: Models, resolution: int, info: VideoInfo, voice: AudioInfo, target: Path
+) -> None:
     """Refuse now what would otherwise fail after minutes of work. Raises LatentSyncError."""
     fixed_mask(resolution)
     check_window(settings.window)
@@ -144,7 +148,9 @@ def check_settings(settings: Settings, models: Models, resolution: int, info: Vi
         raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
     settings.guidance.scale_at(0, settings.steps)
     positions_wanted(settings.position, models.position)
-    plan_encoding(info, settings.encode, target.suffix.lower())
+    extension = target.suffix.lower()
+    plan_encoding(info, settings.encode, extension)
+    choose_codec(next(stream_audio(voice.path)), settings.encode, extension, str(voice.path))
 
 
 def hear_voice(run: Run) -> tuple[torch.Tensor, Fraction]:
@@ -215,6 +221,8 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
     )
     present = [bool(track.present[source]) for source in timeline.source]
     windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
+    if not windows:
+        raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
     return Plan(track, timeline, windows, track.matrices(run.resolution, settings.alignment))
 
 

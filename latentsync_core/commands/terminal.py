@@ -55,10 +55,17 @@ class StageBars:
 
 
 class WarningLines(logging.Handler):
-    """Shows the library's log as plain lines that do not tear the bars."""
+    """Shows the library's log as plain lines that do not tear the bars; nothing is said twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        line = f"{record.levelname.lower()}: {record.getMessage()}"
+        if line not in self.said:
+            self.said.add(line)
+            tqdm.write(line, file=sys.stderr)
 
 
 def show_log(verbose: bool) -> None:

@@ -92,7 +92,9 @@ def choose_codec(like: av.AudioFrame, settings: EncodeSettings, extension: str, 
     wanted = settings.audio_codec
     if wanted != "auto":
         if wanted not in possible:
-            raise LatentSyncError(f"{wanted} audio cannot be written to {extension}; choose {', '.join(possible)}")
+            raise LatentSyncError(
+                f"{name}: {wanted} audio cannot be written to {extension}; choose {', '.join(possible)}"
+            )
         choices = [wanted]
     else:
         holds_all = like.format.name.rstrip("p") in ("u8", "s16") or extension != ".mkv"

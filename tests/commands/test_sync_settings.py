@@ -32,6 +32,7 @@ from latentsync_core.demo import CLIP
         (("--crf", 52), "CRF of 52.*0 .*51"),
         (("--preset", "rushed"), "preset 'rushed'.*ultrafast"),
         (("--codec", "ffv1"), "mkv"),
+        (("--audio-codec", "pcm"), r"voice\.wav: pcm audio cannot be written to \.mp4; choose aac, alac"),
         (("--device", "toaster"), "no device 'toaster'.*auto, cpu"),
         (("--device", "meta"), "no device 'meta'.*auto, cpu"),
     ],
