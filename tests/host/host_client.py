@@ -12,6 +12,8 @@ from typing import Any
 from host_server import HostServer
 from queue_workflow import ComfyServer, Workflow, WorkflowError
 
+RUN_SECONDS = 300  # a workflow that takes longer here hangs
+
 
 @dataclass
 class Run:
@@ -68,7 +70,7 @@ class HostClient:
     def _with_server(self, call: Callable[[ComfyServer], Any]) -> Any:
         async def connected() -> Any:
             async with ComfyServer(self.host.address) as server:
-                return await call(server)
+                return await asyncio.wait_for(call(server), RUN_SECONDS)
 
         return asyncio.run(connected())
 

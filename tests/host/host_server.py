@@ -97,7 +97,11 @@ def start_server(comfyui: Path, python: str, base: Path, *flags: str) -> Iterato
         yield host
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # it hangs where no signal arrives
+            process.kill()
+            process.wait()
 
 
 def wait_until_up(host: HostServer, process: subprocess.Popen) -> None:
