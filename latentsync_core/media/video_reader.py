@@ -113,7 +113,7 @@ class VideoReader:
 
     def close(self) -> None:
         """Close the file; frames already handed out stay valid."""
-        self._container.close()
+        self._let_go()
 
     @property
     def times(self) -> tuple[Fraction, ...]:
@@ -252,9 +252,20 @@ class VideoReader:
 
     def _restart(self, kept: int = RECENT_FRAMES) -> None:
         """Stand at the very start, with a decoder that has seen nothing."""
-        self._container.close()
+        self._let_go()
         self._open()
         self._stand_at(0, self._decode(), kept, checking=False)
+
+    def _let_go(self) -> None:
+        """Close the container once its decoder is at rest.
+
+        PyAV frees a decoder with the GIL held and waits for its frame threads; one that logs at that moment waits for
+        the GIL (torchvision switches FFmpeg's log on), and both wait for ever. Flushing waits without the GIL.
+        """
+        decoder = self._stream.codec_context
+        if decoder.is_open:
+            decoder.flush_buffers()
+        self._container.close()
 
     def _stand_at(self, index: int, pictures: Iterator[av.VideoFrame], kept: int, checking: bool) -> None:
         """Go on with `pictures`, the first of which is the one at `index`; keep the last `kept` of them."""

@@ -1,7 +1,10 @@
 """Every frame is the one a straight decode gives, in whatever order it is asked for, at its true time."""
 
 import logging
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -199,3 +202,17 @@ def test_real_footage(footage, decode_all, planes_of):
         assert reader.info.frames == len(reader.scan_times()) == 250
         frames = {frame.index: planes_of(frame.picture) for frame in reader.frames_at([0, 10, 40])}
         assert all(equal(planes_of(frame.picture), frames[frame.index]) for frame in reader.frames_at([40, 10, 0]))
+
+
+def test_a_logging_ffmpeg_does_not_freeze_the_reader():
+    """torchvision turns FFmpeg's log on at import; a decoder freed while its threads log must not wait for them."""
+    program = (
+        "import av, av.logging, logging; from latentsync_core.media import VideoReader; "
+        "from latentsync_core.demo import CLIP; av.logging.set_level(av.logging.ERROR); logging.basicConfig()\n"
+        "for _ in range(150):\n"
+        "    with VideoReader(CLIP) as reader:\n"
+        "        list(reader.frames(0, 3))\n"
+    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr.decode()[-500:]
