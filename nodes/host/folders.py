@@ -20,9 +20,13 @@ def register_model_folder() -> None:
 
 
 def model_files(*folders: str, likely: tuple[str, ...]) -> list[str]:
-    """Names of model files in some of the host's folders; those with a `likely` word in their name come first."""
+    """Names of model files in some of the host's folders, those with the earliest of the `likely` words first."""
     names = {name for folder in folders for name in folder_paths.get_filename_list(folder)}
-    return sorted(names, key=lambda name: (not any(word in name.lower() for word in likely), name.lower()))
+
+    def rank(name: str) -> int:
+        return next((place for place, word in enumerate(likely) if word in name.lower()), len(likely))
+
+    return sorted(names, key=lambda name: (rank(name), name.lower()))
 
 
 def model_path(name: str, *folders: str) -> str:
