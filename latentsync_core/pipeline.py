@@ -30,7 +30,7 @@ from .diffusion import (
 )
 from .errors import LatentSyncError
 from .face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces
-from .faces import FaceState, FaceTrack, effect_strength, fixed_mask, track_faces
+from .faces import LATENT_STRIDE, FaceState, FaceTrack, effect_strength, fixed_mask, track_faces
 from .loading import Models
 from .media import (
     AudioInfo,
@@ -54,7 +54,6 @@ log = logging.getLogger(__name__)
 
 OnStage = Callable[[str], None]
 HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone
-LATENT_STRIDE = 8  # pixels per latent cell
 SEEDS = range(2**64)  # as torch and the host take them
 DAMAGED_CHECKPOINT = "Denoising gave NaN in {} even in float32; the checkpoint is damaged ({}): download it again."
 
@@ -81,6 +80,7 @@ class Plan:
     timeline: Timeline
     windows: tuple[Window, ...]
     matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
+    strength: np.ndarray  # (source frames,) in 0..1, the share of the generated mouth that is shown
 
 
 def lipsync(
@@ -223,7 +223,9 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
     windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
     if not windows:
         raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
-    return Plan(track, timeline, windows, track.matrices(run.resolution, settings.alignment))
+    matrices = track.matrices(run.resolution, settings.alignment)
+    strength = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
+    return Plan(track, timeline, windows, matrices, strength)
 
 
 def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor, FaceLatents]:
@@ -299,7 +301,7 @@ def write_clip(run: Run, reader: VideoReader, plan: Plan, latents: torch.Tensor,
         run.voice.path,
         blend=settings.blend,
         antialias=settings.antialias,
-        strength=effect_strength(plan.track, settings.fade),
+        strength=plan.strength,
         encode=settings.encode,
         overwrite=settings.overwrite,
         on_frame=run.on_frame,
@@ -318,7 +320,13 @@ def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, sync
         "cuts": list(track.cuts),
         "states": state_runs(track.states),
     }
-    report.output_frames = {"written": len(timeline), "synced": synced, "untouched": len(timeline) - synced}
+    shown = plan.strength[list(timeline.source)]
+    report.output_frames = {
+        "written": len(timeline),
+        "synced": synced,
+        "untouched": len(timeline) - synced,
+        "faded": int(((shown > 0) & (shown < 1)).sum()),
+    }
     report.output = {
         "path": target,
         "bytes": target.stat().st_size,

@@ -22,7 +22,7 @@ class Report:
     """Filled in as the run goes on.
 
     stages: seconds of each stage. source_frames: frames read, by face state. output_frames: frames written, how many of
-    them synced and how many passed through. warnings: every warning the library logged, in order.
+    them synced, faded in part, and left untouched. warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.diffusion import Guidance
 from latentsync_core.embedded import embedded_models
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.faces import alignment_matrices, soft_mask, track_faces
+from latentsync_core.faces import FadeLimits, alignment_matrices, soft_mask, track_faces
 from latentsync_core.loading import Models, load_models
 from latentsync_core.media import EncodeSettings, VideoReader
 from latentsync_core.pipeline import lipsync
@@ -66,7 +66,7 @@ def test_count_rate_and_size_are_the_sources(lossless):
         assert stream.average_rate == 25 and (stream.width, stream.height) == (512, 512)
         assert stream.codec_context.pix_fmt == "yuv420p"
     assert len(planes(path)) == 22
-    assert report.output_frames == {"written": 22, "synced": 22, "untouched": 0}
+    assert report.output_frames == {"written": 22, "synced": 22, "untouched": 0, "faded": 0}
 
 
 def test_voice_keeps_every_sample_and_its_rate(lossless, voice):
@@ -170,10 +170,18 @@ def test_frames_without_a_face_pass_untouched(models, voice, tmp_path):
         (4, 16, "absent"),
         (17, 21, "detected"),
     ]
-    assert report.output_frames == {"written": 22, "synced": 9, "untouched": 13}
+    assert report.output_frames == {"written": 22, "synced": 9, "untouched": 13, "faded": 0}
     before, after = planes(clip, 22), planes(tmp_path / "out.mkv")
     for index in range(4, 17):
         assert all(np.array_equal(a, b) for a, b in zip(before[index], after[index], strict=True))
+
+
+def test_the_report_counts_faded_frames_and_the_reference_blend_fades_none(models, voice, short_clip, tmp_path):
+    strict = FadeLimits(pitch=0)  # the portrait looks a few degrees down: partly faded throughout
+    for blend, faded in (("mouth", 22), ("reference", 0)):
+        settings = Settings(**FAST, blend=blend, fade=strict)
+        report = lipsync(short_clip, voice, tmp_path / f"{blend}.mp4", models, settings)
+        assert report.output_frames["faded"] == faded
 
 
 def test_nan_in_half_precision_is_repaired_in_float32_and_said(voice, short_clip, tmp_path):

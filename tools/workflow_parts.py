@@ -39,6 +39,18 @@ def conditioning(w, latents, chunks, model, mode="auto"):
     return tokens, w.add("LatentSyncConditioning", face_latents=latents["face_latents"], tokens=tokens)
 
 
+def sample(w, model, joined, **values):
+    """Our sampler on what was joined; returns its latent."""
+    return w.add(
+        "LatentSyncSampler",
+        model=model["model"],
+        positive=joined["positive"],
+        negative=joined["negative"],
+        latent=joined["latent"],
+        **values,
+    )
+
+
 def save(w, video, prefix):
     """The result as a file."""
     return w.add("SaveVideo", video=video, filename_prefix=f"video/{prefix}")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..diffusion import Guidance
+from ..faces import LATENT_STRIDE
 from ..faces.facemesh import MESH_POINTS
 from ..loading import load_models
 from ..media import EncodeSettings
-from ..pipeline import LATENT_STRIDE, lipsync
+from ..pipeline import lipsync
 from ..settings import Settings
 
 LATENT_CHANNELS = 12  # masked face, reference face, result: 4 each

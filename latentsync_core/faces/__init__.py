@@ -3,7 +3,7 @@
 from .align import alignment_matrices, crop_size
 from .crop import crop_face, warp_crop
 from .face_track import FaceState, FaceTrack
-from .mask import composite_crop, fixed_mask, latent_mask
+from .mask import LATENT_STRIDE, composite_crop, fixed_mask, latent_mask
 from .nets import FaceNets
 from .paste import (
     PastedRegion,
@@ -19,6 +19,7 @@ from .strength import FadeLimits, effect_strength
 from .track import track_faces
 
 __all__ = [
+    "LATENT_STRIDE",
     "FaceNets",
     "FaceState",
     "FaceTrack",

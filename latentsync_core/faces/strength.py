@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import LatentSyncError
 from .face_track import FaceState, FaceTrack
 
 LEFT_SIDE, RIGHT_SIDE, FOREHEAD, CHIN = 234, 454, 10, 152  # points of the face mesh
@@ -23,6 +24,15 @@ class FadeLimits:
     yaw: float = 45.0
     pitch: float = 40.0
     ease: int = 4
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.yaw <= 180 and 0 <= self.pitch <= 180):
+            raise LatentSyncError(
+                f"The effect is to fade from a yaw of {self.yaw} and a pitch of {self.pitch} degrees on; "
+                "0 to 180 is possible."
+            )
+        if self.ease < 0:
+            raise LatentSyncError(f"The effect is to ease over {self.ease} frames; 0 or more are needed.")
 
 
 def effect_strength(track: FaceTrack, limits: FadeLimits | None = None) -> np.ndarray:

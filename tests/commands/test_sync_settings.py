@@ -32,6 +32,8 @@ from latentsync_core.demo import CLIP
         (("--crf", 52), "CRF of 52.*0 .*51"),
         (("--preset", "rushed"), "preset 'rushed'.*ultrafast"),
         (("--codec", "ffv1"), "mkv"),
+        (("--max-yaw", "nan"), "yaw of nan.*0 to 180"),
+        (("--ease", "-1"), "ease over -1 frames"),
         (("--audio-codec", "pcm"), r"voice\.wav: pcm audio cannot be written to \.mp4; choose aac, alac"),
         (("--device", "toaster"), "no device 'toaster'.*auto, cpu"),
         (("--device", "meta"), "no device 'meta'.*auto, cpu"),

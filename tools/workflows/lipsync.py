@@ -1,6 +1,6 @@
 """Stage by stage: every joint is open to other nodes."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, save
+from workflow_parts import conditioning, inputs, listen_and_look, models, sample, save
 
 
 def describe(w):
@@ -10,13 +10,7 @@ def describe(w):
     w.add("PreviewImage", images=faces["preview"])
     w.column("Generate")
     tokens, joined = conditioning(w, latents, chunks, model)
-    sampled = w.add(
-        "LatentSyncSampler",
-        model=model["model"],
-        positive=joined["positive"],
-        negative=joined["negative"],
-        latent=joined["latent"],
-    )
+    sampled = sample(w, model, joined)
     w.column("Result")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
     save(w, blended["video"], "lipsync")

@@ -1,6 +1,6 @@
 """Position encoding on and off against guidance 1.0 and 1.5: four results from one track of the face."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, save
+from workflow_parts import conditioning, inputs, listen_and_look, models, sample, save
 
 
 def describe(w):
@@ -10,17 +10,7 @@ def describe(w):
     for mode in ("off", "on"):
         w.column(f"Positions {mode}")
         tokens, joined = conditioning(w, latents, chunks, model, mode)
-        sampled = {
-            guidance: w.add(
-                "LatentSyncSampler",
-                model=model["model"],
-                positive=joined["positive"],
-                negative=joined["negative"],
-                latent=joined["latent"],
-                guidance=guidance,
-            )
-            for guidance in (1.0, 1.5)
-        }
+        sampled = {guidance: sample(w, model, joined, guidance=guidance) for guidance in (1.0, 1.5)}
         w.column(f"Results, positions {mode}")
         for guidance, latent in sampled.items():
             blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)

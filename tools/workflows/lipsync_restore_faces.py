@@ -1,6 +1,6 @@
 """An image node between sampling and blending: sharpen here, or put a face restorer in its place."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, save
+from workflow_parts import conditioning, inputs, listen_and_look, models, sample, save
 
 
 def describe(w):
@@ -9,13 +9,7 @@ def describe(w):
     faces, latents, chunks = listen_and_look(w, video, audio, model, whisper, vae)
     w.column("Generate")
     tokens, joined = conditioning(w, latents, chunks, model)
-    sampled = w.add(
-        "LatentSyncSampler",
-        model=model["model"],
-        positive=joined["positive"],
-        negative=joined["negative"],
-        latent=joined["latent"],
-    )
+    sampled = sample(w, model, joined)
     w.column("Restore the faces")
     decoded = w.add("VAEDecode", samples=sampled, vae=vae)
     sharpened = w.add("ImageSharpen", image=decoded, sharpen_radius=1, sigma=1.0, alpha=0.5)
