@@ -1,12 +1,10 @@
 """Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .audio import (
@@ -18,19 +16,18 @@ from .audio import (
     indices_at,
     positions_wanted,
 )
+from .clip_plan import Plan, Run, plan_clip, state_runs
 from .compositing import OnFrame, generated_faces, ignore_frame, render_clip
 from .diffusion import (
     NonFiniteLatentsError,
-    Window,
     check_window,
     make_schedule,
-    plan_windows,
     sample_clip,
     shared_noise,
 )
 from .errors import LatentSyncError
 from .face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces
-from .faces import LATENT_STRIDE, FaceState, FaceTrack, effect_strength, fixed_mask, track_faces
+from .faces import LATENT_STRIDE, fixed_mask
 from .loading import Models
 from .media import (
     AudioInfo,
@@ -38,7 +35,6 @@ from .media import (
     VideoReader,
     check_target,
     check_voice,
-    is_variable,
     probe_audio,
     read_waveform,
     stream_audio,
@@ -48,7 +44,6 @@ from .media.voice_track import choose_codec
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .report import Report, versions
 from .settings import Settings
-from .timeline import Timeline, plan_timeline
 
 log = logging.getLogger(__name__)
 
@@ -56,31 +51,6 @@ OnStage = Callable[[str], None]
 HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone
 SEEDS = range(2**64)  # as torch and the host take them
 DAMAGED_CHECKPOINT = "Denoising gave NaN in {} even in float32; the checkpoint is damaged ({}): download it again."
-
-
-@dataclass
-class Run:
-    """One run's inputs and watchers, passed from stage to stage."""
-
-    video: Path
-    voice: AudioInfo
-    models: Models
-    settings: Settings
-    resolution: int
-    on_progress: OnProgress
-    check_cancelled: CheckCancelled
-    on_frame: OnFrame
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done with every frame, known once the source has been read through."""
-
-    track: FaceTrack
-    timeline: Timeline
-    windows: tuple[Window, ...]
-    matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
-    strength: np.ndarray  # (source frames,) in 0..1, the share of the generated mouth that is shown
 
 
 def lipsync(
@@ -179,53 +149,6 @@ def voice_length(info: AudioInfo, samples_16k: int) -> Fraction:
     decoded = Fraction(samples_16k, SAMPLE_RATE_HZ)
     stated = Fraction(info.samples, info.sample_rate) if info.samples else decoded
     return stated if abs(stated - decoded) < HEADER_TOLERANCE else decoded
-
-
-def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
-    """Read the source once: track the face, lay out the output, cut it into windows, align every face."""
-    settings, info = run.settings, reader.info
-    needed = None if settings.length == "video" else voice_seconds
-    complete = True
-
-    def pictures() -> Iterator[np.ndarray]:
-        nonlocal complete
-        for frame in reader.frames():
-            if needed is not None and frame.time >= needed:
-                complete = False
-                return
-            yield frame.rgb()
-
-    stated = info.frames or (round(info.duration * info.fps) if info.duration else None)
-    wanted = None if needed is None else round(needed * info.fps)
-    try:
-        track = track_faces(
-            pictures(),
-            device=run.models.device,
-            total=min((count for count in (stated, wanted) if count), default=None),
-            on_progress=run.on_progress,
-            check_cancelled=run.check_cancelled,
-        )
-    except LatentSyncError as error:
-        raise LatentSyncError(f"{run.video}: {error}") from error
-    run.on_progress(len(track), len(track))  # the header's count was an estimate
-    times = reader.times[: len(track)]
-    timeline = plan_timeline(
-        times,
-        info.fps,
-        voice_seconds,
-        length=settings.length,
-        extend=settings.extend,
-        rate=settings.rate,
-        variable=is_variable(times, info.fps),
-        complete=complete,
-    )
-    present = [bool(track.present[source]) for source in timeline.source]
-    windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
-    if not windows:
-        raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
-    matrices = track.matrices(run.resolution, settings.alignment)
-    strength = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
-    return Plan(track, timeline, windows, matrices, strength)
 
 
 def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor, FaceLatents]:
@@ -335,12 +258,3 @@ def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, sync
         "seconds": float(timeline.seconds),
         "windows": len(plan.windows),
     }
-
-
-def state_runs(states: np.ndarray) -> list[dict]:
-    """A face state for every frame, run by run: {"first", "last", "state"}."""
-    edges = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), len(states)]
-    return [
-        {"first": first, "last": stop - 1, "state": FaceState(states[first]).name.lower()}
-        for first, stop in zip(edges, edges[1:], strict=False)
-    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..demo import CLIP, VOICE
 from ..errors import LatentSyncError
 from . import sync
+from .sync_options import add_options
 
 DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report and a contact sheet."""
 STEPS = 8  # enough to show every stage; a published checkpoint deserves 20
@@ -16,11 +17,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Register the command."""
     parser = subparsers.add_parser("demo", help="see it work on a clip of its own", description=DESCRIPTION)
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
-    sync.add_model_options(parser)
-    sync.add_sampling_options(parser)
-    sync.add_fading_options(parser)
-    sync.add_timing_options(parser)
-    sync.add_encoding_options(parser)
+    add_options(parser)
     parser.set_defaults(run=run, checkpoint="embedded", steps=STEPS, no_cache=True)
     return parser
 

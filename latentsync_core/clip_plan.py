@@ -1,0 +1,99 @@
+"""What a run works from, and its plan: which frame shows which face, when, and generated with which others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from .compositing import OnFrame
+from .diffusion import Window, plan_windows
+from .errors import LatentSyncError
+from .faces import FaceState, FaceTrack, effect_strength, track_faces
+from .loading import Models
+from .media import AudioInfo, VideoReader, is_variable
+from .progress import CheckCancelled, OnProgress
+from .settings import Settings
+from .timeline import Timeline, plan_timeline
+
+
+@dataclass
+class Run:
+    """One run's inputs and watchers, passed from stage to stage."""
+
+    video: Path
+    voice: AudioInfo
+    models: Models
+    settings: Settings
+    resolution: int
+    on_progress: OnProgress
+    check_cancelled: CheckCancelled
+    on_frame: OnFrame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done with every frame, known once the source has been read through."""
+
+    track: FaceTrack
+    timeline: Timeline
+    windows: tuple[Window, ...]
+    matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
+    strength: np.ndarray  # (source frames,) in 0..1, the share of the generated mouth that is shown
+
+
+def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
+    """Read the source once: track the face, lay out the output, cut it into windows, align every face."""
+    settings, info = run.settings, reader.info
+    needed = None if settings.length == "video" else voice_seconds
+    complete = True
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal complete
+        for frame in reader.frames():
+            if needed is not None and frame.time >= needed:
+                complete = False
+                return
+            yield frame.rgb()
+
+    stated = info.frames or (round(info.duration * info.fps) if info.duration else None)
+    wanted = None if needed is None else round(needed * info.fps)
+    try:
+        track = track_faces(
+            pictures(),
+            device=run.models.device,
+            total=min((count for count in (stated, wanted) if count), default=None),
+            on_progress=run.on_progress,
+            check_cancelled=run.check_cancelled,
+        )
+    except LatentSyncError as error:
+        raise LatentSyncError(f"{run.video}: {error}") from error
+    run.on_progress(len(track), len(track))  # the header's count was an estimate
+    times = reader.times[: len(track)]
+    timeline = plan_timeline(
+        times,
+        info.fps,
+        voice_seconds,
+        length=settings.length,
+        extend=settings.extend,
+        rate=settings.rate,
+        variable=is_variable(times, info.fps),
+        complete=complete,
+    )
+    present = [bool(track.present[source]) for source in timeline.source]
+    windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
+    if not windows:
+        raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
+    matrices = track.matrices(run.resolution, settings.alignment)
+    strength = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
+    return Plan(track, timeline, windows, matrices, strength)
+
+
+def state_runs(states: np.ndarray) -> list[dict]:
+    """A face state for every frame, run by run: {"first", "last", "state"}."""
+    edges = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), len(states)]
+    return [
+        {"first": first, "last": stop - 1, "state": FaceState(states[first]).name.lower()}
+        for first, stop in zip(edges, edges[1:], strict=False)
+    ]
