@@ -40,7 +40,7 @@ class Plan:
     timeline: Timeline
     windows: tuple[Window, ...]
     matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
-    strength: np.ndarray  # (source frames,) in 0..1, the share of the generated mouth that is shown
+    strength: np.ndarray  # (output frames,) in 0..1, the share of the generated mouth that is shown
 
 
 def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
@@ -86,8 +86,8 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
     if not windows:
         raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
     matrices = track.matrices(run.resolution, settings.alignment)
-    strength = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
-    return Plan(track, timeline, windows, matrices, strength)
+    shown = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
+    return Plan(track, timeline, windows, matrices, strength=shown[list(timeline.source)])
 
 
 def state_runs(states: np.ndarray) -> list[dict]:

@@ -67,8 +67,8 @@ def composite(
     "reference" pastes the whole crop, with the kept part of it resampled, as published.
 
     frames: what each output frame shows, in output order. faces: (output frame, face (3, r, r) in [-1, 1]), rising.
-    matrices: (N, 2, 3) by source frame. strength: (N,) in 0..1 by source frame, how much of the mouth to show; all
-    by default, and always with the reference's blend.
+    matrices: (N, 2, 3) by source frame. strength: in 0..1 by output frame, how much of the mouth to show; all by
+    default, and always with the reference's blend.
     Outside the soft mask every sample of every plane is the source's, bit for bit.
     """
     mask, share = fixed_mask(resolution), mouth_share(resolution) if blend == "mouth" else None
@@ -77,7 +77,7 @@ def composite(
         if upcoming is None or upcoming[0] != position:
             yield Composited(frame, frame.picture)
             continue
-        shown = 1.0 if strength is None or share is None else float(strength[frame.index])
+        shown = 1.0 if strength is None or share is None else float(strength[position])
         if shown == 0:
             yield Composited(frame, frame.picture)
             upcoming = next(faces, None)

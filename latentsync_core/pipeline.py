@@ -243,12 +243,11 @@ def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, sync
         "cuts": list(track.cuts),
         "states": state_runs(track.states),
     }
-    shown = plan.strength[list(timeline.source)]
     report.output_frames = {
         "written": len(timeline),
         "synced": synced,
         "untouched": len(timeline) - synced,
-        "faded": int(((shown > 0) & (shown < 1)).sum()),
+        "faded": int(((plan.strength > 0) & (plan.strength < 1)).sum()),
     }
     report.output = {
         "path": target,

@@ -82,7 +82,7 @@ def blend_to_file(
             waveform_blocks(waveform, rate),
             blend=blend,
             antialias=faces.alignment != "reference",
-            strength=effect_strength(faces.track),
+            strength=effect_strength(faces.track)[list(tokens.timeline.source)],
             encode=settings,
             on_frame=keep,
             **watchers(),
