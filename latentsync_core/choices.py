@@ -10,6 +10,7 @@ ALIGNMENTS = ("smooth", "reference")
 BLENDS = ("mouth", "reference")
 LENGTHS = ("audio", "video", "shortest")
 EXTENSIONS = ("pingpong", "loop", "hold", "none")
+DROPS = ("audio", "reference", "jointly", "separately")  # what training drops for guidance
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed

@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .audio import AudioTokens
+from .conditioning import TrainedConditioning
 from .diffusion import Window
 from .faces import crop_face, face_region, fixed_mask, latent_mask, shifted_matrix
 from .media import Frame
@@ -48,20 +49,19 @@ class FaceLatents:
 class ClipConditioning:
     """What every window of a clip is denoised from, gathered window by window so that no clip-long copy exists.
 
-    source: the source frame behind each output frame. null: what stands for "no voice", (1, n, d); zeros if None.
+    source: the source frame behind each output frame. trained: how the checkpoint was conditioned.
     """
 
     faces: FaceLatents
     tokens: AudioTokens
     source: Sequence[int]
-    null: Tensor | None = None
+    trained: TrainedConditioning = TrainedConditioning()
 
     def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
-        """condition (1, 9, f, h, w), voice tokens (f, n, d) and null tokens (f, n, d) of the frames of `span`."""
+        """condition (1 or 2, 9, f, h, w), voice tokens (f, n, d) and null tokens (f, n, d) of the frames of `span`."""
         part = slice(span.start, span.stop)
         voice = self.tokens[part]
-        null = torch.zeros_like(voice) if self.null is None else self.null.to(voice).expand_as(voice)
-        return self.faces.condition(self.source[part]), voice, null
+        return self.trained.with_null(self.faces.condition(self.source[part])), voice, self.trained.null_like(voice)
 
 
 def pixels_of(crops: Sequence[np.ndarray]) -> Tensor:

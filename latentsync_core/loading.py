@@ -10,6 +10,7 @@ import torch
 
 from .audio import WhisperEncoder, load_whisper
 from .choices import PRECISIONS
+from .conditioning import TrainedConditioning
 from .embedded import EMBEDDED_NAME, embedded_models
 from .errors import LatentSyncError
 from .models import (
@@ -37,8 +38,8 @@ class Models:
     """The networks of a run.
 
     unet: any noise predictor of `diffusion.NoisePredictor`'s signature. codec: pixels to latents and back.
-    resolution: face crop in pixels the UNet was trained at, None if unknown. position: whether audio positions were
-    added in training ("on", "off", None = as published, without). sources: where each came from, for the report.
+    resolution: face crop in pixels the UNet was trained at, None if unknown. sources: where each came from, for the
+    report.
     """
 
     unet: UNet3DConditionModel
@@ -46,8 +47,14 @@ class Models:
     whisper: WhisperEncoder
     device: torch.device = torch.device("cpu")
     resolution: int | None = None
-    position: str | None = None
     sources: dict[str, Any] = field(default_factory=dict)
+
+    def conditioning(self, position: str = "auto") -> TrainedConditioning:
+        """How the UNet is to be conditioned: as its checkpoint was trained, unless `position` overrules it."""
+        try:
+            return TrainedConditioning.of(self.unet, position)
+        except LatentSyncError as error:
+            raise LatentSyncError(f"{self.sources.get('unet', 'The UNet')}: {error}") from error
 
     def working_resolution(self, asked: int | None) -> int:
         """The crop size to use; warns when `asked` is not the size the checkpoint was trained at."""
@@ -141,7 +148,6 @@ def load_models(
         whisper=encoder.to(place),
         device=place,
         resolution=native_resolution(unet.metadata, unet_path),
-        position=unet.metadata.get("position_encoding"),
         sources={**sources, "device": str(place), "precision": str(dtype).removeprefix("torch.")},
     )
 

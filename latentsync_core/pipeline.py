@@ -9,12 +9,10 @@ import torch
 
 from .audio import (
     SAMPLE_RATE_HZ,
-    AudioTokens,
     FeatureCache,
     extract_features,
     feature_key,
     indices_at,
-    positions_wanted,
 )
 from .clip_plan import Plan, Run, plan_clip, state_runs
 from .compositing import OnFrame, generated_faces, ignore_frame, render_clip
@@ -117,7 +115,7 @@ def check_settings(
     if settings.seed not in SEEDS:
         raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
     settings.guidance.scale_at(0, settings.steps)
-    positions_wanted(settings.position, models.position)
+    models.conditioning(settings.position)
     extension = target.suffix.lower()
     plan_encoding(info, settings.encode, extension)
     choose_codec(next(stream_audio(voice.path)), settings.encode, extension, str(voice.path))
@@ -179,9 +177,9 @@ def sample_latents(
 ) -> torch.Tensor:
     """Denoise the clip; if half precision ends in NaN, once more in float32, and say so."""
     settings, models = run.settings, run.models
-    positions = positions_wanted(settings.position, models.position)
-    tokens = AudioTokens(features, indices_at(len(features), plan.timeline.times), positions)
-    conditioning = ClipConditioning(faces, tokens, plan.timeline.source)
+    trained = models.conditioning(settings.position)
+    tokens = trained.audio_tokens(features, indices_at(len(features), plan.timeline.times))
+    conditioning = ClipConditioning(faces, tokens, plan.timeline.source, trained)
 
     def sample() -> torch.Tensor:
         return sample_clip(

@@ -159,8 +159,6 @@ class PositionEncoding(io.ComfyNode):
 
     @classmethod
     def execute(cls, tokens: ClipTokens, model, mode: str) -> io.NodeOutput:
-        from ..latentsync_core.audio import positions_wanted
         from .host.native_model import require_native
 
-        trained = require_native(model).metadata.get("position_encoding")
-        return io.NodeOutput(tokens.with_positions(positions_wanted(mode, trained)))
+        return io.NodeOutput(tokens.with_positions(require_native(model).conditioning(mode).positions))

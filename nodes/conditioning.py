@@ -34,7 +34,7 @@ class Conditioning(io.ComfyNode):
         import torch
 
         from ..latentsync_core.errors import LatentSyncError
-        from .host.native_model import CONDITION, WINDOWS
+        from .host.native_model import CONDITION, POSITIONS, VOICELESS, WINDOWS
 
         synced = tokens.synced
         if not synced:
@@ -42,7 +42,8 @@ class Conditioning(io.ComfyNode):
         sources = [tokens.timeline.source[frame] for frame in synced]
         condition = face_latents.condition(sources)[0].transpose(0, 1).contiguous()  # (frames, 9, h, w)
         voice = torch.cat([tokens.tokens[span.start : span.stop] for span in tokens.windows])  # (frames, n, d)
-        extra = {CONDITION: condition, WINDOWS: tuple(tokens.batch_windows)}
+        extra = {CONDITION: condition, WINDOWS: tuple(tokens.batch_windows), POSITIONS: tokens.positions}
         latent = torch.zeros(len(synced), 4, *condition.shape[2:])
-        silence = torch.zeros(1, 1, 1).expand_as(voice)  # one number, whatever the length
-        return io.NodeOutput([[voice, extra]], [[silence, dict(extra)]], {"samples": latent})
+        # Which null it was trained with, only the model that samples knows; until then one number, whatever the length.
+        silence = torch.zeros(1, 1, 1).expand_as(voice)
+        return io.NodeOutput([[voice, extra]], [[silence, {**extra, VOICELESS: True}]], {"samples": latent})

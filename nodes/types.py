@@ -52,12 +52,14 @@ class ClipTokens:
     """The output laid out: its timeline, its windows, the synced frames, and what each of them hears.
 
     tokens: AudioTokens of every output frame. windows: in output frames. audio: the original AUDIO.
+    positions: "auto" until position encoding was decided: the model that samples then does as it was trained.
     """
 
     timeline: Any
     windows: tuple
     tokens: Any
     audio: dict
+    positions: str = "auto"
 
     @property
     def synced(self) -> list[int]:
@@ -75,4 +77,4 @@ class ClipTokens:
 
     def with_positions(self, positions: bool) -> "ClipTokens":
         """The same clip with audio position encoding switched on or off."""
-        return replace(self, tokens=replace(self.tokens, positions=positions))
+        return replace(self, tokens=replace(self.tokens, positions=positions), positions="on" if positions else "off")

@@ -30,7 +30,7 @@ def test_a_narrow_checkpoint_goes_with_the_embedded_vae_and_whisper(narrow_unet,
     models = load_models(narrow_unet, directory=tmp_path, device="cpu")
     assert models.sources["unet"] == narrow_unet
     assert models.whisper.width == models.unet.config.cross_attention_dim == 48
-    assert models.position == "on" and models.resolution == 128
+    assert models.conditioning().positions and models.resolution == 128
 
 
 def test_a_full_checkpoint_asks_for_its_vae(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..choices import DEFAULT_GUIDANCE, WINDOW_FRAMES
+from ..conditioning import null_like
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .guidance import Guidance, as_guidance
 from .schedule import make_schedule
@@ -33,12 +34,15 @@ class Conditioning(Protocol):
     """Whatever can say what a window is denoised from."""
 
     def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
-        """condition (1, 9, f, h, w), voice tokens (f, n, d), null tokens (f, n, d)."""
+        """condition (1, 9, f, h, w), voice tokens (f, n, d), null tokens (f, n, d).
+
+        Where the null's faces differ too, condition has two rows, the null's first.
+        """
 
 
 @dataclass(frozen=True)
 class TensorConditioning:
-    """Conditioning held in whole-clip tensors: (1, 9, F, h, w), (F, n, d), and the null (1, n, d) or (F, n, d)."""
+    """Conditioning in whole-clip tensors: (1 or 2, 9, F, h, w), (F, n, d), and the null (1, n, d) or (F, n, d)."""
 
     condition: Tensor
     audio_tokens: Tensor
@@ -48,11 +52,9 @@ class TensorConditioning:
         part = slice(span.start, span.stop)
         voice = self.audio_tokens[part]
         null = self.null_tokens
-        if null is None:
-            null = torch.zeros_like(voice)
-        elif len(null) > 1:
+        if null is not None and len(null) > 1:
             null = null[part]
-        return self.condition[:, :, part], voice, null.to(voice).expand_as(voice)
+        return self.condition[:, :, part], voice, null_like(voice, null)
 
 
 def sample_windows(
@@ -150,6 +152,7 @@ def denoise_window(
 ) -> Tensor:
     """Run one window through every step of `schedule`: (1, 4, f, h, w) noise -> latents, float32 throughout.
 
+    condition: (1, 9, f, h, w), or (2, 9, f, h, w) with the null's row first.
     The network may run in half precision; the latents between steps do not, so errors do not add up.
     """
     dtype = getattr(unet, "dtype", torch.float32)
@@ -157,13 +160,14 @@ def denoise_window(
     latents = noise.float() * schedule.init_noise_sigma
     steps = len(schedule.timesteps)
     for step, timestep in enumerate(schedule.timesteps):
-        sample = torch.cat([schedule.scale_model_input(latents, timestep).to(dtype), condition], dim=1)
+        noisy = schedule.scale_model_input(latents, timestep).to(dtype)
         scale = guidance.scale_at(step, steps)
         if scale > 1:
-            predicted = unet(sample.repeat(2, 1, 1, 1, 1), timestep, torch.cat([null, voice])).float()
+            sample = torch.cat([side.expand(2, -1, -1, -1, -1) for side in (noisy, condition)], dim=1)
+            predicted = unet(sample, timestep, torch.cat([null, voice])).float()
             predicted = guidance.combine(*predicted.chunk(2), scale)
         else:
-            predicted = unet(sample, timestep, voice).float()
+            predicted = unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, voice).float()
         latents = schedule.step(predicted, timestep, latents).prev_sample
         step_done()
     return latents

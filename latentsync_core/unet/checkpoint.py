@@ -31,8 +31,8 @@ FOREIGN_KEYS = {
 class Checkpoint:
     """A UNet's tensors and what its file says of them.
 
-    metadata: what the file says of itself; `position_encoding` ("on" or "off") and `resolution` (pixels) are what
-    sampling asks for. Published files say nothing of either.
+    metadata: what the file says of itself; how it was conditioned (`conditioning.TrainedConditioning`) and `resolution`
+    (pixels) are what sampling asks for. Published files say nothing of either.
     """
 
     path: Path
@@ -131,6 +131,7 @@ def infer_config(path: Path, state_dict: Mapping[str, Tensor]) -> UNetConfig:
         raise LatentSyncError(f"{path} lacks the blocks of a UNet; a complete LatentSync UNet checkpoint is needed.")
     audio = next((t for k, t in state_dict.items() if k.endswith("attn2.to_k.weight")), None)
     table = next((t for k, t in state_dict.items() if k.endswith("pos_encoder.pe")), None)
+    null = state_dict.get("null_audio_tokens")
     top = len(levels) - 1
     return UNetConfig(
         block_out_channels=tuple(state_dict[last_resnet.format(level)].shape[0] for level in levels),
@@ -151,6 +152,7 @@ def infer_config(path: Path, state_dict: Mapping[str, Tensor]) -> UNetConfig:
             temporal_position_encoding=table is not None,
             temporal_position_encoding_max_len=24 if table is None else table.shape[1],
         ),
+        null_audio_tokens=0 if null is None else len(null),
     )
 
 

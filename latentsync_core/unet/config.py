@@ -53,6 +53,7 @@ class UNetConfig:
     motion_module_decoder_only: bool = False
     motion_module_type: str = "Vanilla"
     motion_module_kwargs: MotionModuleConfig = MotionModuleConfig()
+    null_audio_tokens: int = 0  # learned tokens standing for "no voice", 1 for all alike; 0 = zeros, as published
 
     def __post_init__(self) -> None:
         for name, only in SUPPORTED_VALUES.items():

@@ -57,6 +57,11 @@ class UNet3DConditionModel(nn.Module):
         self.conv_out = operations.Conv2d(widths[0], config.out_channels, 3, padding=1, **place)
         nn.init.zeros_(self.conv_out.weight)  # training starts from "no noise predicted"
         nn.init.zeros_(self.conv_out.bias)
+        self.metadata: dict[str, Any] = {}  # what its checkpoint says of its training
+        self.null_audio_tokens = None  # (n, d); the conditioning module, not the forward pass, puts it in
+        if config.null_audio_tokens:
+            null = torch.zeros(config.null_audio_tokens, config.cross_attention_dim, **place)
+            self.null_audio_tokens = nn.Parameter(null)
 
     @property
     def dtype(self) -> torch.dtype:

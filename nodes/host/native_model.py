@@ -15,7 +15,9 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from einops import rearrange
 
+from ...latentsync_core.audio.positions import encode_positions
 from ...latentsync_core.choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
+from ...latentsync_core.conditioning import TrainedConditioning
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.unet.checkpoint import Checkpoint
 from ...latentsync_core.unet.model import UNet3DConditionModel
@@ -25,6 +27,8 @@ from .vae import LATENT_SCALE
 WRAPPER_KEY = "latentsync"
 CONDITION = "latentsync_condition"  # (frames, 9, h, w): mask, masked and reference latents, scaled
 WINDOWS = "latentsync_windows"  # ((start, stop), ...) in frames of the batch
+POSITIONS = "latentsync_positions"  # "auto": the model is to add positions if it was trained with them
+VOICELESS = "latentsync_voiceless"  # True on the negative side, which carries the model's own null
 
 
 def host_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
@@ -61,7 +65,19 @@ class LatentSyncModel(comfy.model_base.BaseModel):
 
     def __init__(self, config: LatentSyncConfig, metadata: dict, device=None):
         super().__init__(config, comfy.model_base.ModelType.EPS, device=device, unet_model=HostUNet)
-        self.metadata = metadata  # of the checkpoint: position_encoding, resolution
+        self.diffusion_model.metadata = metadata
+
+    def conditioning(self, position: str = "auto") -> TrainedConditioning:
+        """How this checkpoint was conditioned in training."""
+        return TrainedConditioning.of(self.diffusion_model, position)
+
+    def side(self, tokens: torch.Tensor, extra: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        """One side of the guidance as the checkpoint was trained: condition (frames, 9, h, w), tokens (frames, n, d)."""
+        trained, condition = self.conditioning(), extra[CONDITION]
+        if extra.get(VOICELESS):
+            return trained.null_condition(condition[:, :, None])[:, :, 0], trained.null_like(tokens)
+        undecided = extra.get(POSITIONS) == "auto"
+        return condition, encode_positions(tokens, "on") if undecided and trained.positions else tokens
 
     def extra_conds(self, **kwargs):
         """The per-frame conditioning of one side of the guidance; it stays on the CPU until its window comes."""
@@ -70,8 +86,8 @@ class LatentSyncModel(comfy.model_base.BaseModel):
                 "This model needs the positive and negative of the LatentSync Conditioning node; other conditioning "
                 "carries no face and no voice."
             )
-        condition, noise = kwargs[CONDITION], kwargs["noise"]
         self.require_voice(kwargs["cross_attn"])
+        (condition, tokens), noise = self.side(kwargs["cross_attn"], kwargs), kwargs["noise"]
         if condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
             raise LatentSyncError(
                 f"The latent has the shape {tuple(noise.shape)}, the conditioning is for "
@@ -79,7 +95,7 @@ class LatentSyncModel(comfy.model_base.BaseModel):
             )
         return {
             "c_concat": comfy.conds.CONDRegular(condition),
-            "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
+            "c_crossattn": comfy.conds.CONDRegular(tokens),
             "windows": comfy.conds.CONDConstant(kwargs[WINDOWS]),
         }
 
@@ -193,11 +209,13 @@ def sample_natively(
     )
 
     model = require_native(patcher)
-    (voice, extra), (silence, _) = positive[0], negative[0]
-    if CONDITION not in extra:
+    (voice, extra), (silence, unguided) = positive[0], negative[0]
+    if CONDITION not in extra or CONDITION not in unguided:
         raise LatentSyncError("positive and negative must come from the LatentSync Conditioning node.")
     model.require_voice(voice)
-    condition = rearrange(extra[CONDITION], "f c h w -> 1 c f h w")
+    (condition, voice), (null_condition, silence) = model.side(voice, extra), model.side(silence, unguided)
+    sides = [condition] if null_condition is condition else [null_condition, condition]
+    condition = rearrange(sides, "sides f c h w -> sides c f h w")
     frames, height, width = condition.shape[2:]
     if latent.shape != (frames, 4, height, width):
         raise LatentSyncError(
