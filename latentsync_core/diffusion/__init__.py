@@ -11,7 +11,14 @@ from .sample import (
     shared_noise,
 )
 from .schedule import make_schedule, reference_sigmas
-from .windows import Window, check_window, plan_windows
+from .windows import (
+    Window,
+    check_window,
+    disjoint_windows,
+    fusion_weights,
+    plan_windows,
+    window_groups,
+)
 
 __all__ = [
     "Conditioning",
@@ -22,10 +29,13 @@ __all__ = [
     "Window",
     "as_guidance",
     "check_window",
+    "disjoint_windows",
+    "fusion_weights",
     "make_schedule",
     "plan_windows",
     "reference_sigmas",
     "sample_clip",
     "sample_windows",
     "shared_noise",
+    "window_groups",
 ]

@@ -1,4 +1,4 @@
-"""Denoising: from one frame of noise to the face latents of a whole clip, window by window."""
+"""Denoising: from one frame of noise to the face latents of a whole clip; windows that overlap are fused."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..conditioning import null_like
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .guidance import Guidance, as_guidance
 from .schedule import make_schedule
-from .windows import Window, plan_windows
+from .windows import Window, fusion_weights, plan_windows, window_groups
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``predict(sample (b,13,f,h,w), timestep, audio_tokens (b*f,n,d)) -> (b,4,f,h,w)``: the UNet, or a host's wrapper."""
@@ -66,6 +66,7 @@ def sample_windows(
     guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
     window: int = WINDOW_FRAMES,
     *,
+    overlap: int = 0,
     windows: Sequence[Window] | None = None,
     null_tokens: Tensor | None = None,
     solver: str = "ddim",
@@ -77,7 +78,8 @@ def sample_windows(
     noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, F, h, w).
     condition: (1, 9, F, h, w): mask 1, masked-face latents 4, reference latents 4.
     audio_tokens: (F, n, d). null_tokens: what stands for "no voice", (1, n, d); zeros by default.
-    window: frames denoised together, the last window may be shorter; `windows` says it frame by frame instead.
+    window: frames denoised together; overlap: frames that neighbouring windows share, see `plan_windows`; `windows`
+    says it frame by frame instead.
     Runs on the condition's device. Returns (1, 4, F, h, w) float32 scaled latents on the CPU.
     """
     frames = condition.shape[2]
@@ -86,7 +88,7 @@ def sample_windows(
         noise,
         TensorConditioning(condition, audio_tokens, null_tokens),
         frames,
-        plan_windows([True] * frames, window=window) if windows is None else windows,
+        plan_windows([True] * frames, window=window, overlap=overlap) if windows is None else windows,
         steps,
         guidance,
         solver=solver,
@@ -111,7 +113,7 @@ def sample_clip(
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
-    """Denoise every window of a clip of `frames` frames, one after the other.
+    """Denoise every window of a clip of `frames` frames, one after the other; windows that overlap together, fused.
 
     device: where the network runs; latents come back to the CPU. on_progress counts denoising steps over all windows.
     Returns (1, 4, frames, h, w) float32 scaled latents, zero where no window lies.
@@ -128,46 +130,84 @@ def sample_clip(
         check_cancelled()
 
     check_cancelled()
-    for span in windows:
-        part = slice(span.start, span.stop)
-        start = noise.expand(-1, -1, len(span), -1, -1) if noise.shape[2] == 1 else noise[:, :, part]
-        inputs = (start, *conditioning.window(span))
+    for group in window_groups(windows):
+        first, last = group[0].start, group[-1].stop
+        start = noise.expand(-1, -1, last - first, -1, -1) if noise.shape[2] == 1 else noise[:, :, first:last]
+        inputs = window_inputs(group, conditioning, getattr(unet, "dtype", torch.float32), device)
         schedule = make_schedule(solver, steps)
-        denoised = denoise_window(unet, *(t.to(device) for t in inputs), schedule, guidance, step_done).cpu()
+        denoised = denoise_group(unet, start.to(device), inputs, schedule, guidance, step_done).cpu()
         if not torch.isfinite(denoised).all():
-            raise NonFiniteLatentsError(f"frames {span.start} to {span.stop - 1}")
-        latents[:, :, part] = denoised
+            raise NonFiniteLatentsError(f"frames {first} to {last - 1}")
+        latents[:, :, first:last] = denoised
     return latents
 
 
-def denoise_window(
+@dataclass(frozen=True)
+class WindowInputs:
+    """One window of a group, ready for the network.
+
+    part: its frames, counted from the group's first. weight (f, 1, 1): its say in the fused prediction of each.
+    condition (1 or 2, 9, f, h, w), voice (f, n, d), null (f, n, d): in the network's dtype, on its device.
+    Of two rows of the condition, the null's comes first.
+    """
+
+    part: slice
+    weight: Tensor
+    condition: Tensor
+    voice: Tensor
+    null: Tensor
+
+
+def window_inputs(
+    group: Sequence[Window], conditioning: Conditioning, dtype: torch.dtype, device: torch.device | str
+) -> list[WindowInputs]:
+    """What every window of a group is denoised from."""
+    first = group[0].start
+    return [
+        WindowInputs(
+            slice(span.start - first, span.stop - first),
+            weight.to(device)[:, None, None],
+            *(tensor.to(device=device, dtype=dtype) for tensor in conditioning.window(span)),
+        )
+        for span, weight in zip(group, fusion_weights(group), strict=True)
+    ]
+
+
+def denoise_group(
     unet: NoisePredictor,
     noise: Tensor,
-    condition: Tensor,
-    voice: Tensor,
-    null: Tensor,
+    windows: Sequence[WindowInputs],
     schedule,
     guidance: Guidance,
     step_done: Callable[[], None],
 ) -> Tensor:
-    """Run one window through every step of `schedule`: (1, 4, f, h, w) noise -> latents, float32 throughout.
+    """Run a group's windows through every step of `schedule`: (1, 4, f, h, w) noise -> latents, float32 throughout.
 
-    condition: (1, 9, f, h, w), or (2, 9, f, h, w) with the null's row first.
-    The network may run in half precision; the latents between steps do not, so errors do not add up.
+    At every step the windows' noise predictions are fused, then one solver step is taken for all frames, so that a
+    multistep solver keeps one history. The network may run in half precision; the latents between steps do not, so
+    errors do not add up.
     """
-    dtype = getattr(unet, "dtype", torch.float32)
-    condition, voice, null = (t.to(dtype) for t in (condition, voice, null))
     latents = noise.float() * schedule.init_noise_sigma
     steps = len(schedule.timesteps)
     for step, timestep in enumerate(schedule.timesteps):
-        noisy = schedule.scale_model_input(latents, timestep).to(dtype)
+        scaled = schedule.scale_model_input(latents, timestep)
         scale = guidance.scale_at(step, steps)
-        if scale > 1:
-            sample = torch.cat([side.expand(2, -1, -1, -1, -1) for side in (noisy, condition)], dim=1)
-            predicted = unet(sample, timestep, torch.cat([null, voice])).float()
-            predicted = guidance.combine(*predicted.chunk(2), scale)
-        else:
-            predicted = unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, voice).float()
+        predicted = torch.zeros_like(latents)
+        for window in windows:
+            noise_here = predict_window(unet, scaled[:, :, window.part], timestep, window, guidance, scale)
+            predicted[:, :, window.part] += noise_here * window.weight
+            step_done()
         latents = schedule.step(predicted, timestep, latents).prev_sample
-        step_done()
     return latents
+
+
+def predict_window(
+    unet: NoisePredictor, latents: Tensor, timestep: Tensor, window: WindowInputs, guidance: Guidance, scale: float
+) -> Tensor:
+    """The guided noise prediction for one window's scaled latents: (1, 4, f, h, w) float32."""
+    noisy, condition = latents.to(window.condition.dtype), window.condition
+    if scale > 1:
+        sample = torch.cat([side.expand(2, -1, -1, -1, -1) for side in (noisy, condition)], dim=1)
+        predicted = unet(sample, timestep, torch.cat([window.null, window.voice])).float()
+        return guidance.combine(*predicted.chunk(2), scale)
+    return unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, window.voice).float()

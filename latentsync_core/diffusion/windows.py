@@ -1,10 +1,14 @@
-"""Cutting a clip into the windows that the UNet denoises, each independent of the others."""
+"""Cutting a clip into the windows that the UNet denoises: apart from one another, or overlapping and fused."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+
+import torch
 
 from ..choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ..errors import LatentSyncError
+
+GROUP_FRAMES = 128  # that overlapping windows may hang together for; bounds what is denoised, held and resumed at once
 
 
 @dataclass(frozen=True)
@@ -19,31 +23,99 @@ class Window:
 
 
 def plan_windows(
-    present: Sequence[bool], breaks: Collection[int] = (), window: int = WINDOW_FRAMES
+    present: Sequence[bool], breaks: Collection[int] = (), window: int = WINDOW_FRAMES, overlap: int = 0
 ) -> tuple[Window, ...]:
-    """Cover every frame with a face by windows of at most `window` frames; the last of a stretch may be shorter.
+    """Cover every frame with a face by windows of at most `window` frames.
 
     present: per output frame, whether there is a face to sync. breaks: frames at which a new shot begins.
     No window crosses a break or a frame without a face: motion modules would mix what does not belong together.
-    Short windows are run as they are; padding one would change its every frame (REFERENCE section 1).
+    overlap: frames that neighbouring windows share at least; 0, as in the reference, sets them side by side and leaves
+    a short one last, run as it is, since padding one would change its every frame (REFERENCE section 1). With an
+    overlap every window is a whole one, and a stretch of more than 128 frames falls into groups that share none.
     """
-    check_window(window)
+    check_window(window, overlap)
     windows: list[Window] = []
-    start = None
-    for frame in range(len(present) + 1):
-        ended = frame == len(present) or not present[frame] or frame in breaks
-        if start is not None and (ended or frame - start == window):
-            windows.append(Window(start, frame))
-            start = None
-        if start is None and frame < len(present) and present[frame]:
-            start = frame
+    for start, stop in stretches(present, breaks):
+        if overlap == 0:
+            windows += [Window(first, min(first + window, stop)) for first in range(start, stop, window)]
+        else:
+            groups = -(-(stop - start) // GROUP_FRAMES)
+            edges = [start + (stop - start) * index // groups for index in range(groups + 1)]
+            for first, last in zip(edges, edges[1:], strict=False):
+                windows += overlapping_windows(first, last, window, overlap)
     return tuple(windows)
 
 
-def check_window(window: int) -> None:
-    """Raise LatentSyncError unless `window` is a number of frames the UNet can take."""
+def check_window(window: int, overlap: int = 0) -> None:
+    """Raise LatentSyncError unless these are numbers of frames the UNet can take and windows can share."""
     if not 1 <= window <= MAX_WINDOW_FRAMES:
         raise LatentSyncError(
             f"A window of {window} frames was asked for; 1 to {MAX_WINDOW_FRAMES} are possible, "
             f"{WINDOW_FRAMES} is what the model was trained on."
         )
+    if not 0 <= overlap <= window // 2:
+        raise LatentSyncError(
+            f"An overlap of {overlap} frames was asked for; windows of {window} can share 0 to {window // 2}."
+        )
+
+
+def stretches(present: Sequence[bool], breaks: Collection[int]) -> Iterator[tuple[int, int]]:
+    """The longest [start, stop) with a face in every frame and no new shot inside."""
+    start = None
+    for frame in range(len(present) + 1):
+        ended = frame == len(present) or not present[frame] or frame in breaks
+        if start is not None and ended:
+            yield start, frame
+            start = None
+        if start is None and frame < len(present) and present[frame]:
+            start = frame
+
+
+def overlapping_windows(start: int, stop: int, window: int, overlap: int) -> list[Window]:
+    """Whole windows spread evenly over [start, stop) so that neighbours share `overlap` frames or more."""
+    room = stop - start - window
+    if room <= 0:
+        return [Window(start, stop)]
+    strides = -(-room // (window - overlap))
+    firsts = [start + room * index // strides for index in range(strides + 1)]
+    return [Window(first, first + window) for first in firsts]
+
+
+def window_groups(windows: Sequence[Window]) -> list[tuple[Window, ...]]:
+    """Windows, rising, gathered with those they overlap: what has to be denoised together."""
+    groups: list[list[Window]] = []
+    for span in windows:
+        if groups and span.start < groups[-1][-1].stop:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return [tuple(group) for group in groups]
+
+
+def fusion_weights(group: Sequence[Window]) -> list[torch.Tensor]:
+    """How much each window of a group has to say about its frames: (f,) float32 each, over every frame summing to 1.
+
+    A window's weight falls linearly over the frames it shares with a neighbour (MultiDiffusion, arXiv 2302.08113, on
+    the frame axis), so that nothing jumps where a window ends.
+    """
+    raw = []
+    for index, span in enumerate(group):
+        before = group[index - 1].stop - span.start if index else 0
+        after = span.stop - group[index + 1].start if index + 1 < len(group) else 0
+        place = torch.arange(len(span), dtype=torch.float64)
+        rising, falling = (place + 1) / (before + 1), (len(span) - place) / (after + 1)
+        raw.append(torch.minimum(rising, falling).clamp(max=1))
+    total = torch.zeros(group[-1].stop - group[0].start, dtype=torch.float64)
+    parts = [slice(span.start - group[0].start, span.stop - group[0].start) for span in group]
+    for part, weight in zip(parts, raw, strict=True):
+        total[part] += weight
+    return [(weight / total[part]).float() for part, weight in zip(parts, raw, strict=True)]
+
+
+def disjoint_windows(windows: Sequence[Window]) -> list[Window]:
+    """The same frames, each once: every window without what the one before it covers; as they are if none overlap."""
+    covered, spans = 0, []
+    for span in windows:
+        spans.append(Window(max(span.start, covered), span.stop))
+        covered = span.stop
+    return spans
