@@ -30,7 +30,8 @@ class FaceTrack:
     boxes (N, 4) float32: x0, y0, x1, y1 around the mesh; NaN where absent;
     scores (N,) float32: probability 0..1, by the mesh network, that the best place looked at holds a face;
     states (N,) uint8: FaceState; cuts: the frames with which a new shot begins, never 0;
-    height, width: of the frames in pixels.
+    height, width: of the frames in pixels;
+    lip_shifts (N,) float32: how far the lips move in a second look (hidden_mouth.py), face widths; NaN without one.
     """
 
     points: np.ndarray
@@ -41,10 +42,17 @@ class FaceTrack:
     cuts: tuple[int, ...]
     height: int
     width: int
+    lip_shifts: np.ndarray
 
     @classmethod
     def from_meshes(
-        cls, mesh: np.ndarray, scores: np.ndarray, cuts: list[int], size: tuple[int, int], max_gap: int
+        cls,
+        mesh: np.ndarray,
+        scores: np.ndarray,
+        cuts: list[int],
+        size: tuple[int, int],
+        max_gap: int,
+        lip_shifts: np.ndarray | None = None,
     ) -> "FaceTrack":
         """Build a track from meshes (N, 468, 3) that are NaN where no face was found.
 
@@ -58,7 +66,9 @@ class FaceTrack:
                 share = (np.arange(1, stop - start + 1, dtype=np.float32) / (stop - start + 1))[:, None, None]
                 mesh[start:stop] = (1 - share) * mesh[start - 1] + share * mesh[stop]
                 states[start:stop] = FaceState.INTERPOLATED
-        return cls(alignment_points(mesh), mesh, mesh_box(mesh), scores.astype(np.float32), states, tuple(cuts), *size)
+        shifts = np.full(len(mesh), np.nan) if lip_shifts is None else lip_shifts
+        known = alignment_points(mesh), mesh, mesh_box(mesh), scores.astype(np.float32), states
+        return cls(*known, tuple(cuts), *size, shifts.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.states)
@@ -83,7 +93,7 @@ class FaceTrack:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything as arrays, for ``np.savez_compressed(path, **track.to_arrays())``."""
-        arrays = {name: getattr(self, name) for name in ARRAYS}
+        arrays = {name: getattr(self, name) for name in (*ARRAYS, "lip_shifts")}
         return {**arrays, "cuts": np.array(self.cuts, np.int64), "size": np.array([self.height, self.width])}
 
     @classmethod
@@ -91,7 +101,9 @@ class FaceTrack:
         """The track that `to_arrays` took apart; accepts an open .npz file."""
         height, width = (int(v) for v in arrays["size"])
         cuts = tuple(int(v) for v in arrays["cuts"])
-        return cls(*(np.asarray(arrays[name]) for name in ARRAYS), cuts, height, width)
+        return cls(
+            *(np.asarray(arrays[name]) for name in ARRAYS), cuts, height, width, np.asarray(arrays["lip_shifts"])
+        )
 
 
 def stretches(mask: np.ndarray, cuts: tuple[int, ...] | list[int]) -> list[tuple[int, int]]:

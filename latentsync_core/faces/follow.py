@@ -1,5 +1,6 @@
 """Follow one person's face from frame to frame: where it was, the mesh looks again; where it is lost, the detector."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +25,14 @@ class Sighting:
     """One frame's answer: the mesh (468, 3) or None, how sure the mesh network and the detector were at best.
 
     jumped: the face is where it cannot have moved to, so that a shot must have begun.
+    lip_shift: how far the lips moved in a second look, NaN without one.
     """
 
     mesh: np.ndarray | None
     presence: float = 0.0
     detection: float = 0.0
     jumped: bool = False
+    lip_shift: float = math.nan
 
 
 @dataclass(frozen=True)

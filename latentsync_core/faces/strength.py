@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import LatentSyncError
 from .face_track import FaceState, FaceTrack
+from .hidden_mouth import lips_in_view
 
 LEFT_SIDE, RIGHT_SIDE, FOREHEAD, CHIN = 234, 454, 10, 152  # points of the face mesh
 FADE_DEGREES = 15.0  # of head turn over which the effect goes from full to none
@@ -45,6 +46,7 @@ def effect_strength(track: FaceTrack, limits: FadeLimits | None = None) -> np.nd
     # An interpolated frame's score is that of a face not found; its neighbours' positions vouch for it instead.
     sure = smooth_step((track.scores - MOUTHLESS_SCORE) / (SURE_SCORE - MOUTHLESS_SCORE))
     strength *= np.where(detected, sure, 1.0)
+    strength *= smooth_step(lips_in_view(track.lip_shifts, track.runs()))
     strength = np.where(track.present, np.nan_to_num(strength), 0.0)
     return (strength * easing(track, limits.ease)).astype(np.float32)
 

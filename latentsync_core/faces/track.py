@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from .detect import DEFAULT_THRESHOLD, FaceDetector, Region
 from .face_track import FaceTrack
 from .facemesh import MESH_POINTS
 from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting, leaps
+from .hidden_mouth import LOOK_INTERVAL, lip_shift
 from .landmarks import MeshFitter
 from .nets import FaceNets
 from .shots import Change, ShotChanges
@@ -84,6 +86,8 @@ class Recorder:
         if sighting.jumped or self._leapt(before, sighting, change):
             self.cuts.append(index)
             self.faceless.clear()
+        if sighting.mesh is not None and index % LOOK_INTERVAL == 0:
+            sighting = replace(sighting, lip_shift=lip_shift(self.follower.fitter, frame, sighting.mesh))
         self.sightings.append(sighting)
         if sighting.mesh is None:
             self.faceless.append(frame.copy())  # the caller may reuse its buffer
@@ -128,7 +132,8 @@ class Recorder:
         mesh = np.full((count, MESH_POINTS, 3), np.nan, np.float32)
         mesh[seen] = [self.sightings[i].mesh for i in seen]
         scores = np.array([sighting.presence for sighting in self.sightings])
-        track = FaceTrack.from_meshes(mesh, scores, self.cuts, self.shape[:2], max_gap)
+        shifts = np.array([sighting.lip_shift for sighting in self.sightings])
+        track = FaceTrack.from_meshes(mesh, scores, self.cuts, self.shape[:2], max_gap, shifts)
         logger.info("tracked a face over %d frames: %s, cuts at %s", count, track.counts(), list(track.cuts))
         return track
 

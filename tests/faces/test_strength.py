@@ -22,10 +22,10 @@ def turned_mesh(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.n
     return mesh
 
 
-def track_of(meshes: list, cuts=(), scores=None) -> FaceTrack:
+def track_of(meshes: list, cuts=(), scores=None, lip_shifts=None) -> FaceTrack:
     stacked = np.stack([np.full((468, 3), np.nan) if m is None else m for m in meshes])
     scores = np.ones(len(meshes)) if scores is None else np.array(scores)
-    return FaceTrack.from_meshes(stacked, scores, list(cuts), (600, 600), max_gap=0)
+    return FaceTrack.from_meshes(stacked, scores, list(cuts), (600, 600), max_gap=0, lip_shifts=lip_shifts)
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (30, 0), (-50, 0), (0, 20), (0, -35)])
