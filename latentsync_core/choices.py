@@ -11,6 +11,7 @@ BLENDS = ("mouth", "reference")
 LENGTHS = ("audio", "video", "shortest")
 EXTENSIONS = ("pingpong", "loop", "hold", "none")
 DROPS = ("audio", "reference", "jointly", "separately")  # what training drops for guidance
+SILENCES = ("off", "rest", "keep")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed
@@ -18,4 +19,5 @@ MAX_STEPS = 500  # with more, "leading" spacing starts at half the noise, and ne
 DEFAULT_GUIDANCE = 1.5
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained
+MAX_OFFSET_MS = 1000  # by which the mouth can be moved against the sound
 MAX_WINDOW_FRAMES = 24  # length of the temporal position table

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from .media import AudioInfo, VideoReader, is_variable
 from .progress import CheckCancelled, OnProgress
 from .settings import Settings
 from .timeline import Timeline, plan_timeline
+from .voice import Voice
 
 
 @dataclass
@@ -43,10 +43,10 @@ class Plan:
     strength: np.ndarray  # (output frames,) in 0..1, the share of the generated mouth that is shown
 
 
-def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
+def plan_clip(run: Run, reader: VideoReader, heard: Voice) -> Plan:
     """Read the source once: track the face, lay out the output, cut it into windows, align every face."""
     settings, info = run.settings, reader.info
-    needed = None if settings.length == "video" else voice_seconds
+    needed = None if settings.length == "video" else heard.seconds
     complete = True
 
     def pictures() -> Iterator[np.ndarray]:
@@ -74,7 +74,7 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
     timeline = plan_timeline(
         times,
         info.fps,
-        voice_seconds,
+        heard.seconds,
         length=settings.length,
         extend=settings.extend,
         rate=settings.rate,
@@ -87,7 +87,10 @@ def plan_clip(run: Run, reader: VideoReader, voice_seconds: Fraction) -> Plan:
         raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
     matrices = track.matrices(run.resolution, settings.alignment)
     shown = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
-    return Plan(track, timeline, windows, matrices, strength=shown[list(timeline.source)])
+    strength = shown[list(timeline.source)]
+    if settings.silence == "keep":
+        strength = strength * heard.gate(timeline.times)
+    return Plan(track, timeline, windows, matrices, strength)
 
 
 def state_runs(states: np.ndarray) -> list[dict]:

@@ -2,18 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import torch
 
-from .audio import (
-    SAMPLE_RATE_HZ,
-    FeatureCache,
-    extract_features,
-    feature_key,
-    indices_at,
-)
+from .audio import check_offset, check_silence, indices_at
 from .clip_plan import Plan, Run, plan_clip, state_runs
 from .compositing import OnFrame, generated_faces, ignore_frame, render_clip
 from .diffusion import (
@@ -32,9 +25,7 @@ from .media import (
     VideoInfo,
     VideoReader,
     check_target,
-    check_voice,
     probe_audio,
-    read_waveform,
     stream_audio,
 )
 from .media.encoding import plan_encoding
@@ -42,11 +33,11 @@ from .media.voice_track import choose_codec
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .report import Report, versions
 from .settings import Settings
+from .voice import Voice, describe_voice, hear_voice
 
 log = logging.getLogger(__name__)
 
 OnStage = Callable[[str], None]
-HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone
 SEEDS = range(2**64)  # as torch and the host take them
 DAMAGED_CHECKPOINT = "Denoising gave NaN in {} even in float32; the checkpoint is damaged ({}): download it again."
 
@@ -88,16 +79,17 @@ def lipsync(
             return report.stage(name)
 
         with stage("voice"):
-            features, voice_seconds = hear_voice(run)
+            heard = hear_voice(voice, models.whisper, settings, *watchers[:2])
         with stage("faces"):
-            plan = plan_clip(run, reader, voice_seconds)
+            plan = plan_clip(run, reader, heard)
         with stage("encode"):
             noise, faces = encode_clip(run, reader, plan)
         with stage("sample"):
-            latents = sample_latents(run, plan, faces, features, noise)
+            latents = sample_latents(run, plan, faces, heard, noise)
         with stage("write"):
             synced = write_clip(run, reader, plan, latents, target)
         describe(report, plan, reader, target, synced)
+        report.voice = describe_voice(heard, settings, plan.timeline)
     return report
 
 
@@ -116,37 +108,11 @@ def check_settings(
         raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
     settings.guidance.scale_at(0, settings.steps)
     models.conditioning(settings.position)
+    check_silence(settings.silence, settings.blend)
+    check_offset(settings.offset)
     extension = target.suffix.lower()
     plan_encoding(info, settings.encode, extension)
     choose_codec(next(stream_audio(voice.path)), settings.encode, extension, str(voice.path))
-
-
-def hear_voice(run: Run) -> tuple[torch.Tensor, Fraction]:
-    """Whisper features (T, L, D) of the voice, from the cache if it has them, and the voice's length in seconds."""
-    waveform = read_waveform(run.voice.path)
-    check_voice(waveform, run.voice.path)
-    run.check_cancelled()
-    joins, whisper = run.settings.joins, run.models.whisper
-
-    def compute() -> torch.Tensor:
-        watchers = {"on_progress": run.on_progress, "check_cancelled": run.check_cancelled}
-        try:
-            return extract_features(waveform, whisper, joins, **watchers)
-        except LatentSyncError as error:
-            raise LatentSyncError(f"{run.voice.path}: {error}") from error
-
-    if run.settings.cache is None:
-        features = compute()
-    else:
-        features = FeatureCache(run.settings.cache).get(feature_key(waveform, whisper, joins), compute)
-    return features, voice_length(run.voice, len(waveform))
-
-
-def voice_length(info: AudioInfo, samples_16k: int) -> Fraction:
-    """Seconds of voice: by the header, which is exact, unless decoding found another length."""
-    decoded = Fraction(samples_16k, SAMPLE_RATE_HZ)
-    stated = Fraction(info.samples, info.sample_rate) if info.samples else decoded
-    return stated if abs(stated - decoded) < HEADER_TOLERANCE else decoded
 
 
 def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor, FaceLatents]:
@@ -172,13 +138,11 @@ def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor
     return noise, faces
 
 
-def sample_latents(
-    run: Run, plan: Plan, faces: FaceLatents, features: torch.Tensor, noise: torch.Tensor
-) -> torch.Tensor:
+def sample_latents(run: Run, plan: Plan, faces: FaceLatents, heard: Voice, noise: torch.Tensor) -> torch.Tensor:
     """Denoise the clip; if half precision ends in NaN, once more in float32, and say so."""
     settings, models = run.settings, run.models
     trained = models.conditioning(settings.position)
-    tokens = trained.audio_tokens(features, indices_at(len(features), plan.timeline.times))
+    tokens = trained.audio_tokens(heard.features, indices_at(len(heard.features), plan.timeline.times))
     conditioning = ClipConditioning(faces, tokens, plan.timeline.source, trained)
 
     def sample() -> torch.Tensor:

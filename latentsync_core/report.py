@@ -21,8 +21,9 @@ PACKAGES = ("torch", "numpy", "diffusers", "openai-whisper", "av", "safetensors"
 class Report:
     """Filled in as the run goes on.
 
-    stages: seconds of each stage. source_frames: frames read, by face state. output_frames: frames written, how many of
-    them synced, faded in part, and left untouched. warnings: every warning the library logged, in order.
+    stages: seconds of each stage. voice: its silences, and the gate's curve over the output. source_frames: frames
+    read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
+    warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Report:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
+    voice: dict[str, Any] = field(default_factory=dict)
     source_frames: dict[str, Any] = field(default_factory=dict)
     output_frames: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

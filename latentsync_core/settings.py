@@ -18,6 +18,8 @@ class Settings:
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
     alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
     fade: where the effect fades out, for the mouth blend.
+    silence: while nobody speaks, "off" generates as ever, "rest" from features of true silence, "keep" fades to the
+    filmed mouth. offset: milliseconds the mouth moves later than the sound; below 0, earlier.
     length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or "none".
     rate: frames per second of the output; None = the source's.
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
@@ -34,6 +36,8 @@ class Settings:
     alignment: str = "smooth"
     blend: str = "mouth"
     fade: FadeLimits = field(default_factory=FadeLimits)
+    silence: str = "off"
+    offset: float = 0.0
     length: str = "audio"
     extend: str = "pingpong"
     rate: Fraction | None = None

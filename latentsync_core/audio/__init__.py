@@ -1,9 +1,11 @@
 """From a voice to the tokens each video frame attends to."""
 
 from .cache import FeatureCache, feature_key
-from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features
+from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, silent_features
 from .positions import encode_positions, position_table, positions_wanted
-from .tokens import AudioTokens, frame_tokens, gather_tokens, indices_at, window_indices
+from .silence import check_silence, put_to_rest
+from .tokens import AudioTokens, check_offset, delay_features, frame_tokens, gather_tokens, indices_at, window_indices
+from .voice_activity import VoiceActivity, detect_voice
 from .whisper_encoder import WhisperEncoder, load_whisper
 
 __all__ = [
@@ -11,7 +13,12 @@ __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioTokens",
     "FeatureCache",
+    "VoiceActivity",
     "WhisperEncoder",
+    "check_offset",
+    "check_silence",
+    "delay_features",
+    "detect_voice",
     "encode_positions",
     "extract_features",
     "feature_key",
@@ -21,5 +28,7 @@ __all__ = [
     "load_whisper",
     "position_table",
     "positions_wanted",
+    "put_to_rest",
+    "silent_features",
     "window_indices",
 ]

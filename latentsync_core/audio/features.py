@@ -1,6 +1,7 @@
 """From a waveform to what Whisper hears 50 times a second, without the reference's glitch every 30 seconds."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ SAMPLE_RATE_HZ = 16_000
 FEATURE_RATE_HZ = 50
 SAMPLES_PER_FEATURE = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
 MEL_PER_FEATURE = 2  # mel frames (10 ms) per feature step (20 ms)
+MEL_RANGE = 2.0  # of the normalised log-mel: 80 dB from a recording's peak to its floor
 MIN_OVERLAP_MEL = 500  # 5 s shared by neighbouring blocks, over which one fades into the other
 
 
@@ -36,28 +38,43 @@ def extract_features(
     Returns (T, layers, width) float32 on the CPU, T = samples // 320, at 50 Hz.
     Raises LatentSyncError for an unknown mode or less than 20 ms of sound.
     """
-    if joins not in JOINS:
-        raise LatentSyncError(f"Joins {joins!r} are unknown; choose one of {', '.join(JOINS)}.")
+
+    def encode(block: Tensor) -> Tensor:
+        check_cancelled()
+        return _encode_block(block, encoder)
+
+    return _join_blocks(log_mel(waveform, encoder.n_mels), encoder, joins, encode, on_progress)
+
+
+@torch.inference_mode()
+def silent_features(waveform: Tensor, encoder: WhisperEncoder, joins: str = "overlap") -> Tensor:
+    """What `extract_features` would give if all of the recording were silent, each step at its own place in a block.
+
+    Whisper hears loudness from a recording's own peak down to 80 dB below it. Silence is that floor: what digital
+    silence is between the words of this very recording. Shapes and errors as in extract_features.
+    """
+    mel = log_mel(waveform, encoder.n_mels)
+    silence = torch.full_like(mel, float(mel.max()) - MEL_RANGE)
+    encoded: dict[int, Tensor] = {}  # silent blocks of one length are all alike
+
+    def encode(block: Tensor) -> Tensor:
+        if block.shape[1] not in encoded:
+            encoded[block.shape[1]] = _encode_block(block, encoder)
+        return encoded[block.shape[1]]
+
+    return _join_blocks(silence, encoder, joins, encode, ignore_progress)
+
+
+def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
+    """Whisper's log-mel spectrogram of a recording (samples,) at 16 kHz: (n_mels, samples // 160)."""
     waveform = torch.as_tensor(waveform, dtype=torch.float32)
     if waveform.dim() != 1:
         raise ValueError(f"waveform has shape {tuple(waveform.shape)}, (samples,) is needed")
-    steps = len(waveform) // SAMPLES_PER_FEATURE
-    if steps == 0:
+    if len(waveform) < SAMPLES_PER_FEATURE:
         raise LatentSyncError(
             f"The voice has {len(waveform)} samples at 16 kHz; at least {SAMPLES_PER_FEATURE} (20 ms) are needed."
         )
-    mel = log_mel_spectrogram(waveform, n_mels=encoder.n_mels)  # (n_mels, samples // 160), floor over the whole clip
-    block_mel = MEL_PER_FEATURE * encoder.n_ctx
-    starts = block_starts(mel.shape[1], block_mel, joins)
-    features = torch.zeros(steps, encoder.layers, encoder.width)
-    covered = 0
-    for index, start in enumerate(starts):
-        check_cancelled()
-        block = _encode_block(mel[:, start : start + block_mel], encoder, block_mel)
-        begin = start // MEL_PER_FEATURE
-        covered = _fade_in(features, block[: steps - begin], begin, covered)
-        on_progress(index + 1, len(starts))
-    return features
+    return log_mel_spectrogram(waveform, n_mels=n_mels)  # the floor is over the whole clip
 
 
 def block_starts(mel_frames: int, block: int, joins: str) -> list[int]:
@@ -70,10 +87,28 @@ def block_starts(mel_frames: int, block: int, joins: str) -> list[int]:
     return [MEL_PER_FEATURE * math.floor(start) for start in even]
 
 
-def _encode_block(mel: Tensor, encoder: WhisperEncoder, block_mel: int) -> Tensor:
+def _join_blocks(
+    mel: Tensor, encoder: WhisperEncoder, joins: str, encode: Callable[[Tensor], Tensor], on_progress: OnProgress
+) -> Tensor:
+    """(n_mels, m) -> (m // 2, layers, width): encoded block by block, neighbours fading into one another."""
+    if joins not in JOINS:
+        raise LatentSyncError(f"Joins {joins!r} are unknown; choose one of {', '.join(JOINS)}.")
+    block_mel = MEL_PER_FEATURE * encoder.n_ctx
+    starts = block_starts(mel.shape[1], block_mel, joins)
+    features = torch.zeros(mel.shape[1] // MEL_PER_FEATURE, encoder.layers, encoder.width)
+    covered = 0
+    for index, start in enumerate(starts):
+        block = encode(mel[:, start : start + block_mel])
+        begin = start // MEL_PER_FEATURE
+        covered = _fade_in(features, block[: len(features) - begin], begin, covered)
+        on_progress(index + 1, len(starts))
+    return features
+
+
+def _encode_block(mel: Tensor, encoder: WhisperEncoder) -> Tensor:
     """(n_mels, m) -> (m // 2, layers, width): zero-padded to a whole block, cut back to its real length."""
     length = mel.shape[1] // MEL_PER_FEATURE
-    padded = F.pad(mel, (0, block_mel - mel.shape[1])).to(encoder.conv1.weight)
+    padded = F.pad(mel, (0, MEL_PER_FEATURE * encoder.n_ctx - mel.shape[1])).to(encoder.conv1.weight)
     return encoder(padded[None])[0, :length].float().cpu()
 
 

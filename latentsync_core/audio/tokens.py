@@ -1,5 +1,6 @@
 """Which stretch of the voice each video frame hears: ten feature steps around its instant, as attention tokens."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,6 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..choices import MAX_OFFSET_MS
+from ..errors import LatentSyncError
 from .features import FEATURE_RATE_HZ
 from .positions import encode_positions
 
@@ -37,6 +40,30 @@ def indices_around(length: int, centres: Sequence[int]) -> Tensor:
     offsets = torch.arange(-STEPS_BEFORE, STEPS_AFTER + 1)
     centre = torch.tensor(centres, dtype=torch.int64)[:, None]
     return (centre + offsets).clamp(0, length - 1)
+
+
+def delay_features(features: Tensor, offset_ms: float) -> Tensor:
+    """(T, L, D) features of a voice as if it began `offset_ms` later; before it began its first step stands.
+
+    Frames that hear these move their mouth `offset_ms` later than the sound; below 0, earlier. Whole steps of 20 ms
+    are exact, between two steps the features are mixed in proportion. Returns as many steps more (or fewer) as needed.
+    """
+    check_offset(offset_ms)
+    steps = Fraction(offset_ms) * FEATURE_RATE_HZ / 1000
+    whole, part = math.floor(steps), float(steps % 1)
+    index = torch.arange(max(len(features) + math.ceil(steps), 1)) - whole
+    last = len(features) - 1
+    delayed = features[index.clamp(0, last)] if steps else features
+    return torch.lerp(delayed, features[(index - 1).clamp(0, last)], part) if part else delayed
+
+
+def check_offset(offset_ms: float) -> None:
+    """Raise LatentSyncError for an offset beyond what can be meant."""
+    if not abs(offset_ms) <= MAX_OFFSET_MS:
+        raise LatentSyncError(
+            f"The mouth is to move {offset_ms:g} ms later than the sound; "
+            f"{-MAX_OFFSET_MS} to {MAX_OFFSET_MS} is possible."
+        )
 
 
 def gather_tokens(features: Tensor, indices: Tensor) -> Tensor:

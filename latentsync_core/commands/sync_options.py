@@ -91,6 +91,15 @@ def add_timing_options(parser: argparse.ArgumentParser) -> None:
         choices=choices.EXTENSIONS,
         help="where the picture comes from when the voice is longer",
     )
+    group.add_argument(
+        "--silence",
+        default="off",
+        choices=choices.SILENCES,
+        help="while nobody speaks: generate as ever, let the generated mouth rest, or keep the filmed one",
+    )
+    group.add_argument(
+        "--offset", type=float, default=0.0, metavar="MS", help="move the mouth MS milliseconds later than the sound"
+    )
     group.add_argument("--fps", default="source", help="source, 25 (as trained), or another rate such as 30000/1001")
 
 
@@ -123,6 +132,8 @@ def settings_from(args: argparse.Namespace):
         alignment=args.alignment,
         blend=args.blend,
         fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
+        silence=args.silence,
+        offset=args.offset,
         length=args.length,
         extend=args.extend,
         rate=parse_rate(args.fps),
