@@ -202,6 +202,7 @@ def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, sync
         "read": len(track),
         **track.counts(),
         "damaged": reader.damaged,
+        "damage": reader.damage,
         "cuts": list(track.cuts),
         "states": state_runs(track.states),
     }

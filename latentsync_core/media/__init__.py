@@ -7,10 +7,11 @@ from .audio import AudioInfo, check_voice, probe_audio, read_waveform, resample_
 from .color import to_rgb
 from .edit import apply_edit
 from .encoding import EncodeSettings
+from .frame import Frame
 from .image_reader import ImageReader
 from .info import VideoInfo, probe_video
 from .target import check_target
-from .video_reader import Frame, VideoReader, is_variable
+from .video_reader import VideoReader, is_variable
 from .video_writer import VideoWriter
 
 __all__ = [

@@ -11,8 +11,8 @@ import av
 import numpy as np
 
 from ..errors import LatentSyncError
+from .frame import Frame
 from .info import VideoInfo
-from .video_reader import Frame
 
 if TYPE_CHECKING:  # reading and writing media needs no torch
     import torch

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 FALLBACK_FPS = Fraction(25)  # for pictures and streams that state no rate
 HDR_TRANSFERS = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}  # H.273 transfer characteristics
+PATIENCE_PACKETS = 64  # read in search of a whole first picture before one with gaps is taken
 HIGHEST_FPS = 1000  # rates above this are a time base mistaken for a rate
 
 
@@ -83,14 +84,20 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
 
 
 def first_picture(container, stream, path: str | os.PathLike) -> av.VideoFrame:
-    """The first picture that decodes; LatentSyncError if none does."""
-    reasons = ["it holds no pictures"]
-    for packet in read_packets(container, stream, reasons.append):
+    """The first picture that decodes whole, else the first that decodes at all; LatentSyncError if none does."""
+    reasons, patched = ["it holds no pictures"], None
+    for number, packet in enumerate(read_packets(container, stream, reasons.append)):
+        if patched is not None and number > PATIENCE_PACKETS:
+            break
         try:
             for picture in packet.decode():
-                return picture
+                if not picture.is_corrupt:
+                    return picture
+                patched = patched or picture
         except av.error.FFmpegError as error:
             reasons.append(error.strerror)
+    if patched is not None:
+        return patched
     raise LatentSyncError(
         f"{path}: not one picture of its {stream.codec_context.name} video track could be decoded ({reasons[-1]}); "
         "the file is damaged or cut short, make a fresh copy of it"

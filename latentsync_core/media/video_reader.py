@@ -4,6 +4,9 @@ The picture returned for index i is always bit-identical to the i-th of a straig
 to a key picture and decoding from there, and every picture so reached is compared with a checksum taken on the way
 forwards (open groups of pictures, refresh without key pictures and broken indexes all make a seek lie). Where one
 differs, the file is decoded from its start instead: slower, never wrong.
+
+A picture that does not decode is replaced by the last good one before it, at its own time, so that nothing after it
+moves; what was replaced is counted and listed (see damage.py).
 """
 
 import itertools
@@ -13,20 +16,19 @@ import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
 
-from ..errors import LatentSyncError
-from .color import Region, to_rgb
+from .damage import Damage
+from .decoding import TrackDecoder
+from .frame import Frame
 from .info import VideoInfo, describe_video, first_picture
-from .picture import Orientation, native_picture, plane_samples, upright
-from .source import open_media, read_packets, video_stream
+from .picture import Orientation, plane_samples, upright
+from .source import open_media, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -35,32 +37,6 @@ BACKWARD_FRAMES = 48  # pictures decoded at a time while reading backwards
 BACKWARD_BYTES = 192 * 2**20  # and never more memory than this, nor fewer pictures than while reading forwards
 CHECKED_ROWS = 4  # every 4th row is compared: no codec's block is lower, so none escapes
 VARIABLE_DEVIATION = Fraction(1, 2)  # frames off the constant grid from which a rate counts as variable
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One upright picture: `index` in the source, `time` in seconds after the first, native planes, RGB on demand."""
-
-    index: int
-    time: Fraction
-    picture: av.VideoFrame
-
-    @cached_property
-    def _rgb(self) -> np.ndarray:
-        rgb = to_rgb(self.picture)
-        rgb.flags.writeable = False
-        return rgb
-
-    def rgb(self) -> np.ndarray:
-        """The picture as RGB, uint8 (H, W, 3), full range, not writable; converted once per frame."""
-        return self._rgb
-
-    def rgb_region(self, region: Region) -> np.ndarray:
-        """The part `region` (left, top, right, bottom) of `rgb()`, converted alone, at its share of the cost."""
-        if "_rgb" in self.__dict__:
-            left, top, right, bottom = region
-            return self._rgb[top:bottom, left:right]
-        return to_rgb(self.picture, region)
 
 
 def is_variable(times: Sequence[Fraction], fps: Fraction) -> bool:
@@ -72,17 +48,21 @@ class SeekError(Exception):
     """A picture reached by seeking is not the one a straight decode gave."""
 
 
+class DamageMetError(Exception):
+    """The first sign of damage, while several threads decode."""
+
+
 class VideoReader:
     """Upright pictures of the first video track of `path`, in any order; use it in a `with` block.
 
-    info: VideoInfo. damaged: packets that failed to decode and pictures marked corrupt so far; they are left out or
-    shown as the decoder conceals them. At most 48 pictures (192 MiB) are held. Raises LatentSyncError for a file that
-    cannot be opened or decoded, or whose picture size changes midway.
+    info: VideoInfo. damage: what was lost or concealed so far. At most 48 pictures (192 MiB) are held.
+    Raises LatentSyncError for a file that cannot be opened or decoded, or whose picture size changes midway.
     """
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self.damaged = 0
+        self.damage = Damage()
+        self._threads = "AUTO"
         self._open()
         try:
             picture = first_picture(self._container, self._stream, path)
@@ -100,6 +80,8 @@ class VideoReader:
         self._index_of_stamp: dict[int, int] = {}
         self._checksums: list[int] = []
         self._keys: list[int] = []
+        self._replaced: set[int] = set()
+        self._constant = True
         self._ended = False
         self._seek_works = True
         self._latest: Frame | None = None
@@ -114,6 +96,11 @@ class VideoReader:
     def close(self) -> None:
         """Close the file; frames already handed out stay valid."""
         self._let_go()
+
+    @property
+    def damaged(self) -> int:
+        """Frames replaced or incomplete so far."""
+        return self.damage.replaced + self.damage.incomplete
 
     @property
     def times(self) -> tuple[Fraction, ...]:
@@ -173,45 +160,85 @@ class VideoReader:
         except SeekError:
             self._distrust_seeks()
             return self._reach(index)
+        except DamageMetError:
+            self._threads = "NONE"  # what frame threads make of damage differs from one decode to the next
+            self._restart(self._chunk)
+            return self._reach(index)
         return self._recent[index - self._position]
 
     def _advance(self) -> bool:
-        """Decode one picture more into the buffer; False at the end of the file."""
-        picture = next(self._pictures, None)
-        if picture is None:
-            if self._checking and self._position < len(self._times):
-                raise SeekError
-            self._ended = True
-            return False
+        """Bring one picture more into the buffer; False at the end of the file."""
         index = self._position
-        if index == len(self._times):
-            self._learn(picture)
-        elif self._checking and not self._is_known(picture, index):
-            raise SeekError
+        while index == len(self._times):
+            if self._ended or not self._learn():
+                return False
+        # A replaced picture shows the last good one; at the very start, the first that comes.
+        picture = self._recent[-1] if index in self._replaced and self._recent else self._next_picture(index)
+        if picture is None:
+            return False
         self._recent.append(picture)
         self._position += 1
         return True
 
-    def _learn(self, picture: av.VideoFrame) -> None:
-        """Note the time, checksum and kind of the first picture past all known ones."""
-        index = len(self._times)
-        stamp = picture.pts
-        if index == 0:
-            self._origin = stamp or 0
-        step = 1 / self.info.fps
+    def _next_picture(self, index: int) -> av.VideoFrame | None:
+        """The next picture that decodes, to be shown at `index`; SeekError where a straight decode gave another."""
+        picture, self._held = self._held or self._decoded()[1], None
+        if index in self._replaced:
+            self._held = picture
+        elif self._checking and (picture is None or not self._is_known(picture, index)):
+            raise SeekError
+        return picture
+
+    def _learn(self) -> bool:
+        """Note times, checksums and kinds up to the next picture past all known ones; False where none is left."""
+        due, picture = self._decoded()
+        self._held = picture
+        if self._decoder.troubled and self._threads != "NONE":
+            raise DamageMetError
+        stamp = None if picture is None else picture.pts
+        last = self._last_stamp if self._times else None
+        for lost in self._decoder.lost(due, stamp, last, self._constant):
+            self._learn_frame(lost, None)
+        if picture is None:
+            self._ended = True
+            self._note_cut()
+            return len(self._times) > self._position
+        self._learn_frame(stamp, picture)
+        return True
+
+    def _learn_frame(self, stamp: int | None, picture: av.VideoFrame | None) -> None:
+        """Note the next frame: `picture`, or None for one that is lost."""
+        index, step = len(self._times), 1 / self.info.fps
         time = self._times[-1] + step if index else Fraction(0)
-        if stamp is not None:
+        if index == 0:
+            self._origin = self._last_stamp = stamp or 0
+        elif stamp is not None:
             stated = (stamp - self._origin) * self._stream.time_base
-            if index == 0 or stated > self._times[-1]:
-                time = stated
+            if not self._decoder.believes(stamp, self._last_stamp):
+                stamp_of_time = self._last_stamp + round(step / self._stream.time_base)
+            elif stated > self._times[-1]:
+                time, stamp_of_time = stated, stamp
             else:
                 log.warning("%s: frame %d is stamped no later than the one before; moved on", self.path, index)
+                stamp_of_time = stamp
+            self._last_stamp = max(self._last_stamp, stamp_of_time)
         self._times.append(time)
+        self._constant &= abs(time - index * step) <= step * VARIABLE_DEVIATION
         self._stamps.append(stamp)
         self._index_of_stamp[stamp] = index
-        self._checksums.append(checksum(picture))
-        if picture.key_frame:
+        self._checksums.append(0 if picture is None else checksum(picture))
+        if picture is None:
+            self._replaced.add(index)
+        elif picture.key_frame:
             self._keys.append(index)
+        if picture is None or picture.is_corrupt:
+            self.damage.note(self.path, index, time, self._decoder.reason, replaced=picture is None)
+
+    def _note_cut(self) -> None:
+        """At the end of the first pass: whether it came before the file's own end."""
+        missing = self._decoder.seconds_missing()
+        if missing:
+            self.damage.note_cut(self.path, self._times[-1], missing)
 
     def _is_known(self, picture: av.VideoFrame, index: int) -> bool:
         """Whether `picture` is the one a straight decode gave at `index`."""
@@ -234,13 +261,13 @@ class VideoReader:
             return False
         self._position = start
         pictures = self._decode()
-        for picture in pictures:
-            index = self._index_of_stamp.get(picture.pts)
+        for due, picture in pictures:
+            index = None if picture is None else self._index_of_stamp.get(picture.pts)
             # Pictures shown before the key picture but stored after it may lack what they refer to: passed over.
-            if picture.key_frame and index is not None and index <= start:
-                self._stand_at(index, itertools.chain([picture], pictures), self._chunk, checking=True)
+            if index is not None and picture.key_frame and index <= start:
+                self._stand_at(index, itertools.chain([(due, picture)], pictures), self._chunk, checking=True)
                 return True
-            if picture.pts is None or picture.pts > self._stamps[start]:
+            if picture is None or picture.pts is None or picture.pts > self._stamps[start]:
                 return False
         return False
 
@@ -267,11 +294,12 @@ class VideoReader:
             decoder.flush_buffers()
         self._container.close()
 
-    def _stand_at(self, index: int, pictures: Iterator[av.VideoFrame], kept: int, checking: bool) -> None:
+    def _stand_at(self, index: int, pictures: Iterator, kept: int, checking: bool) -> None:
         """Go on with `pictures`, the first of which is the one at `index`; keep the last `kept` of them."""
         self._position = index
         self._pictures = pictures
         self._checking = checking
+        self._held: av.VideoFrame | None = None
         self._recent: deque[av.VideoFrame] = deque(maxlen=kept)
 
     def _open(self) -> None:
@@ -281,40 +309,16 @@ class VideoReader:
         except BaseException:
             self._container.close()
             raise
-        self._stream.thread_type = "AUTO"
+        self._stream.thread_type = self._threads
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Stored pictures in the order they are shown, from where the container stands; damaged packets are counted."""
-        for packet in read_packets(self._container, self._stream, self._count_damage):
-            try:
-                pictures = packet.decode()
-            except av.error.FFmpegError as error:
-                self._count_damage(error.strerror)
-                continue
-            for picture in pictures:
-                if picture.is_corrupt:
-                    self._count_damage("a picture is incomplete")
-                yield self._checked_size(native_picture(picture))
+    def _decoded(self) -> tuple[list[int], av.VideoFrame | None]:
+        """The next picture that decodes and the stamps due before it."""
+        return next(self._pictures, ([], None))
 
-    def _count_damage(self, reason: str) -> None:
-        """Count a damaged packet or picture the first time decoding comes by."""
-        if self._position < len(self._times) or self._ended:
-            return
-        self.damaged += 1
-        if self.damaged == 1:
-            log.warning(
-                "%s: damaged after frame %d (%s); going on with what decodes", self.path, self._position, reason
-            )
-
-    def _checked_size(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """`picture`, or a LatentSyncError where the track changes its picture size."""
-        if (picture.width, picture.height) in self._sizes:
-            return picture
-        width, height = next(iter(self._sizes))
-        raise LatentSyncError(
-            f"{self.path}: the picture size changes from {width}x{height} to {picture.width}x{picture.height} at frame "
-            f"{self._position}; convert the video to one size first"
-        )
+    def _decode(self) -> Iterator[tuple[list[int], av.VideoFrame | None]]:
+        """Stored pictures in the order they are shown, from where the container stands."""
+        self._decoder = TrackDecoder(self._container, self._stream, self.path, self.info.fps, self._sizes)
+        return self._decoder.pictures()
 
 
 def checksum(picture: av.VideoFrame) -> int:

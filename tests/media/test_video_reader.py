@@ -155,28 +155,6 @@ def test_odd_sizes(width, height, make_clip, decode_all, planes_of):
             assert frame.rgb().shape == (height, width, 3) and equal(planes_of(frame.picture), truth[frame.index])
 
 
-def test_damage_in_the_middle_is_counted_and_survived(make_clip, caplog):
-    path = make_clip("hurt.mkv", frames=60, options={"g": "10", "bf": "0"}, size=(160, 120))
-    data = bytearray(path.read_bytes())
-    for at in range(len(data) // 2, len(data) // 2 + 900, 7):
-        data[at] ^= 0x5A
-    path.write_bytes(data)
-    with VideoReader(path) as reader, caplog.at_level(logging.WARNING):
-        frames = list(reader.frames())
-        assert reader.damaged > 0 and len(frames) > 30
-        counted = reader.damaged
-        list(reader.frames_at([0, len(frames) - 1]))
-        assert reader.damaged == counted
-    assert "damaged after frame" in caplog.text
-
-
-def test_a_file_cut_short_gives_what_it_has(make_clip):
-    path = make_clip("cut.mkv", frames=60, options={"g": "10"}, size=(160, 120))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with VideoReader(path) as reader:
-        assert 10 < len(list(reader.frames())) < 60
-
-
 def test_a_change_of_size_is_refused(tmp_path):
     path = tmp_path / "resized.ts"
     for width in (64, 96):

@@ -1,0 +1,53 @@
+"""What is wrong with a video's frames, as the run's report tells it: which were lost, which are patched up."""
+
+import logging
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+LISTED_FRAMES = 100  # damaged frames named one by one; all are counted
+
+
+@dataclass
+class Damage:
+    """Faults of a video, filled in as it is read for the first time.
+
+    replaced: frames that did not decode and show the last good one before them (the first ones, the first good one).
+    incomplete: frames that decoded in part and are shown as the decoder conceals it; decoders that do not tell are
+    believed. frames: the first of both, each {"frame", "seconds", "what"}. seconds_cut: by how much the file ends
+    before the length its header states.
+    """
+
+    replaced: int = 0
+    incomplete: int = 0
+    seconds_cut: float = 0.0
+    frames: list[dict] = field(default_factory=list)
+
+    def note(self, path: Path, frame: int, time: Fraction, reason: str, replaced: bool) -> None:
+        """Count one frame, list it while there is room, and warn of the first."""
+        what = "replaced" if replaced else "incomplete"
+        if not self.replaced + self.incomplete:
+            log.warning(
+                "%s: damaged from frame %d on, at %.2f s (%s); frames that do not decode show the last good one, "
+                "the rest keep their times. The report lists them; a fresh copy of the file is better.",
+                path,
+                frame,
+                time,
+                reason,
+            )
+        setattr(self, what, getattr(self, what) + 1)
+        if len(self.frames) < LISTED_FRAMES:
+            self.frames.append({"frame": frame, "seconds": round(float(time), 3), "what": what})
+
+    def note_cut(self, path: Path, end: Fraction, missing: float) -> None:
+        """Warn that the file ends before its time."""
+        self.seconds_cut = round(missing, 3)
+        log.warning(
+            "%s: ends after %.2f s, %.2f s before the length its header states: the copy or recording was cut short. "
+            "What is there is used.",
+            path,
+            end,
+            missing,
+        )
