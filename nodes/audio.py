@@ -4,7 +4,16 @@ from fractions import Fraction
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import EXTENSIONS, JOINS, LENGTHS, MAX_WINDOW_FRAMES, POSITIONS, WINDOW_FRAMES
+from ..latentsync_core.choices import (
+    EXTENSIONS,
+    JOINS,
+    LENGTHS,
+    MAX_OFFSET_MS,
+    MAX_WINDOW_FRAMES,
+    POSITIONS,
+    SILENCES,
+    WINDOW_FRAMES,
+)
 from .types import CATEGORY, ClipTokens, FacesType, FeaturesType, TokensType, TrackedFaces, VoiceFeatures, WhisperType
 
 
@@ -33,13 +42,28 @@ class AudioFeatures(io.ComfyNode):
                     tooltip="Keep the features on disk, so that the same voice is never heard twice, not even after a "
                     "restart. They go into the host's own cache folder.",
                 ),
+                io.Combo.Input(
+                    "silence",
+                    options=list(SILENCES),
+                    default="off",
+                    optional=True,
+                    tooltip="While nobody speaks for 0.3 s or longer. off: generate as ever, as published. rest: let the "
+                    "model hear true silence there, without breath, noise or music. keep: fade to the filmed mouth.",
+                ),
             ],
             outputs=[FeaturesType.Output(display_name="features", tooltip="What Whisper hears, for Audio Chunks.")],
         )
 
     @classmethod
-    def execute(cls, audio: dict, whisper, joins: str, cache: bool) -> io.NodeOutput:
-        from ..latentsync_core.audio import FeatureCache, extract_features, feature_key
+    def execute(cls, audio: dict, whisper, joins: str, cache: bool, silence: str = "off") -> io.NodeOutput:
+        from ..latentsync_core.audio import (
+            FeatureCache,
+            detect_voice,
+            extract_features,
+            feature_key,
+            put_to_rest,
+            silent_features,
+        )
         from ..latentsync_core.media import check_voice, resample_waveform
         from .host.folders import feature_cache
         from .host.memory import loaded, watchers
@@ -55,8 +79,11 @@ class AudioFeatures(io.ComfyNode):
         features = (
             FeatureCache(feature_cache()).get(feature_key(waveform, encoder, joins), compute) if cache else compute()
         )
+        activity = detect_voice(waveform)
+        if silence == "rest":
+            features = put_to_rest(features, lambda: silent_features(waveform, encoder, joins), activity.step_gate())
         seconds = Fraction(audio["waveform"].shape[-1], rate)
-        return io.NodeOutput(VoiceFeatures(features, audio, seconds))
+        return io.NodeOutput(VoiceFeatures(features, audio, seconds, activity, silence))
 
 
 class AudioChunks(io.ComfyNode):
@@ -101,19 +128,40 @@ class AudioChunks(io.ComfyNode):
                     tooltip="Frames per second of the result. 0 keeps every source frame and its rate, 25 resamples "
                     "the picture to the rate the model was trained at.",
                 ),
+                io.Int.Input(
+                    "offset",
+                    default=0,
+                    min=-MAX_OFFSET_MS,
+                    max=MAX_OFFSET_MS,
+                    optional=True,
+                    tooltip="Milliseconds the mouth moves later than the sound; below 0, earlier. The sound stays where "
+                    "it is.",
+                ),
             ],
             outputs=[
                 TokensType.Output(display_name="tokens", tooltip="The result laid out: timeline, windows, voice."),
                 io.Int.Output(display_name="frames", tooltip="Frames of the result."),
                 io.Float.Output(display_name="fps", tooltip="Frames per second of the result."),
+                io.Float.Output(
+                    display_name="gate",
+                    is_output_list=True,
+                    tooltip="For each frame, 1 where a voice is heard and 0 in silence, with soft flanks.",
+                ),
             ],
         )
 
     @classmethod
     def execute(
-        cls, features: VoiceFeatures, faces: TrackedFaces, length: str, extend: str, window: int, fps: float
+        cls,
+        features: VoiceFeatures,
+        faces: TrackedFaces,
+        length: str,
+        extend: str,
+        window: int,
+        fps: float,
+        offset: int = 0,
     ) -> io.NodeOutput:
-        from ..latentsync_core.audio import AudioTokens, indices_at
+        from ..latentsync_core.audio import AudioTokens, delay_features, indices_at
         from ..latentsync_core.diffusion import plan_windows
         from ..latentsync_core.timeline import plan_timeline
 
@@ -128,9 +176,11 @@ class AudioChunks(io.ComfyNode):
         )
         present = [bool(faces.track.present[source]) for source in timeline.source]
         windows = plan_windows(present, timeline.breaks(faces.track.cuts), window)
-        tokens = AudioTokens(features.features, indices_at(len(features.features), timeline.times))
-        clip = ClipTokens(timeline, windows, tokens, features.audio)
-        return io.NodeOutput(clip, len(timeline), float(timeline.fps))
+        heard = delay_features(features.features, offset)
+        tokens = AudioTokens(heard, indices_at(len(heard), timeline.times))
+        gate = features.activity.gate([time - Fraction(offset, 1000) for time in timeline.times])
+        clip = ClipTokens(timeline, windows, tokens, features.audio, gate if features.silence == "keep" else None)
+        return io.NodeOutput(clip, len(timeline), float(timeline.fps), gate.tolist())
 
 
 class PositionEncoding(io.ComfyNode):

@@ -20,11 +20,16 @@ GuidanceType = io.Custom("LATENTSYNC_GUIDANCE")
 
 @dataclass(frozen=True)
 class VoiceFeatures:
-    """A voice as heard by Whisper: features (T, layers, width) at 50 Hz, the AUDIO it came from, and its seconds."""
+    """A voice as heard by Whisper: features (T, layers, width) at 50 Hz, the AUDIO it came from, and its seconds.
+
+    activity: VoiceActivity, where it speaks. silence: "off", "rest" (the features rest already) or "keep".
+    """
 
     features: Any
     audio: dict
     seconds: Fraction
+    activity: Any
+    silence: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class ClipTokens:
     """The output laid out: its timeline, its windows, the synced frames, and what each of them hears.
 
     tokens: AudioTokens of every output frame. windows: in output frames. audio: the original AUDIO.
+    shown: how much of the generated mouth to show while nobody speaks, by output frame; None for all of it.
     positions: "auto" until position encoding was decided: the model that samples then does as it was trained.
     """
 
@@ -59,6 +65,7 @@ class ClipTokens:
     windows: tuple
     tokens: Any
     audio: dict
+    shown: Any = None
     positions: str = "auto"
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from comfy_api.latest import InputImpl
 
+from ...latentsync_core.audio import check_silence
 from ...latentsync_core.compositing import Composited, render_clip
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.faces import effect_strength
@@ -71,6 +72,10 @@ def blend_to_file(
             masks.append(mask)
 
     waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
+    strength = effect_strength(faces.track)[list(tokens.timeline.source)]
+    if tokens.shown is not None:
+        check_silence("keep", blend)
+        strength = strength * tokens.shown
     with faces.open_reader() as reader:
         render_clip(
             path,
@@ -82,7 +87,7 @@ def blend_to_file(
             waveform_blocks(waveform, rate),
             blend=blend,
             antialias=faces.alignment != "reference",
-            strength=effect_strength(faces.track)[list(tokens.timeline.source)],
+            strength=strength,
             encode=settings,
             on_frame=keep,
             **watchers(),
