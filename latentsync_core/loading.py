@@ -140,7 +140,7 @@ def load_models(
     if whisper or encoder is None:
         sources["whisper"] = whisper or _required(WHISPER_TINY, folder)
         encoder = load_whisper(sources["whisper"])
-    _check_width(unet, encoder, sources)
+    check_width(unet, encoder, sources)
     codec.autoencoder.to(place)
     return Models(
         unet=unet.to(place),
@@ -178,7 +178,8 @@ def _required(model: ModelFile, folder: Path) -> Path:
     return path
 
 
-def _check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: dict[str, Any]) -> None:
+def check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: Mapping[str, Any]) -> None:
+    """LatentSyncError unless the encoder's features are as wide as the UNet attends to; sources: their names."""
     wanted = unet.config.cross_attention_dim
     if encoder.width != wanted:
         raise LatentSyncError(

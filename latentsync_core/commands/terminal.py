@@ -13,6 +13,7 @@ STAGES = {
     "encode": ("Encoding faces", "face"),
     "sample": ("Denoising", "step"),
     "write": ("Pasting and writing", "frame"),
+    "train": ("Training", "step"),
 }
 QUIET_SECONDS = 10.0  # between lines where the output is no terminal
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .attention import AttentionFunction, SpatialTransformer
 from .config import UNetConfig
@@ -42,7 +43,19 @@ class LayerFactory:
         return MotionModule(channels, 32, self.config.motion_module_kwargs, self.attention, self.ops, **self.place)
 
 
-class Stage(nn.Module):
+class Checkpointed(nn.Module):
+    """A stage that may keep no activations of its layers in training, and computes them again when needed."""
+
+    gradient_checkpointing = False
+
+    def run(self, layer, *inputs) -> Tensor:
+        """Call `layer`, with or without its activations kept (arXiv 1604.06174)."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(layer, *inputs, use_reentrant=False)
+        return layer(*inputs)
+
+
+class Stage(Checkpointed):
     """The layers a stage runs in turn; attention and motion are absent where the config says so."""
 
     def __init__(self, layer_channels: list[tuple[int, int]], has_attention: bool, has_motion: bool, make):
@@ -78,7 +91,7 @@ class DownStage(Stage):
     def forward(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int):
         skips = []
         for index in range(len(self.resnets)):
-            x = self.layer(index, x, time_embedding, audio_tokens, frames)
+            x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
             skips.append(x)
         for downsample in self.downsamplers:
             x = downsample(x)
@@ -86,7 +99,7 @@ class DownStage(Stage):
         return x, skips
 
 
-class MidStage(nn.Module):
+class MidStage(Checkpointed):
     """Resnet, attention to the voice, resnet; a motion module only where the config asks for one."""
 
     def __init__(self, make: LayerFactory):
@@ -99,6 +112,9 @@ class MidStage(nn.Module):
         self.motion_modules = nn.ModuleList([make.motion(channels)] if has_motion else [])
 
     def forward(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+        return self.run(self.layers, x, time_embedding, audio_tokens, frames)
+
+    def layers(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
         x = self.resnets[0](x, time_embedding, frames)
         x = self.attentions[0](x, audio_tokens)
         for motion_module in self.motion_modules:
@@ -124,7 +140,7 @@ class UpStage(Stage):
         """Takes its pictures off the end of `skips` and returns x at the size of the next one."""
         for index in range(len(self.resnets)):
             x = torch.cat([x, skips.pop()], dim=1)
-            x = self.layer(index, x, time_embedding, audio_tokens, frames)
+            x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[2:])
         return x

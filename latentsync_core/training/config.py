@@ -1,0 +1,244 @@
+"""What a training run is told: one JSON or TOML file, read into frozen dataclasses, every misspelt key refused."""
+
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from ..choices import POSITIONS, WINDOW_FRAMES
+from ..conditioning import DEFAULT_DROPOUT, ConditionDropout
+from ..errors import LatentSyncError
+
+NULLS = ("zeros", "learned")
+PRECISIONS = ("fp32", "bf16", "fp16")
+TRAINABLE = ("all", "lora", "modules")
+LORA_TARGETS = ("attn1.to_", "attn2.to_", "ff.net.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """clips: folder of videos; a sound file of the same name takes the place of a video's own sound.
+
+    cache: folder for what is computed once per clip (None = `cache` inside the run's folder). held_out: so many clips,
+    the last by name, are kept for sample strips and never trained on. alignment: as at inference.
+    """
+
+    clips: Path
+    cache: Path | None = None
+    held_out: int = 0
+    alignment: str = "smooth"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """checkpoint: the UNet to start from, a file or "embedded"; None starts afresh with the shape `unet`.
+
+    vae, whisper: files; None = those that belong to the checkpoint. resolution: of the face crop in pixels, None = the
+    checkpoint's. train: "all" weights, "lora" matrices, or "modules" whose names contain one of `modules`.
+    """
+
+    checkpoint: str | None = None
+    unet: dict = field(default_factory=dict)
+    vae: Path | None = None
+    whisper: Path | None = None
+    resolution: int | None = None
+    train: str = "all"
+    modules: tuple[str, ...] = ()
+    lora_rank: int = 16
+    lora_alpha: float | None = None  # None = the rank
+    lora_targets: tuple[str, ...] = LORA_TARGETS
+
+
+@dataclass(frozen=True)
+class ConditioningConfig:
+    """position_encoding: "auto" (as the checkpoint was trained), "on" or "off". null: "zeros" or "learned".
+
+    drop_probability, drops: see `conditioning.ConditionDropout`.
+    """
+
+    position_encoding: str = "auto"
+    null: str = "zeros"
+    drop_probability: float = DEFAULT_DROPOUT
+    drops: str = "audio"
+
+    def __post_init__(self) -> None:
+        require_choice("conditioning.position_encoding", self.position_encoding, POSITIONS)
+        require_choice("conditioning.null", self.null, NULLS)
+        self.dropout()
+
+    def dropout(self) -> ConditionDropout:
+        """The two numbers as the conditioning module takes them."""
+        return ConditionDropout(self.drop_probability, self.drops)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """noise_mix: 1 mixes half shared and half per-frame noise, 0 is per-frame only (arXiv 2305.10474).
+
+    kept_weight: of the noise error where the mask keeps the picture, 1 as the reference. min_snr: gamma of arXiv
+    2303.09556, None = unweighted. pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of
+    a window. sync: weight of StableSyncNet's verdict, with its file in `syncnet`; needs clips at 25 frames per second.
+    """
+
+    noise_mix: float = 1.0
+    kept_weight: float = 1.0
+    min_snr: float | None = None
+    pixel: float = 0.0
+    pixel_frames: int = 2
+    sync: float = 0.0
+    syncnet: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.sync and self.syncnet is None:
+            raise LatentSyncError("loss.sync is above 0 but loss.syncnet names no file; give stable_syncnet.pt.")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW (arXiv 1711.05101). batch: windows per step and process, in `accumulate` parts of equal size.
+
+    warmup: steps until learning_rate is reached; decay: "constant", or "cosine" down to a tenth by the last step.
+    precision: of the forward pass. ema: decay of the averaged weights that are saved, 0 = save the last ones.
+    """
+
+    steps: int = 10_000
+    batch: int = 1
+    accumulate: int = 1
+    learning_rate: float = 1e-5
+    warmup: int = 0
+    decay: str = "constant"
+    betas: tuple[float, ...] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    precision: str = "fp32"
+    gradient_checkpointing: bool = False
+    ema: float = 0.999
+
+    def __post_init__(self) -> None:
+        require_choice("optimizer.precision", self.precision, PRECISIONS)
+        require_choice("optimizer.decay", self.decay, ("constant", "cosine"))
+        if self.steps < 1 or self.batch < 1 or self.accumulate < 1 or self.batch % self.accumulate:
+            raise LatentSyncError(
+                f"optimizer: {self.steps} steps, batch {self.batch}, accumulate {self.accumulate}; all must be at "
+                f"least 1, and the batch must divide by accumulate."
+            )
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """How often, in steps, numbers are logged, samples drawn and checkpoints written; 0 = only at the end.
+
+    sample_steps, guidance: of the sampler that draws them. keep: checkpoints left on disk.
+    """
+
+    log_every: int = 10
+    sample_every: int = 500
+    save_every: int = 500
+    keep: int = 3
+    strips: int = 2
+    sample_steps: int = 20
+    guidance: float = 1.5
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run. output: folder for checkpoints, state, logs and sample strips. seed: of every random draw."""
+
+    output: Path
+    data: DataConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+    seed: int = 0
+    window: int = WINDOW_FRAMES
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require_choice("model.train", self.model.train, TRAINABLE)
+        if self.model.train == "modules" and not self.model.modules:
+            raise LatentSyncError(
+                'model.train is "modules" but model.modules names none; try ["attn2", "motion_modules"].'
+            )
+        if self.model.train == "lora" and self.conditioning.null == "learned":
+            raise LatentSyncError(
+                "A LoRA file cannot carry a learned null: set conditioning.null to zeros, or model.train to modules."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, paths as text."""
+        return json.loads(json.dumps(asdict(self), default=str))
+
+
+def read_config(path: Path | str) -> TrainConfig:
+    """Read a config file, .json or .toml; relative paths in it count from the working directory.
+
+    Raises LatentSyncError naming the file and the key that is unknown, missing or of the wrong kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LatentSyncError(f"{path} does not exist; a training config (.toml or .json) is needed.")
+    try:
+        values = read_toml(path) if path.suffix == ".toml" else json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LatentSyncError(f"{path} is not readable as {path.suffix.lstrip('.') or 'JSON'}: {error}.") from error
+    try:
+        return from_dict(TrainConfig, values)
+    except LatentSyncError as error:
+        raise LatentSyncError(f"{path}: {error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's tables. Raises LatentSyncError before Python 3.11, which cannot read them."""
+    try:
+        import tomllib
+    except ModuleNotFoundError as error:
+        raise LatentSyncError(f"{path}: TOML needs Python 3.11; write the config as .json here.") from error
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def from_dict(kind: type, values: Any, name: str = ""):
+    """Build the dataclass `kind` from nested tables. Raises LatentSyncError naming the faulty key as a dotted path."""
+    if not isinstance(values, dict):
+        raise LatentSyncError(f"{name or 'the config'} is {values!r}; a table of settings is needed.")
+    known = {entry.name for entry in fields(kind)}
+    unknown = sorted(set(values) - known)
+    prefix = f"{name}." if name else ""
+    if unknown:
+        raise LatentSyncError(
+            f"unknown keys {', '.join(prefix + key for key in unknown)}; known are {', '.join(sorted(known))}."
+        )
+    hints = typing.get_type_hints(kind)
+    try:
+        return kind(**{key: convert(hints[key], value, prefix + key) for key, value in values.items()})
+    except TypeError as error:
+        raise LatentSyncError(f"{name or 'the config'} lacks a setting: {error}.") from error
+
+
+def convert(kind: Any, value: Any, name: str) -> Any:
+    """`value` as the annotated type `kind`; LatentSyncError where it is of another kind."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(option for option in kind.__args__ if option is not types.NoneType)
+    if is_dataclass(kind):
+        return from_dict(kind, value, name)
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    if typing.get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+        return tuple(convert(kind.__args__[0], item, name) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = typing.get_origin(kind) or kind
+    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
+        raise LatentSyncError(f"{name} is {value!r}; {getattr(plain, '__name__', plain)} is needed.")
+    return value
+
+
+def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """LatentSyncError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise LatentSyncError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")

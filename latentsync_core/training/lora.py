@@ -1,0 +1,103 @@
+"""Low-rank adaptation (arXiv 2106.09685) of chosen layers, in a file that ComfyUI's stock LoRA loader takes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import LatentSyncError
+from ..tensor_file import METADATA_PREFIX, read_tensors
+
+HOST_PREFIX = "diffusion_model."  # the UNet's name inside the host's MODEL
+UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
+
+
+class LoraLayer(nn.Module):
+    """A frozen Linear or Conv2d plus `alpha / rank * up(down(x))`; begins equal to the layer, since `up` is zero."""
+
+    def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float, generator: torch.Generator):
+        super().__init__()
+        self.base, self.alpha = base.requires_grad_(False), alpha
+        place = {"device": base.weight.device, "dtype": torch.float32}
+        inputs, outputs = base.weight.shape[1:], base.weight.shape[0]
+        down = torch.randn(rank, *inputs, generator=generator) / inputs.numel() ** 0.5
+        self.down = nn.Parameter(down.to(**place))  # (rank, inputs) or (rank, inputs, k, k)
+        self.up = nn.Parameter(torch.zeros(outputs, rank, *(1 for _ in inputs[1:]), **place))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.alpha / len(self.down)
+        if isinstance(self.base, nn.Linear):
+            return self.base(x) + scale * F.linear(F.linear(x, self.down), self.up)
+        base = self.base
+        hidden = F.conv2d(x, self.down, None, base.stride, base.padding, base.dilation)
+        return base(x) + scale * F.conv2d(hidden, self.up)
+
+
+def add_lora(
+    unet: nn.Module, rank: int, alpha: float | None, targets: Sequence[str], generator: torch.Generator
+) -> dict[str, LoraLayer]:
+    """Wrap every Linear and Conv2d whose name contains one of `targets`, freeze all else; returns layers by name.
+
+    alpha: None = rank, so that the scale is 1. Raises LatentSyncError when no layer is meant.
+    """
+    chosen = [
+        name
+        for name, module in unet.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and any(target in name for target in targets)
+    ]
+    if not chosen:
+        raise LatentSyncError(
+            f"No layer's name contains {' or '.join(targets)}; try attn2.to_, attn1.to_, ff.net. or motion_modules."
+        )
+    if rank < 1:
+        raise LatentSyncError(f"The LoRA rank is {rank}; at least 1 is needed, 16 is usual.")
+    unet.requires_grad_(False)
+    layers = {}
+    for name in chosen:
+        parent, _, leaf = name.rpartition(".")
+        owner = unet.get_submodule(parent)
+        layers[name] = LoraLayer(getattr(owner, leaf), rank, rank if alpha is None else alpha, generator)
+        setattr(owner, leaf, layers[name])
+    return layers
+
+
+def lora_tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
+    """The layers under the names of the host's generic LoRA format."""
+    tensors = {}
+    for name, layer in layers.items():
+        key = HOST_PREFIX + name
+        tensors[key + UP] = layer.up.detach().cpu().contiguous()
+        tensors[key + DOWN] = layer.down.detach().cpu().contiguous()
+        tensors[key + ALPHA] = torch.tensor(float(layer.alpha))
+    return tensors
+
+
+def save_lora(layers: Mapping[str, LoraLayer], path: Path | str, metadata: Mapping[str, str]) -> None:
+    """Write the layers as safetensors with `metadata` (strings)."""
+    save_file(lora_tensors(layers), path, {METADATA_PREFIX + name: value for name, value in metadata.items()})
+
+
+@torch.no_grad()
+def merge_lora(unet: nn.Module, path: Path | str, strength: float = 1.0) -> None:
+    """Add a LoRA file to the weights of a UNet without LoRA layers, as the host's loader does.
+
+    Raises LatentSyncError for a file that is none, or that does not fit the UNet.
+    """
+    file = read_tensors(path)
+    names = [key.removesuffix(UP) for key in file.tensors if key.endswith(UP)]
+    if not names:
+        raise LatentSyncError(f"{file.path} holds no LoRA (no tensor ends with {UP}); choose a LoRA file.")
+    parameters = dict(unet.named_parameters())
+    for name in names:
+        weight = parameters.get(f"{name.removeprefix(HOST_PREFIX)}.weight")
+        up, down = file.tensors[name + UP].float(), file.tensors[name + DOWN].float()
+        alpha = float(file.tensors.get(name + ALPHA, torch.tensor(float(len(down)))))
+        if weight is None or weight.numel() != len(up) * down[0].numel():
+            raise LatentSyncError(
+                f"{file.path} does not fit this UNet at {name}; use the checkpoint it was trained on."
+            )
+        change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+        weight += (strength * alpha / len(down) * change).to(weight)

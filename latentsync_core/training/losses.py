@@ -1,0 +1,116 @@
+"""What a training step is judged by: the noise, and where asked the lower face's pixels and its lips' agreement."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from ..faces import fixed_mask
+from ..syncnet import StableSyncNet
+from ..vae import AutoencoderKL
+from .noise import predicted_latents
+
+SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet sees
+SYNCNET_FRAMES = 16
+
+
+def noise_loss(predicted: Tensor, noise: Tensor, mask: Tensor, kept_weight: float, step_weights: Tensor) -> Tensor:
+    """Mean squared error of the noise prediction (b, 4, f, h, w), each window weighted by `step_weights` (b,).
+
+    mask: (h, w), 1 = kept. kept_weight: of the error where the picture is kept; 1 weighs all alike, as the reference.
+    """
+    weights = torch.where(mask > 0.5, kept_weight, 1.0)
+    error = (predicted.float() - noise).square() * (weights / weights.mean())
+    return (error.mean(dim=(1, 2, 3, 4)) * step_weights).mean()
+
+
+def step_weights(alphas: Tensor, gamma: float | None) -> Tensor:
+    """min(SNR, gamma) / SNR for noise prediction (arXiv 2303.09556): (b,), ones without a gamma."""
+    if gamma is None:
+        return torch.ones_like(alphas)
+    snr = alphas / (1 - alphas)
+    return snr.clamp(max=gamma) / snr
+
+
+def decode_with_gradient(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Scaled latents (n, 4, h, w) -> pixels (n, 3, 8h, 8w), differentiable, in the autoencoder's dtype."""
+    unscaled = latents / autoencoder.config.scaling_factor
+    return autoencoder.decode(unscaled.to(autoencoder.dtype), return_dict=False)[0].float()
+
+
+@dataclass(frozen=True)
+class PixelLoss:
+    """Mean absolute error over the regenerated pixels of a few frames of every window, through the VAE.
+
+    A clean picture can hardly be told from a very noisy one, so a window counts by the share of signal in it.
+    """
+
+    autoencoder: AutoencoderKL
+    resolution: int
+    frames: int
+
+    def __call__(self, clean: Tensor, crops: Tensor, alphas: Tensor, generator: torch.Generator) -> Tensor:
+        """clean (b, 4, f, h, w): predicted latents; crops (b, f, r, r, 3) uint8; alphas (b,). generator: on the CPU."""
+        picks = torch.randperm(clean.shape[2], generator=generator)[: self.frames].to(clean.device)
+        latents = rearrange(clean[:, :, picks], "b c f h w -> (b f) c h w")
+        truth = rearrange(crops[:, picks], "b f h w c -> (b f) c h w").float() / 127.5 - 1
+        redrawn = 1 - fixed_mask(self.resolution).to(clean.device)  # (r, r)
+        error = (decode_with_gradient(self.autoencoder, latents) - truth).abs().mean(1) * redrawn  # (b*f, r, r)
+        per_frame = error.sum(dim=(1, 2)) / redrawn.sum()
+        return (rearrange(per_frame, "(b f) -> b f", b=len(alphas)).mean(1) * alphas).mean()
+
+
+@dataclass(frozen=True)
+class SyncLoss:
+    """How far StableSyncNet is from hearing the voice in the generated lips: 1 - cosine, by the share of signal."""
+
+    autoencoder: AutoencoderKL
+    syncnet: StableSyncNet
+
+    def __call__(self, clean: Tensor, mel: Tensor, alphas: Tensor) -> Tensor:
+        """clean (b, 4, 16, h, w): predicted latents of 16 frames at 25 per second; mel (b, 1, 80, 52); alphas (b,)."""
+        latents = rearrange(clean[:, :, :SYNCNET_FRAMES], "b c f h w -> (b f) c h w")
+        pictures = decode_with_gradient(self.autoencoder, latents)
+        if pictures.shape[-1] != SYNCNET_SIZE:
+            size = (SYNCNET_SIZE, SYNCNET_SIZE)
+            pictures = F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False)
+        lower = pictures[:, :, SYNCNET_SIZE // 2 :]
+        vision, audio = self.syncnet(rearrange(lower, "(b f) c h w -> b (f c) h w", b=len(mel)), mel)
+        return ((1 - F.cosine_similarity(vision, audio)) * alphas).mean()
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The weighted sum that is minimised, and its parts by name."""
+
+    mask: Tensor
+    kept_weight: float = 1.0
+    min_snr: float | None = None
+    pixel: PixelLoss | None = None
+    pixel_weight: float = 0.0
+    sync: SyncLoss | None = None
+    sync_weight: float = 0.0
+
+    @property
+    def need_pictures(self) -> bool:
+        """Whether batches have to carry crops and mel."""
+        return self.pixel is not None or self.sync is not None
+
+    def __call__(
+        self, predicted: Tensor, noise: Tensor, noisy: Tensor, alphas: Tensor, batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Every part by name, unweighted, and "loss", their weighted sum."""
+        weights = step_weights(alphas, self.min_snr)
+        parts = {"noise": noise_loss(predicted, noise, self.mask.to(noise.device), self.kept_weight, weights)}
+        total = parts["noise"]
+        if self.need_pictures:
+            clean = predicted_latents(noisy, predicted.float(), alphas)
+        if self.pixel is not None:
+            parts["pixel"] = self.pixel(clean, batch.crops, alphas, generator)
+            total = total + self.pixel_weight * parts["pixel"]
+        if self.sync is not None:
+            parts["sync"] = self.sync(clean, batch.mel, alphas)
+            total = total + self.sync_weight * parts["sync"]
+        return {"loss": total, **parts}

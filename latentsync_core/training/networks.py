@@ -1,0 +1,111 @@
+"""The networks of a run: the UNet, which of its weights are trained, and the VAE and Whisper that stay as they are."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ..audio import load_whisper
+from ..audio.tokens import STEPS_PER_FRAME
+from ..conditioning import TrainedConditioning
+from ..embedded import embedded_models
+from ..errors import LatentSyncError
+from ..loading import Models, check_width, load_models
+from ..unet import UNet3DConditionModel, UNetConfig
+from ..vae import AutoencoderCodec, load_vae
+from .config import ModelConfig, TrainConfig
+from .lora import LoraLayer, add_lora
+
+NEW_MODEL = "a new UNet"
+
+
+@dataclass(frozen=True)
+class TrainedNetworks:
+    """models: all networks. conditioning: what training adds and drops. lora: layers by name, empty without LoRA."""
+
+    models: Models
+    conditioning: TrainedConditioning
+    lora: dict[str, LoraLayer] = field(default_factory=dict)
+
+    @property
+    def unet(self) -> UNet3DConditionModel:
+        """The UNet in training."""
+        return self.models.unet
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that are trained, by name."""
+        return {name: weight for name, weight in self.unet.named_parameters() if weight.requires_grad}
+
+
+def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
+    """Everything a run needs, in float32 on `device`, with gradients switched on for what is trained.
+
+    Raises LatentSyncError for files that do not fit one another or the config.
+    """
+    settings = config.model
+    models = load_models_of(settings, config.seed, device)
+    unet = models.unet
+    position = config.conditioning.position_encoding
+    if config.conditioning.null == "learned":
+        models = replace(models, unet=with_learned_null(unet, STEPS_PER_FRAME * models.whisper.layers))
+        unet = models.unet
+    if settings.train == "lora" and models.conditioning(position).positions != models.conditioning().positions:
+        raise LatentSyncError(
+            f"conditioning.position_encoding is {position!r}, but a LoRA is loaded on top of its checkpoint, which "
+            f"records otherwise: set it to auto."
+        )
+    lora = select_weights(unet, settings, config.seed)
+    unet.enable_gradient_checkpointing(config.optimizer.gradient_checkpointing)
+    return TrainedNetworks(models, models.conditioning(position), lora)
+
+
+def load_models_of(settings: ModelConfig, seed: int, device: torch.device) -> Models:
+    """UNet, VAE and Whisper: from files, from the package, or new."""
+    if settings.checkpoint is not None:
+        if settings.unet:
+            raise LatentSyncError("model.unet is for a new UNet; leave it out where model.checkpoint names one.")
+        files = {"vae": settings.vae, "whisper": settings.whisper}
+        models = load_models(settings.checkpoint, **files, device=str(device), precision="fp32")
+        return replace(models, resolution=settings.resolution or models.resolution)
+    if settings.resolution is None:
+        raise LatentSyncError("model.resolution is missing; a new UNet needs it, 256 is usual.")
+    unet = new_unet(settings.unet, seed)
+    _, codec, whisper = embedded_models()
+    codec = codec if settings.vae is None else AutoencoderCodec(load_vae(settings.vae))
+    whisper = whisper if settings.whisper is None else load_whisper(settings.whisper)
+    sources = {"unet": NEW_MODEL, "vae": settings.vae or "embedded", "whisper": settings.whisper or "embedded"}
+    check_width(unet, whisper, sources)
+    codec.autoencoder.to(device)
+    return Models(unet.to(device), codec, whisper.to(device), device, settings.resolution, sources)
+
+
+def new_unet(shape: dict[str, Any], seed: int) -> UNet3DConditionModel:
+    """A UNet with PyTorch's initial weights, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet3DConditionModel(UNetConfig.from_dict(shape))
+
+
+def with_learned_null(unet: UNet3DConditionModel, tokens: int) -> UNet3DConditionModel:
+    """The same UNet with a null of its own, which begins as zeros, as published ones are guided against."""
+    if unet.null_audio_tokens is not None:
+        return unet
+    widened = UNet3DConditionModel(replace(unet.config, null_audio_tokens=tokens)).to(unet.device, unet.dtype)
+    widened.load_state_dict(unet.state_dict(), strict=False)
+    widened.metadata = {**unet.metadata, "null": "learned"}
+    return widened
+
+
+def select_weights(unet: UNet3DConditionModel, settings: ModelConfig, seed: int) -> dict[str, LoraLayer]:
+    """Switch gradients on where the config wants them; returns the LoRA layers, if any."""
+    if settings.train == "lora":
+        generator = torch.Generator().manual_seed(seed)
+        return add_lora(unet, settings.lora_rank, settings.lora_alpha, settings.lora_targets, generator)
+    chosen = 0
+    for name, weight in unet.named_parameters():
+        wanted = settings.train == "all" or name == "null_audio_tokens" or any(p in name for p in settings.modules)
+        weight.requires_grad_(wanted)
+        chosen += wanted
+    if not chosen:
+        raise LatentSyncError(f"No weight's name contains {' or '.join(settings.modules)} (model.modules); try attn2.")
+    return {}

@@ -1,0 +1,235 @@
+"""The training loop: from a config to checkpoints, logs and sample strips.
+
+Every random draw of step k comes from a generator seeded by (seed, k, rank), so a run that is resumed at step k does
+exactly what it would have done without stopping.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import LatentSyncError
+from ..faces import fixed_mask, latent_mask
+from ..loading import DTYPES
+from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from ..syncnet import load_syncnet
+from .clips import Clip, find_clips, prepare_clips
+from .config import LossConfig, TrainConfig
+from .logs import RunLog
+from .losses import Losses, PixelLoss, SyncLoss
+from .networks import TrainedNetworks, load_networks
+from .noise import draw_timesteps, mixed_noise, training_schedule
+from .processes import Processes, joined
+from .state import STATE_NAME, TrainingState
+from .strips import StripSampler
+from .windows import TrainingWindows
+
+log = logging.getLogger(__name__)
+
+FINAL_SHARE = 0.1  # of the learning rate, at the end of a cosine
+
+
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> Path:
+    """Train as `config` says, alone or as one of torchrun's processes, and return the last checkpoint's path.
+
+    resume: go on from the state in the output folder, to the identical next step; without it a folder that holds a
+    run is refused. on_progress counts steps. Stopping between steps loses what came after the last saved state.
+    Raises LatentSyncError for what a user can mend.
+    """
+    if not resume and (config.output / STATE_NAME).exists():
+        raise LatentSyncError(
+            f"{config.output} holds a run already; pass --resume to go on with it, or choose another output."
+        )
+    with joined(config.device) as processes:
+        trainer = Trainer(config, processes, check_cancelled)
+        if resume:
+            trainer.state.restore(config.output)
+        return trainer.run(on_progress, check_cancelled)
+
+
+class Trainer:
+    """A run that is ready to step; `state` holds all that changes."""
+
+    def __init__(self, config: TrainConfig, processes: Processes, check_cancelled: CheckCancelled = never_cancelled):
+        self.config, self.processes, self.device = config, processes, processes.device
+        self.networks = load_networks(config, self.device)
+        self.conditioning, self.dropout = self.networks.conditioning, config.conditioning.dropout()
+        self.losses = build_losses(config.loss, self.networks)
+        clips, held_out = prepared_clips(config, self.networks, processes, check_cancelled)
+        resolution = self.networks.models.resolution
+        self.windows = TrainingWindows(clips, config.window, resolution, with_pictures=self.losses.need_pictures)
+        self.strips = strip_samplers(held_out or clips, config, self.networks)
+        self.schedule = training_schedule()
+        self.alphas = self.schedule.alphas_cumprod.to(self.device)
+        self.state = TrainingState(self.networks, config)
+        self.network = processes.wrap(self.networks.unet.train())
+        log.info("%d windows of %d clips, %d held out", len(self.windows), len(clips), len(held_out))
+
+    def run(self, on_progress: OnProgress, check_cancelled: CheckCancelled) -> Path | None:
+        """All remaining steps; the leading process writes."""
+        config, watch = self.config, self.config.watch
+        record = RunLog(config.output, self.state.step) if self.processes.leads else None
+        path, last, sums, since = None, config.optimizer.steps, {}, time.monotonic()
+        while self.state.step < last:
+            check_cancelled()
+            for name, value in self.step().items():
+                sums.setdefault(name, []).append(value)
+            step = self.state.step
+            on_progress(step, last)
+            if record is None:
+                continue
+            if step == last or due(step, watch.log_every):
+                took, since = time.monotonic() - since, time.monotonic()
+                rate = len(sums["loss"]) / took
+                record.numbers(step, {name: float(np.mean(values)) for name, values in sums.items()} | {"rate": rate})
+                sums = {}
+            if step == last or due(step, watch.sample_every):
+                self.draw_strips(record)
+            if step == last or due(step, watch.save_every):
+                path = self.save()
+                since = time.monotonic()
+        self.processes.wait()
+        if record is not None:
+            record.close()
+        return path
+
+    def step(self) -> dict[str, float]:
+        """One update of the weights; returns the losses by name, the gradient's norm and the learning rate."""
+        settings, state = self.config.optimizer, self.state
+        generator = step_generator(self.config.seed, state.step, self.processes.rank)
+        rate = learning_rate(state.step, settings)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        found: dict[str, float] = {}
+        for part in range(settings.accumulate):
+            with self.processes.without_sync(self.network, part < settings.accumulate - 1):
+                parts = self.losses_of_a_batch(settings.batch // settings.accumulate, generator)
+                state.scaler.scale(parts["loss"] / settings.accumulate).backward()
+            for name, value in parts.items():
+                found[name] = found.get(name, 0.0) + float(value.detach()) / settings.accumulate
+        if not math.isfinite(found["loss"]):
+            raise LatentSyncError(
+                f"The loss is {found['loss']} at step {state.step + 1}; lower optimizer.learning_rate or use "
+                f"precision fp32 or bf16."
+            )
+        state.scaler.unscale_(state.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(state.weights.values(), settings.max_grad_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        if state.ema is not None:
+            state.ema.step(state.weights.values())
+        state.step += 1
+        return {**found, "gradient": float(norm), "learning_rate": rate}
+
+    def losses_of_a_batch(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw `count` windows, add noise, drop conditions, predict, and judge."""
+        batch = self.windows.draw(count, self.conditioning, generator).to(self.device)
+        timesteps = draw_timesteps(count, generator)
+        noise = mixed_noise(tuple(batch.target.shape), self.config.loss.noise_mix, generator).to(self.device)
+        dropped = self.dropout.draw(count, generator)
+        timesteps = timesteps.to(self.device)
+        noisy = self.schedule.add_noise(batch.target, noise, timesteps)
+        condition, voice = self.conditioning.drop(batch.condition, batch.voice, dropped)
+        precision = self.config.optimizer.precision
+        with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
+            predicted = self.network(torch.cat([noisy, condition], dim=1), timesteps, voice)
+        return self.losses(predicted, noise, noisy, self.alphas[timesteps], batch, generator)
+
+    def draw_strips(self, record: RunLog) -> None:
+        """Sample every strip with the averaged weights, and log the pictures and how closely the lips follow."""
+        watch, unet = self.config.watch, self.networks.unet
+        followed = []
+        with self.state.averaged():
+            unet.eval()
+            for sampler in self.strips:
+                strip = sampler.draw(unet, self.conditioning, watch.sample_steps, watch.guidance, self.device)
+                record.picture(self.state.step, strip.name, strip.image())
+                followed.append(strip.correlation)
+            unet.train()
+        known = [value for value in followed if not math.isnan(value)]
+        if known:
+            record.numbers(self.state.step, {"lip_correlation": float(np.mean(known))})
+
+    def save(self) -> Path:
+        """Write the state, and the checkpoint that inference takes."""
+        self.state.save(self.config.output)
+        return self.state.export(self.config.output, {"clips": str(len(self.windows.clips))})
+
+
+def due(step: int, every: int) -> bool:
+    """Whether `every` steps have passed; 0 means only at the end."""
+    return every > 0 and step % every == 0
+
+
+def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
+    """The generator of one step of one process."""
+    state = np.random.SeedSequence([seed, step, rank]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+def learning_rate(step: int, settings) -> float:
+    """The rate of step `step`, counted from 0: linear warm-up, then constant or a cosine down to a tenth."""
+    rate = settings.learning_rate
+    if step < settings.warmup:
+        return rate * (step + 1) / settings.warmup
+    if settings.decay == "constant":
+        return rate
+    share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    return rate * (FINAL_SHARE + (1 - FINAL_SHARE) * (1 + math.cos(math.pi * share)) / 2)
+
+
+def build_losses(settings: LossConfig, networks: TrainedNetworks) -> Losses:
+    """The losses that the config weighs above 0."""
+    models, mask = networks.models, latent_mask(fixed_mask(networks.models.resolution))
+    autoencoder = models.codec.autoencoder
+    pixel = PixelLoss(autoencoder, models.resolution, settings.pixel_frames) if settings.pixel else None
+    sync = SyncLoss(autoencoder, load_syncnet(settings.syncnet, models.device)) if settings.sync else None
+    weights = (settings.kept_weight, settings.min_snr, pixel, settings.pixel, sync, settings.sync)
+    return Losses(mask, *weights)
+
+
+def prepared_clips(
+    config: TrainConfig, networks: TrainedNetworks, processes: Processes, check_cancelled: CheckCancelled
+) -> tuple[list[Clip], list[Clip]]:
+    """Clips to train on and clips held out; one process prepares them, the others read what it wrote."""
+    sources = find_clips(config.data.clips)
+    if config.data.held_out >= len(sources):
+        raise LatentSyncError(
+            f"{config.data.held_out} clips are to be held out of {len(sources)} in {config.data.clips}; none would be "
+            f"left: lower data.held_out."
+        )
+    models, cache = networks.models, config.data.cache or config.output / "cache"
+
+    def prepare(chosen: Sequence) -> list[Clip]:
+        return prepare_clips(
+            chosen, cache, models, models.resolution, config.data.alignment, check_cancelled=check_cancelled
+        )
+
+    split = len(sources) - config.data.held_out
+    if not processes.leads:
+        processes.wait()
+    clips = prepare(sources[:split])
+    held_out = prepare(sources[split:]) if config.data.held_out else []
+    if processes.leads:
+        processes.wait()
+    return clips, held_out
+
+
+def strip_samplers(clips: Sequence[Clip], config: TrainConfig, networks: TrainedNetworks) -> list[StripSampler]:
+    """One for each of the first clips that are long enough."""
+    models = networks.models
+    samplers = (StripSampler(clip, config.window, models.resolution, models.codec, config.seed) for clip in clips)
+    return [sampler for sampler in samplers if sampler.possible][: config.watch.strips]
