@@ -1,0 +1,101 @@
+"""Noise as the reference mixes it, and losses that measure what they say."""
+
+import pytest
+import torch
+from einops import rearrange
+
+from latentsync_core.diffusion import make_schedule
+from latentsync_core.embedded import embedded_models
+from latentsync_core.faces import fixed_mask, latent_mask
+from latentsync_core.training.losses import PixelLoss, SyncLoss, noise_loss, step_weights
+from latentsync_core.training.noise import draw_timesteps, mixed_noise, predicted_latents, training_schedule
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("mix", "shared"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.8)])
+def test_mixed_noise_has_unit_variance_and_the_stated_share_in_common(mix, shared):
+    noise = mixed_noise((8, 4, 6, 32, 32), mix, generator())
+    assert noise.var().item() == pytest.approx(1, abs=0.02)
+    between_frames = (noise[:, :, 1:] * noise[:, :, :-1]).mean().item()
+    assert between_frames == pytest.approx(shared, abs=0.02)
+    assert (noise[1:] * noise[:-1]).mean().item() == pytest.approx(0, abs=0.02)
+
+
+def test_timesteps_cover_the_schedule_of_the_sampler():
+    steps = draw_timesteps(20_000, generator())
+    assert steps.min() == 0 and steps.max() == 999
+    assert steps.double().mean().item() == pytest.approx(499.5, abs=8)
+    assert torch.equal(training_schedule().alphas_cumprod, make_schedule("ddim", 20).alphas_cumprod)
+
+
+def test_the_true_noise_gives_back_the_clean_latents():
+    clean, noise = torch.randn(2, 3, 4, 5, 8, 8, generator=generator())
+    schedule, steps = training_schedule(), torch.tensor([1, 400, 990])
+    noisy = schedule.add_noise(clean, noise, steps)
+    found = predicted_latents(noisy, noise, schedule.alphas_cumprod[steps])
+    assert torch.allclose(found, clean, atol=1e-3)
+
+
+def test_noise_loss_is_the_mean_square_and_can_look_at_the_mouth_only():
+    noise = torch.randn(2, 4, 3, 8, 8, generator=generator())
+    mask = latent_mask(fixed_mask(64))
+    ones = torch.ones(2)
+    wrong = noise + 0.5
+    assert noise_loss(wrong, noise, mask, 1.0, ones).item() == pytest.approx(0.25)
+    wrong_where_kept = noise + (mask > 0.5)
+    assert noise_loss(wrong_where_kept, noise, mask, 0.0, ones).item() == 0
+    assert noise_loss(wrong, noise, mask, 0.2, ones).item() == pytest.approx(0.25)  # weights average to one
+    assert noise_loss(wrong, noise, mask, 1.0, torch.tensor([1.0, 3.0])).item() == pytest.approx(0.5)
+
+
+def test_min_snr_weighs_easy_steps_down():
+    alphas = training_schedule().alphas_cumprod[torch.tensor([1, 500, 999])]
+    weights = step_weights(alphas, 5.0)
+    assert weights[0] < 0.01 and weights[2] == 1
+    assert torch.equal(step_weights(alphas, None), torch.ones(3))
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    return embedded_models()[1].autoencoder
+
+
+def test_pixel_loss_sees_the_mouth_and_nothing_else(autoencoder):
+    crops = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8, generator=generator())
+    latents = torch.randn(1, 4, 2, 8, 8, generator=generator(1)).requires_grad_()
+    loss = PixelLoss(autoencoder, 64, frames=2)
+    alphas = torch.ones(1)
+    found = loss(latents, crops, alphas, generator())
+    found.backward()
+    assert latents.grad.abs().sum() > 0
+    elsewhere = crops.clone()
+    elsewhere[:, :, fixed_mask(64) == 1] = 0
+    assert loss(latents, elsewhere, alphas, generator()) == found
+    mouth = crops.clone()
+    mouth[:, :, fixed_mask(64) == 0] = 0
+    assert loss(latents, mouth, alphas, generator()) != found
+    assert loss(latents, crops, alphas / 2, generator()).item() == pytest.approx(found.item() / 2)
+
+
+class EqualVectors(torch.nn.Module):
+    """A sync network that finds every pair of lips and voice in agreement if the picture's mean is above zero."""
+
+    def forward(self, video, mel):
+        assert video.shape[1:] == (48, 128, 256) and mel.shape[1:] == (1, 80, 52)
+        mean = video.mean(dim=(1, 2, 3))
+        return torch.stack([mean, torch.zeros_like(mean)], 1), torch.tensor([[1.0, 0.0]]).expand(len(mel), -1)
+
+
+def test_sync_loss_feeds_the_lower_half_of_sixteen_frames(autoencoder):
+    clean = torch.randn(2, 4, 16, 4, 4, generator=generator())
+    pictures = autoencoder.decode(rearrange(clean, "b c f h w -> (b f) c h w") / autoencoder.config.scaling_factor)[0]
+    lower = torch.nn.functional.interpolate(pictures, (256, 256), mode="bicubic", antialias=True, align_corners=False)[
+        :, :, 128:
+    ]
+    agrees = rearrange(lower, "(b f) c h w -> b (f c h w)", b=2).mean(1) > 0
+    found = SyncLoss(autoencoder, EqualVectors())(clean, torch.zeros(2, 1, 80, 52), torch.tensor([1.0, 0.5]))
+    expected = (torch.where(agrees, 0.0, 2.0) * torch.tensor([1.0, 0.5])).mean()
+    assert found.item() == pytest.approx(expected.item(), abs=1e-5)

@@ -1,0 +1,59 @@
+"""A config is read from TOML or JSON, and every fault in it is named."""
+
+import json
+import sys
+
+import pytest
+
+from latentsync_core.errors import LatentSyncError
+from latentsync_core.training import TrainConfig, from_dict, read_config
+
+MINIMAL = {"output": "run", "data": {"clips": "clips"}}
+
+
+def test_defaults_are_the_references(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(MINIMAL))
+    config = read_config(path)
+    assert config.window == 16 and config.loss.noise_mix == 1.0
+    assert config.conditioning.drop_probability == 0.1 and config.conditioning.null == "zeros"
+    assert from_dict(TrainConfig, config.to_dict()) == config  # what a checkpoint records can be run again
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
+def test_toml_says_the_same(tmp_path):
+    (tmp_path / "run.toml").write_text('output = "run"\n[data]\nclips = "clips"\n[optimizer]\nlearning_rate = 1\n')
+    config = read_config(tmp_path / "run.toml")
+    assert config.optimizer.learning_rate == 1.0 and str(config.data.clips) == "clips"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": {"learning_rte": 1}}, "unknown keys optimizer.learning_rte"),
+        ({"optimizer": {"batch": "two"}}, "optimizer.batch is 'two'; int is needed"),
+        ({"optimizer": {"batch": 3, "accumulate": 2}}, "must divide by accumulate"),
+        ({"optimizer": {"precision": "int8"}}, "choose one of fp32, bf16, fp16"),
+        ({"conditioning": {"drops": "all"}}, "choose one of audio"),
+        ({"conditioning": {"drop_probability": 2}}, "between 0 and 1"),
+        ({"conditioning": {"null": "learned"}, "model": {"train": "lora"}}, "LoRA file cannot carry"),
+        ({"model": {"train": "modules"}}, "model.modules names none"),
+        ({"loss": {"sync": 0.05}}, "loss.syncnet names no file"),
+        ({"data": {}}, "data lacks a setting: .*clips"),
+        ({"data": "clips"}, "data is 'clips'; a table"),
+    ],
+)
+def test_faults_are_named(tmp_path, change, message):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**MINIMAL, **change}))
+    with pytest.raises(LatentSyncError, match=message) as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    with pytest.raises(LatentSyncError, match="does not exist"):
+        read_config(tmp_path / "no.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(LatentSyncError, match="not readable as json"):
+        read_config(tmp_path / "bad.json")
