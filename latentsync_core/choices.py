@@ -12,6 +12,7 @@ LENGTHS = ("audio", "video", "shortest")
 EXTENSIONS = ("pingpong", "loop", "hold", "none")
 DROPS = ("audio", "reference", "jointly", "separately")  # what training drops for guidance
 SILENCES = ("off", "rest", "keep")
+FACE_WORDS = ("auto", "largest", "left", "right")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed

@@ -14,11 +14,22 @@ from .paste import (
     shifted_matrix,
     soft_mask,
 )
+from .people import People, PeopleRecorder, Person, track_people
 from .preview import preview_frames
+from .selection import FaceSelection, choose, mask_selection, parse_face, track_selected
 from .strength import FadeLimits, effect_strength
 from .track import track_faces
 
 __all__ = [
+    "FaceSelection",
+    "People",
+    "PeopleRecorder",
+    "Person",
+    "choose",
+    "mask_selection",
+    "parse_face",
+    "track_people",
+    "track_selected",
     "LATENT_STRIDE",
     "FaceNets",
     "FaceState",

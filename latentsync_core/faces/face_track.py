@@ -1,5 +1,6 @@
 """What is known of one face in every frame of a clip: the result of tracking, the input of alignment and reports."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -8,6 +9,7 @@ import numpy as np
 from .align import alignment_matrices
 from .landmarks import alignment_points, mesh_box
 
+DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
 PLAUSIBLE_SHIFT = 1.0  # a face may move by so many of its own sizes across a gap
 PLAUSIBLE_GROWTH = 1.5  # and grow or shrink by this factor
 ARRAYS = ("points", "mesh", "boxes", "scores", "states")
@@ -53,16 +55,18 @@ class FaceTrack:
         size: tuple[int, int],
         max_gap: int,
         lip_shifts: np.ndarray | None = None,
+        hidden: Collection[int] = (),
     ) -> "FaceTrack":
         """Build a track from meshes (N, 468, 3) that are NaN where no face was found.
 
         Gaps of up to `max_gap` frames inside a shot are filled by linear interpolation where the motion across them
-        is plausible for one face. size: (height, width) in pixels.
+        is plausible for one face, unless they hold a `hidden` frame. size: (height, width) in pixels.
         """
         mesh = mesh.astype(np.float32)
         states = np.where(np.isnan(mesh[:, 0, 0]), FaceState.ABSENT, FaceState.DETECTED).astype(np.uint8)
         for start, stop in gaps(states, cuts):
-            if stop - start <= max_gap and is_plausible(mesh[start - 1], mesh[stop]):
+            covered = any(start <= frame < stop for frame in hidden)
+            if stop - start <= max_gap and not covered and is_plausible(mesh[start - 1], mesh[stop]):
                 share = (np.arange(1, stop - start + 1, dtype=np.float32) / (stop - start + 1))[:, None, None]
                 mesh[start:stop] = (1 - share) * mesh[start - 1] + share * mesh[stop]
                 states[start:stop] = FaceState.INTERPOLATED

@@ -11,15 +11,15 @@ import torch
 from ..errors import LatentSyncError
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .detect import DEFAULT_THRESHOLD, FaceDetector, Region
-from .face_track import FaceTrack
+from .face_track import DEFAULT_MAX_GAP, FaceTrack
 from .facemesh import MESH_POINTS
 from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting, leaps
 from .hidden_mouth import LOOK_INTERVAL, lip_shift
 from .landmarks import MeshFitter
 from .nets import FaceNets
+from .pictures import NO_FRAMES, require_frame
 from .shots import Change, ShotChanges
 
-DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
 LOOK_BACK = TILE_INTERVAL  # frames without a face kept, to find in them the face that the detector finds later
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Recorder:
     def add(self, frame: np.ndarray) -> None:
         """Take the next frame."""
         index = len(self.sightings)
-        self._require_frame(frame, index)
+        self.shape = require_frame(frame, index, self.shape)
         change = self.changes.compare(frame)
         if change.is_cut:
             self.cuts.append(index)
@@ -109,23 +109,11 @@ class Recorder:
             mesh = sighting.mesh
         self.faceless.clear()
 
-    def _require_frame(self, frame: np.ndarray, index: int) -> None:
-        is_picture = isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3 and frame.size > 0
-        if not is_picture or frame.dtype != np.uint8:
-            found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-            raise LatentSyncError(f"Frame {index} is {found}; expected a uint8 array (height, width, 3) in RGB.")
-        self.shape = self.shape or frame.shape
-        if frame.shape != self.shape:
-            raise LatentSyncError(
-                f"Frame {index} is {frame.shape[1]}x{frame.shape[0]} pixels, the frames before it "
-                f"{self.shape[1]}x{self.shape[0]}; bring the whole clip to one size first."
-            )
-
     def track(self, detection_threshold: float, max_gap: int) -> FaceTrack:
         """The finished track."""
         count = len(self.sightings)
         if count == 0:
-            raise LatentSyncError("The video holds no frames; expected at least one.")
+            raise LatentSyncError(NO_FRAMES)
         seen = [i for i, sighting in enumerate(self.sightings) if sighting.mesh is not None]
         if not seen:
             raise LatentSyncError(self._no_face(detection_threshold))
