@@ -13,6 +13,7 @@ EXTENSIONS = ("pingpong", "loop", "hold", "none")
 DROPS = ("audio", "reference", "jointly", "separately")  # what training drops for guidance
 SILENCES = ("off", "rest", "keep")
 FACE_WORDS = ("auto", "largest", "left", "right")
+MISSING = ("pass", "hold", "stop")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed

@@ -9,7 +9,7 @@ import numpy as np
 from .compositing import OnFrame
 from .diffusion import Window, plan_windows
 from .errors import LatentSyncError
-from .faces import FaceState, FaceTrack, effect_strength, track_faces
+from .faces import FaceState, FaceTrack, effect_strength, parse_face, track_selected, without_gaps
 from .loading import Models
 from .media import AudioInfo, VideoReader, is_variable
 from .progress import CheckCancelled, OnProgress
@@ -42,6 +42,14 @@ class Plan:
     matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
     strength: np.ndarray  # (output frames,) in 0..1, the share of the generated mouth that is shown
 
+    @property
+    def synced(self) -> np.ndarray:
+        """(output frames,) bool: which of them show a generated mouth."""
+        generated = np.zeros(len(self.timeline), bool)
+        for span in self.windows:
+            generated[span.start : span.stop] = True
+        return generated & (self.strength > 0)
+
 
 def plan_clip(run: Run, reader: VideoReader, heard: Voice) -> Plan:
     """Read the source once: track the face, lay out the output, cut it into windows, align every face."""
@@ -60,17 +68,19 @@ def plan_clip(run: Run, reader: VideoReader, heard: Voice) -> Plan:
     stated = info.frames or (round(info.duration * info.fps) if info.duration else None)
     wanted = None if needed is None else round(needed * info.fps)
     try:
-        track = track_faces(
+        track = track_selected(
             pictures(),
+            parse_face(settings.face),
             device=run.models.device,
             total=min((count for count in (stated, wanted) if count), default=None),
             on_progress=run.on_progress,
             check_cancelled=run.check_cancelled,
         )
+        times = reader.times[: len(track)]
+        track = without_gaps(track, settings.missing, times, times[-1] + 1 / info.fps)
     except LatentSyncError as error:
         raise LatentSyncError(f"{run.video}: {error}") from error
     run.on_progress(len(track), len(track))  # the header's count was an estimate
-    times = reader.times[: len(track)]
     timeline = plan_timeline(
         times,
         info.fps,

@@ -61,7 +61,7 @@ def portrait(image: np.ndarray, box: np.ndarray) -> Image.Image:
 
 
 def numbered_cell(image: np.ndarray, people: People, index: int) -> Image.Image:
-    """A frame at the sheet's width with numbered boxes, drawn after scaling so that numbers are as large in any clip."""
+    """A frame at the sheet's width with numbered boxes, drawn after scaling: as legible in any clip."""
     scale = CELL_WIDTH / image.shape[1]
     small = Image.fromarray(image).resize((CELL_WIDTH, max(round(image.shape[0] * scale), 1)), Image.Resampling.BOX)
     return draw_people(np.array(small), {number: box * scale for number, box in people.boxes_at(index).items()})

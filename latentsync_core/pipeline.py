@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from .audio import check_offset, check_silence, indices_at
+from .choices import MISSING
 from .clip_plan import Plan, Run, plan_clip, state_runs
 from .compositing import OnFrame, generated_faces, ignore_frame, render_clip
 from .diffusion import (
@@ -18,7 +19,7 @@ from .diffusion import (
 )
 from .errors import LatentSyncError
 from .face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces
-from .faces import LATENT_STRIDE, fixed_mask
+from .faces import LATENT_STRIDE, fixed_mask, parse_face
 from .loading import Models
 from .media import (
     AudioInfo,
@@ -33,6 +34,7 @@ from .media.voice_track import choose_codec
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .report import Report, versions
 from .settings import Settings
+from .times import stretches_of
 from .voice import Voice, describe_voice, hear_voice
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,9 @@ def check_settings(
     if settings.seed not in SEEDS:
         raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
     settings.guidance.scale_at(0, settings.steps)
+    parse_face(settings.face)
+    if settings.missing not in MISSING:
+        raise LatentSyncError(f"The policy {settings.missing!r} is unknown; choose {', '.join(MISSING)}.")
     models.conditioning(settings.position)
     check_silence(settings.silence, settings.blend)
     check_offset(settings.offset)
@@ -211,6 +216,10 @@ def describe(report: Report, plan: Plan, reader: VideoReader, target: Path, sync
         "synced": synced,
         "untouched": len(timeline) - synced,
         "faded": int(((plan.strength > 0) & (plan.strength < 1)).sum()),
+    }
+    report.output_times = {
+        "synced": stretches_of(plan.synced, timeline.times, timeline.seconds),
+        "untouched": stretches_of(~plan.synced, timeline.times, timeline.seconds),
     }
     report.output = {
         "path": target,

@@ -23,7 +23,8 @@ class Report:
 
     stages: seconds of each stage. voice: its silences, and the gate's curve over the output. source_frames: frames
     read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
-    warnings: every warning the library logged, in order.
+    output_times: the stretches of those "synced" and "untouched", in frames and seconds. warnings: every warning the
+    library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Report:
     voice: dict[str, Any] = field(default_factory=dict)
     source_frames: dict[str, Any] = field(default_factory=dict)
     output_frames: dict[str, Any] = field(default_factory=dict)
+    output_times: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:

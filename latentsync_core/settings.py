@@ -22,6 +22,8 @@ class Settings:
     filmed mouth. offset: milliseconds the mouth moves later than the sound; below 0, earlier.
     length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or "none".
     rate: frames per second of the output; None = the source's.
+    face: who speaks: "auto" (the largest and surest face of each shot), "largest", "left", "right", a number, a point
+    "x,y", a box "x0,y0,x1,y1", or the path of a mask picture. missing: "pass", "hold" or "stop".
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
     """
 
@@ -42,6 +44,8 @@ class Settings:
     extend: str = "pingpong"
     rate: Fraction | None = None
     encode: EncodeSettings = field(default_factory=EncodeSettings)
+    face: str = "auto"
+    missing: str = "pass"
     cache: Path | None = None
     overwrite: bool = False
 

@@ -23,7 +23,7 @@ class Stretch:
 
 
 def stretches_of(mask: Iterable[bool], times: Sequence[Fraction], end: Fraction) -> list[Stretch]:
-    """The longest stretches in which `mask` is true. times: seconds of every frame; end: of the last one, in seconds."""
+    """The longest stretches in which `mask` is true. times: seconds of every frame; end: of the last one."""
     edges = np.flatnonzero(np.diff(np.asarray(list(mask), np.int8), prepend=0, append=0)).reshape(-1, 2)
     bounds = [*times, end]
     return [

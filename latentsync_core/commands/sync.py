@@ -107,9 +107,12 @@ def run(args: argparse.Namespace) -> int:
 
 def summary(report) -> str:
     """One line on what was made."""
+    from ..times import listed
+
     plain = dataclasses.replace(report).to_dict()
     frames, out = plain["output_frames"], plain["output"]
+    where = f" ({listed(report.output_times['untouched'])})" if frames["untouched"] else ""
     return (
         f"{out['path']}: {frames['written']} frames at {out['fps']} fps, {frames['synced']} synced, "
-        f"{frames['untouched']} untouched, in {sum(report.stages.values()):.1f} s."
+        f"{frames['untouched']} untouched{where}, in {sum(report.stages.values()):.1f} s."
     )

@@ -14,6 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Every option beside the files'."""
     add_model_options(parser)
     add_sampling_options(parser)
+    add_face_options(parser)
     add_fading_options(parser)
     add_timing_options(parser)
     add_encoding_options(parser)
@@ -70,6 +71,24 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         default="mouth",
         choices=choices.BLENDS,
         help="paste the lower face, or the whole crop",
+    )
+
+
+def add_face_options(parser: argparse.ArgumentParser) -> None:
+    """Who speaks, and what becomes of frames without that face."""
+    group = parser.add_argument_group("face")
+    group.add_argument(
+        "--face",
+        default="auto",
+        metavar="WHO",
+        help="auto (the largest and surest of each shot), largest, left, right, a number as `people` lists them, a "
+        "point x,y, a box x0,y0,x1,y1 (pixels, or shares of the frame such as 0.25,0.5), or a PNG with the face white",
+    )
+    group.add_argument(
+        "--missing",
+        default="pass",
+        choices=choices.MISSING,
+        help="frames without the face: pass untouched, hold the last known place, or stop before any work",
     )
 
 
@@ -134,6 +153,8 @@ def settings_from(args: argparse.Namespace):
         fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
         silence=args.silence,
         offset=args.offset,
+        face=args.face,
+        missing=args.missing,
         length=args.length,
         extend=args.extend,
         rate=parse_rate(args.fps),

@@ -4,6 +4,7 @@ from .align import alignment_matrices, crop_size
 from .crop import crop_face, warp_crop
 from .face_track import FaceState, FaceTrack
 from .mask import LATENT_STRIDE, composite_crop, fixed_mask, latent_mask
+from .missing import without_gaps
 from .nets import FaceNets
 from .paste import (
     PastedRegion,
@@ -15,7 +16,7 @@ from .paste import (
     soft_mask,
 )
 from .people import People, PeopleRecorder, Person, track_people
-from .preview import preview_frames
+from .preview import draw_people, preview_frames
 from .selection import FaceSelection, choose, mask_selection, parse_face, track_selected
 from .strength import FadeLimits, effect_strength
 from .track import track_faces
@@ -38,6 +39,7 @@ __all__ = [
     "PastedRegion",
     "alignment_matrices",
     "composite_crop",
+    "draw_people",
     "crop_face",
     "crop_size",
     "effect_strength",
@@ -52,4 +54,5 @@ __all__ = [
     "soft_mask",
     "track_faces",
     "warp_crop",
+    "without_gaps",
 ]

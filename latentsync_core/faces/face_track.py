@@ -21,6 +21,7 @@ class FaceState(IntEnum):
     ABSENT = 0
     DETECTED = 1
     INTERPOLATED = 2
+    HELD = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class FaceTrack:
 
     @property
     def present(self) -> np.ndarray:
-        """(N,) bool: frames with a face, found or interpolated."""
+        """(N,) bool: frames with a face, found, interpolated or held."""
         return self.states != FaceState.ABSENT
 
     def runs(self) -> list[tuple[int, int]]:
@@ -92,8 +93,9 @@ class FaceTrack:
         return alignment_matrices(self.points, resolution, mode, breaks)
 
     def counts(self) -> dict[str, int]:
-        """Frames per state: {"absent": ..., "detected": ..., "interpolated": ...}."""
-        return {state.name.lower(): int((self.states == state).sum()) for state in FaceState}
+        """Frames per state: {"absent": ..., "detected": ..., "interpolated": ...}, and "held" where there are any."""
+        counts = {state.name.lower(): int((self.states == state).sum()) for state in FaceState}
+        return counts if counts["held"] else {name: counts[name] for name in counts if name != "held"}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything as arrays, for ``np.savez_compressed(path, **track.to_arrays())``."""
