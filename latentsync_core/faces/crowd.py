@@ -1,6 +1,6 @@
 """Follow everybody in a clip at once: the mesh follows each face, the detector finds newcomers and those who return."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -21,13 +21,14 @@ from .follow import (
     leaps,
     prominence_order,
 )
+from .hidden_mouth import LOOK_INTERVAL, lip_shift
 from .landmarks import MeshFitter, mesh_box, roi_from_box, roi_from_mesh
 from .look import KnownLooks, Look, look_at
 from .shots import Change, ShotChanges
 
 SEARCH_INTERVAL = 3  # frames between two looks of the detector while everybody is in sight
 SMALL_FACE_INTERVAL = 24  # frames between two searches for small faces beside those in sight
-LOOK_INTERVAL = 6  # frames between two views of a person that are remembered
+VIEW_INTERVAL = 6  # frames between two views of a person that are remembered
 RECENT = 25  # frames for which somebody who vanished is expected near the same place
 COASTING = 8  # frames for which a hidden face is taken to move on as before
 ONE_FACE = 0.6  # intersection over union above which two meshes lie on one face
@@ -108,8 +109,10 @@ class Crowd:
         if self._search_is_due(followed, index):
             self._search(frame, index, followed)
         for member, sighting in followed.items():
+            if index % LOOK_INTERVAL == 0:
+                sighting = replace(sighting, lip_shift=lip_shift(self.fitter, frame, sighting.mesh))
             member.see(index, self.shot, sighting)
-        if index % LOOK_INTERVAL == 0:
+        if index % VIEW_INTERVAL == 0:
             self._learn_looks(frame, index)
 
     def _cut(self, index: int) -> None:

@@ -123,9 +123,10 @@ class PeopleRecorder:
     def _track(self, member: Member, max_gap: int, hidden: Collection[int] = ()) -> FaceTrack:
         count = self.crowd.count
         mesh, scores = np.full((count, MESH_POINTS, 3), np.nan, np.float32), np.zeros(count, np.float32)
+        shifts = np.full(count, np.nan, np.float32)
         for index, sighting in member.sightings.items():
-            mesh[index], scores[index] = sighting.mesh, sighting.presence
-        return FaceTrack.from_meshes(mesh, scores, self.crowd.cuts, self.shape[:2], max_gap, hidden)
+            mesh[index], scores[index], shifts[index] = sighting.mesh, sighting.presence, sighting.lip_shift
+        return FaceTrack.from_meshes(mesh, scores, self.crowd.cuts, self.shape[:2], max_gap, shifts, hidden)
 
 
 def first_appearance(member: Member) -> tuple[int, float]:
