@@ -27,7 +27,6 @@ from .media import (
     VideoReader,
     check_target,
     probe_audio,
-    stream_audio,
 )
 from .media.encoding import plan_encoding
 from .media.voice_track import choose_codec
@@ -67,7 +66,7 @@ def lipsync(
     settings = settings or Settings()
     report = Report(versions=versions(), models=dict(models.sources))
     with report.collecting_warnings(), VideoReader(video) as reader:
-        voice = probe_audio(audio)
+        voice = probe_audio(audio, settings.audio_track)
         target = check_target(output, settings.overwrite, (video, audio))
         resolution = models.working_resolution(settings.resolution)
         check_settings(settings, models, resolution, reader.info, voice, target)
@@ -117,7 +116,7 @@ def check_settings(
     check_offset(settings.offset)
     extension = target.suffix.lower()
     plan_encoding(info, settings.encode, extension)
-    choose_codec(next(stream_audio(voice.path)), settings.encode, extension, str(voice.path))
+    choose_codec(next(voice.blocks()), settings.encode, extension, str(voice.path))
 
 
 def encode_clip(run: Run, reader: VideoReader, plan: Plan) -> tuple[torch.Tensor, FaceLatents]:
@@ -188,7 +187,7 @@ def write_clip(run: Run, reader: VideoReader, plan: Plan, latents: torch.Tensor,
         generated_faces(latents, plan.windows, run.models.codec),
         plan.matrices,
         run.resolution,
-        run.voice.path,
+        run.voice.blocks(),
         blend=settings.blend,
         antialias=settings.antialias,
         strength=plan.strength,

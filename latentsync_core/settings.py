@@ -20,6 +20,7 @@ class Settings:
     fade: where the effect fades out, for the mouth blend.
     silence: while nobody speaks, "off" generates as ever, "rest" from features of true silence, "keep" fades to the
     filmed mouth. offset: milliseconds the mouth moves later than the sound; below 0, earlier.
+    audio_track: of the voice's file, a number from 1 or a language; None = the file's default track.
     length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or "none".
     rate: frames per second of the output; None = the source's.
     face: who speaks: "auto" (the largest and surest face of each shot), "largest", "left", "right", a number, a point
@@ -40,6 +41,7 @@ class Settings:
     fade: FadeLimits = field(default_factory=FadeLimits)
     silence: str = "off"
     offset: float = 0.0
+    audio_track: str | None = None
     length: str = "audio"
     extend: str = "pingpong"
     rate: Fraction | None = None

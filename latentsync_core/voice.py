@@ -53,7 +53,7 @@ def hear_voice(
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Voice:
     """Read the voice and listen to it; features come from the cache if it has them."""
-    waveform = read_waveform(info.path)
+    waveform = read_waveform(info.path, track=info.track)
     check_voice(waveform, info.path)
     check_cancelled()
     activity = detect_voice(waveform)

@@ -21,6 +21,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     files = parser.add_argument_group("files")
     files.add_argument("--video", required=True, type=Path, help="the video whose face is to speak")
     files.add_argument("--audio", required=True, type=Path, help="the voice: a sound file, or a video with sound")
+    files.add_argument(
+        "--audio-track", help="which track of a file with several: its number from 1, or its language such as eng"
+    )
     files.add_argument("--out", required=True, type=Path, help="the result: .mp4, .mov or .mkv")
     files.add_argument("--overwrite", action="store_true", help="replace an existing result")
     files.add_argument("--report", type=Path, help="write settings, timings and frame states to this JSON file")
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media import probe_audio, probe_video
     from ..pipeline import lipsync
 
-    probe_video(args.video), probe_audio(args.audio)  # before gigabytes of weights are read
+    probe_video(args.video), probe_audio(args.audio, args.audio_track)  # before gigabytes of weights are read
     models = load_models(
         args.checkpoint,
         vae=args.vae,

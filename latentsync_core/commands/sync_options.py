@@ -152,6 +152,7 @@ def settings_from(args: argparse.Namespace):
         blend=args.blend,
         fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
         silence=args.silence,
+        audio_track=args.audio_track,
         offset=args.offset,
         face=args.face,
         missing=args.missing,

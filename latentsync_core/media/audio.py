@@ -12,7 +12,8 @@ import av.error
 import numpy as np
 
 from ..errors import LatentSyncError
-from .source import audio_stream, open_media, read_packets
+from .audio_tracks import audio_stream
+from .source import open_media, read_packets
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ SURROUND_WEIGHT = 0.5  # of every other channel
 @dataclass(frozen=True)
 class AudioInfo:
     """One audio track. sample_rate: Hz. layout: as FFmpeg names it ("mono", "5.1(side)"). sample_format: likewise, as
-    decoded ("s16", "fltp"). samples (per channel) and seconds: by the headers, None where they do not say."""
+    decoded ("s16", "fltp"). samples (per channel) and seconds: by the headers, None where they do not say.
+    track: its number among the file's `tracks` audio tracks, from 1. language: as the file writes it, or None."""
 
     path: Path
     sample_rate: int
@@ -39,20 +41,33 @@ class AudioInfo:
     samples: int | None
     seconds: float | None
     codec: str
+    track: int
+    tracks: int
+    language: str | None
+
+    def blocks(self) -> Iterator[av.AudioFrame]:
+        """The track's decoded blocks, as stream_audio yields them."""
+        return stream_audio(self.path, self.track)
 
 
-def probe_audio(path: str | os.PathLike) -> AudioInfo:
-    """What the best audio track of `path` (an audio or a video file) holds; decodes one block.
+def probe_audio(path: str | os.PathLike, track: int | str | None = None) -> AudioInfo:
+    """What an audio track of `path` (an audio or a video file) holds; decodes one block.
 
-    Raises LatentSyncError for a file that cannot be opened, has no audio track or none that decodes.
+    track: a number from 1, or a language; the file's default track unless given.
+    Raises LatentSyncError for a file that cannot be opened, has no such audio track or none that decodes.
     """
     with open_media(path, "a voice recording") as container:
-        stream = audio_stream(container, path)
+        stream = audio_stream(container, path, track)
+        number, count, language = (
+            container.streams.audio.index(stream) + 1,
+            len(container.streams.audio),
+            stream.language,
+        )
         codec = stream.codec_context.name
         seconds = stream.duration * stream.time_base if stream.duration else None
         if seconds is None and container.duration:
             seconds = Fraction(container.duration, av.time_base)
-    first = next(stream_audio(path))
+    first = next(stream_audio(path, number))
     return AudioInfo(
         path=Path(path),
         sample_rate=first.sample_rate,
@@ -62,18 +77,22 @@ def probe_audio(path: str | os.PathLike) -> AudioInfo:
         samples=None if seconds is None else round(seconds * first.sample_rate),
         seconds=None if seconds is None else float(seconds),
         codec=codec,
+        track=number,
+        tracks=count,
+        language=language,
     )
 
 
-def stream_audio(path: str | os.PathLike) -> Iterator[av.AudioFrame]:
-    """Yield the decoded blocks of the best audio track of `path` at its own rate, layout and sample format.
+def stream_audio(path: str | os.PathLike, track: int | str | None = None) -> Iterator[av.AudioFrame]:
+    """Yield the decoded blocks of an audio track of `path` at its own rate, layout and sample format.
 
-    Samples are exactly the decoder's; what an encoder put before the recording (priming) and, where the file states its
-    length, behind it is left out. Stretches that are missing become silence of the same length, with a warning.
+    track: as for probe_audio. Samples are exactly the decoder's; what an encoder put before the recording (priming)
+    and, where the file states its length, behind it is left out. Stretches that are missing become silence of the same
+    length, with a warning.
     Raises LatentSyncError where nothing decodes or where rate, layout or format change midway.
     """
     with open_media(path, "a voice recording") as container:
-        stream = audio_stream(container, path)
+        stream = audio_stream(container, path, track)
         stated = stated_samples(stream)
         held, position = None, 0  # one block is held back: only the last may reach past the stated length
         for block in decoded_blocks(container, stream, path):
@@ -126,13 +145,13 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
             yield block
 
 
-def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE) -> np.ndarray:
+def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE, track: int | str | None = None) -> np.ndarray:
     """The voice in `path` as one mono waveform: float32 (samples,), in [-1, 1], at `sample_rate` Hz.
 
     Channels are mixed by mono_weights: mono as it is, stereo as the mean of both, surround with the dialogue channel
     first, never louder than full scale. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
     """
-    return mix_down(stream_audio(path), sample_rate, path)
+    return mix_down(stream_audio(path, track), sample_rate, path)
 
 
 def resample_waveform(waveform: np.ndarray, rate: int, sample_rate: int = MODEL_RATE) -> np.ndarray:

@@ -80,15 +80,6 @@ def video_stream(container: av.container.InputContainer, path: str | os.PathLike
     return decodable(tracks[0], path)
 
 
-def audio_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.audio.stream.AudioStream:
-    """The file's best audio track; LatentSyncError where there is none or no decoder for it."""
-    stream = container.streams.best("audio") if container.streams.audio else None
-    if stream is None:
-        found = describe_tracks(container)
-        raise LatentSyncError(f"{path}: there is no audio track in this file ({found}), a voice recording is needed")
-    return decodable(stream, path)
-
-
 def decodable(stream, path):
     """`stream`, or a LatentSyncError when this build of PyAV has no decoder for it."""
     if stream.codec_context is None:
