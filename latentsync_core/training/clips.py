@@ -22,10 +22,10 @@ from ..faces import crop_face, fixed_mask
 from ..faces.face_track import stretches
 from ..loading import Models
 from ..media import VideoReader, probe_audio, read_waveform
-from ..pipeline import hear_voice
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ..settings import Settings
 from ..syncnet.mel import syncnet_mel
+from ..voice import hear_voice
 
 log = logging.getLogger(__name__)
 
@@ -155,9 +155,9 @@ def prepare_clip(
     settings = Settings(length="shortest", extend="none", alignment=alignment)
     watchers = (ignore_progress, check_cancelled, ignore_frame)
     with VideoReader(source.video) as reader:
-        run = Run(source.video, probe_audio(source.voice), models, settings, resolution, *watchers)
-        features, seconds = hear_voice(run)
-        plan = plan_clip(run, reader, seconds)
+        voice = probe_audio(source.voice)
+        heard = hear_voice(voice, models.whisper, settings, check_cancelled=check_cancelled)
+        plan = plan_clip(Run(source.video, voice, models, settings, resolution, *watchers), reader, heard)
         present = plan.track.present[list(plan.timeline.source)]
         runs = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
         crops, posteriors = encode_crops(reader, plan, present, models, resolution, settings.antialias)
@@ -165,12 +165,12 @@ def prepare_clip(
     return {
         "crops": crops,
         **posteriors,
-        "features": features,
-        "indices": indices_at(len(features), times),
+        "features": heard.features,
+        "indices": indices_at(len(heard.features), times),
         "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
         "matrices": torch.from_numpy(plan.matrices[list(plan.timeline.source)]),
         "runs": torch.tensor(runs, dtype=torch.int64).reshape(-1, 2),
-        "mel": syncnet_mel(torch.from_numpy(read_waveform(source.voice))),
+        "mel": syncnet_mel(torch.from_numpy(read_waveform(voice.path, track=voice.track))),
     }
 
 

@@ -14,11 +14,11 @@ from latentsync_core.errors import LatentSyncError
 from latentsync_core.face_latents import ClipConditioning, batches_by_window, encode_faces
 from latentsync_core.loading import load_models
 from latentsync_core.media import VideoReader, probe_audio
-from latentsync_core.pipeline import hear_voice
 from latentsync_core.progress import ignore_progress, never_cancelled
 from latentsync_core.settings import Settings
 from latentsync_core.training.clips import find_clips, prepare_clips
 from latentsync_core.training.windows import Place, TrainingWindows, mel_window
+from latentsync_core.voice import hear_voice
 
 RESOLUTION, WINDOW = 64, 4
 
@@ -39,9 +39,9 @@ def inference(clips_folder, models):
     source, crops = find_clips(clips_folder)[0], []
     with VideoReader(source.video) as reader:
         watchers = (ignore_progress, never_cancelled, ignore_frame)
-        run = Run(source.video, probe_audio(source.voice), models, Settings(), RESOLUTION, *watchers)
-        features, seconds = hear_voice(run)
-        plan = plan_clip(run, reader, seconds)
+        voice = probe_audio(source.voice)
+        features = (heard := hear_voice(voice, models.whisper, Settings())).features
+        plan = plan_clip(Run(source.video, voice, models, Settings(), RESOLUTION, *watchers), reader, heard)
         batches = batches_by_window(plan.windows, plan.timeline.source)
         faces = encode_faces(
             reader.frames_at(i for batch in batches for i in batch),

@@ -1,0 +1,60 @@
+"""A LoRA file of our trainer, through ComfyUI's stock LoRA loader on our MODEL, is the network that was trained."""
+
+import importlib
+import logging
+
+import pytest
+import torch
+
+RANK, ALPHA = 4, 8.0
+TARGETS = (
+    "attn1.to_",
+    "attn2.to_",
+    "ff.net.",
+    "proj_in",
+    "resnets.0.conv1",
+    "motion_modules.0.temporal_transformer.proj",
+)
+
+
+@pytest.fixture(scope="module")
+def core(pack):
+    """``core("training.lora")``: a module of the pack's own library."""
+    return lambda name: importlib.import_module(f"{pack.__name__}.latentsync_core.{name}")
+
+
+@pytest.fixture(scope="module")
+def trained(core, tmp_path_factory):
+    """The embedded UNet with LoRA layers as if trained, and the file they were saved to."""
+    lora, draw = core("training.lora"), core("seeded").draw
+    unet = core("embedded").embedded_unet()
+    layers = lora.add_lora(unet, RANK, ALPHA, TARGETS, torch.Generator().manual_seed(0))
+    for name, layer in layers.items():
+        layer.up.data = 0.05 * torch.from_numpy(draw(name, *layer.up.shape))
+    path = tmp_path_factory.mktemp("loras") / "voice.safetensors"
+    lora.save_lora(layers, path, {"base": "embedded"})
+    return unet, layers, path
+
+
+def test_the_stock_loader_applies_every_layer_of_the_file(pack, core, trained, caplog):
+    import folder_paths
+
+    from nodes import LoraLoaderModelOnly
+
+    unet, layers, path = trained
+    folder_paths.add_model_folder_path("loras", str(path.parent))
+    native = importlib.import_module(f"{pack.__name__}.nodes.host.native_model")
+    model = native.native_model(core("embedded").embedded_checkpoint(), torch.float32, "shared")
+    with caplog.at_level(logging.WARNING):
+        patched, *_ = LoraLoaderModelOnly().load_lora_model_only(model, path.name, 1.0)
+    assert "not loaded" not in caplog.text
+    assert len(patched.patches) == len(layers)
+    patched.patch_model(device_to=torch.device("cpu"))
+    sample, tokens = torch.randn(1, 13, 4, 8, 8), torch.randn(4, 50, 48)
+    with torch.no_grad():
+        found = patched.model.diffusion_model(sample, torch.tensor([300.0]), context=tokens)
+        expected = unet(sample, torch.tensor([300.0]), tokens)
+        plain = core("embedded").embedded_unet()(sample, torch.tensor([300.0]), tokens)
+    patched.detach()
+    assert float((found - expected).norm() / expected.norm()) < 1e-4
+    assert float((plain - expected).norm() / expected.norm()) > 1e-2
