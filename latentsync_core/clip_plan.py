@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,9 @@ from .diffusion import Window, plan_windows
 from .errors import LatentSyncError
 from .faces import FaceState, FaceTrack, effect_strength, parse_face, track_selected, without_gaps
 from .loading import Models
-from .media import AudioInfo, VideoReader, is_variable
+from .media import AudioInfo, VideoInfo, VideoReader, is_variable
 from .progress import CheckCancelled, OnProgress
+from .report import plain
 from .settings import Settings
 from .timeline import Timeline, plan_timeline
 from .voice import Voice
@@ -23,6 +26,7 @@ class Run:
     """One run's inputs and watchers, passed from stage to stage."""
 
     video: Path
+    info: VideoInfo
     voice: AudioInfo
     models: Models
     settings: Settings
@@ -30,6 +34,20 @@ class Run:
     on_progress: OnProgress
     check_cancelled: CheckCancelled
     on_frame: OnFrame
+
+
+@dataclass(frozen=True)
+class TrackedSource:
+    """What one pass over the source tells: the face in every frame, and when each is shown.
+
+    times: seconds after the first frame. complete: False where reading stopped before the source's end, as no more was
+    needed. damage: what did not decode, for the report.
+    """
+
+    track: FaceTrack
+    times: tuple[Fraction, ...]
+    complete: bool
+    damage: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,13 +69,13 @@ class Plan:
         return generated & (self.strength > 0)
 
 
-def plan_clip(run: Run, reader: VideoReader, heard: Voice) -> Plan:
-    """Read the source once: track the face, lay out the output, cut it into windows, align every face."""
-    settings, info = run.settings, reader.info
+def track_clip(run: Run, heard: Voice) -> TrackedSource:
+    """Read the source once, as far as the voice needs it, and follow the face."""
+    settings, info = run.settings, run.info
     needed = None if settings.length == "video" else heard.seconds
     complete = True
 
-    def pictures() -> Iterator[np.ndarray]:
+    def pictures(reader: VideoReader) -> Iterator[np.ndarray]:
         nonlocal complete
         for frame in reader.frames():
             if needed is not None and frame.time >= needed:
@@ -67,29 +85,36 @@ def plan_clip(run: Run, reader: VideoReader, heard: Voice) -> Plan:
 
     stated = info.frames or (round(info.duration * info.fps) if info.duration else None)
     wanted = None if needed is None else round(needed * info.fps)
-    try:
-        track = track_selected(
-            pictures(),
-            parse_face(settings.face),
-            device=run.models.device,
-            total=min((count for count in (stated, wanted) if count), default=None),
-            on_progress=run.on_progress,
-            check_cancelled=run.check_cancelled,
-        )
-        times = reader.times[: len(track)]
-        track = without_gaps(track, settings.missing, times, times[-1] + 1 / info.fps)
-    except LatentSyncError as error:
-        raise LatentSyncError(f"{run.video}: {error}") from error
-    run.on_progress(len(track), len(track))  # the header's count was an estimate
+    with VideoReader(run.video) as reader:
+        try:
+            track = track_selected(
+                pictures(reader),
+                parse_face(settings.face),
+                device=run.models.device,
+                total=min((count for count in (stated, wanted) if count), default=None),
+                on_progress=run.on_progress,
+                check_cancelled=run.check_cancelled,
+            )
+            times = reader.times[: len(track)]
+            track = without_gaps(track, settings.missing, times, times[-1] + 1 / info.fps)
+        except LatentSyncError as error:
+            raise LatentSyncError(f"{run.video}: {error}") from error
+        damage = plain({"damaged": reader.damaged, "damage": reader.damage})
+        return TrackedSource(track, times, complete, damage)
+
+
+def plan_clip(run: Run, tracked: TrackedSource, heard: Voice) -> Plan:
+    """Lay out the output, cut it into windows, align every face."""
+    settings, info, track = run.settings, run.info, tracked.track
     timeline = plan_timeline(
-        times,
+        tracked.times,
         info.fps,
         heard.seconds,
         length=settings.length,
         extend=settings.extend,
         rate=settings.rate,
-        variable=is_variable(times, info.fps),
-        complete=complete,
+        variable=is_variable(tracked.times, info.fps),
+        complete=tracked.complete,
     )
     present = [bool(track.present[source]) for source in timeline.source]
     windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)

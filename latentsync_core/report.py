@@ -23,8 +23,9 @@ class Report:
 
     stages: seconds of each stage. voice: its silences, and the gate's curve over the output. source_frames: frames
     read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
-    output_times: the stretches of those "synced" and "untouched", in frames and seconds. warnings: every warning the
-    library logged, in order.
+    output_times: the stretches of those "synced" and "untouched", in frames and seconds. segments: how many there
+    are, were computed, and were found finished by an earlier run. memory: bytes held for the whole clip, and of the
+    most latents held at once. warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -37,11 +38,13 @@ class Report:
     source_frames: dict[str, Any] = field(default_factory=dict)
     output_frames: dict[str, Any] = field(default_factory=dict)
     output_times: dict[str, Any] = field(default_factory=dict)
+    segments: dict[str, int] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Only what JSON knows: rates as "30000/1001", paths as text."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
     def to_json(self) -> str:
         """Indented JSON text."""
@@ -90,13 +93,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` in what JSON knows: rates as "30000/1001", paths as text."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}" if value.denominator != 1 else value.numerator
     if isinstance(value, Path):

@@ -26,6 +26,7 @@ class Settings:
     face: who speaks: "auto" (the largest and surest face of each shot), "largest", "left", "right", a number, a point
     "x,y", a box "x0,y0,x1,y1", or the path of a mask picture. missing: "pass", "hold" or "stop".
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
+    resume: go on with what an earlier run, that was interrupted, has finished of the same output.
     """
 
     resolution: int | None = None
@@ -50,6 +51,7 @@ class Settings:
     missing: str = "pass"
     cache: Path | None = None
     overwrite: bool = False
+    resume: bool = False
 
     @property
     def antialias(self) -> bool:

@@ -26,6 +26,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     )
     files.add_argument("--out", required=True, type=Path, help="the result: .mp4, .mov or .mkv")
     files.add_argument("--overwrite", action="store_true", help="replace an existing result")
+    files.add_argument("--resume", action="store_true", help="go on where an interrupted run of the same command ended")
     files.add_argument("--report", type=Path, help="write settings, timings and frame states to this JSON file")
     files.add_argument("--contact-sheet", type=Path, help="write a PNG that shows each step on a few frames")
     add_options(parser)

@@ -162,6 +162,7 @@ def settings_from(args: argparse.Namespace):
         encode=EncodeSettings(args.codec, args.crf, args.lossless, args.preset, args.audio_codec),
         cache=None if args.no_cache else (args.cache or default_cache()),
         overwrite=args.overwrite,
+        resume=args.resume,
     )
 
 

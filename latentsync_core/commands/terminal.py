@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
@@ -18,41 +19,88 @@ STAGES = {
 QUIET_SECONDS = 10.0  # between lines where the output is no terminal
 
 
+@dataclass
+class StageClock:
+    """How far a stage is, and how long it was at work: stages take turns, segment by segment.
+
+    first: what was done at its first report, maybe by an earlier run; the pace is measured from there.
+    """
+
+    title: str
+    unit: str
+    first: int | None = None
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    bar: tqdm | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds of work left at the pace so far; 0 while there is none to go by."""
+        paced = self.done - (self.first or 0)
+        return self.seconds / paced * (self.total - self.done) if paced > 0 else 0.0
+
+
 class StageBars:
-    """Progress for people: a bar with the time left on a terminal, a line now and then in a log file."""
+    """Progress for people: a bar per stage on a terminal, a line now and then in a log file; with the time left.
+
+    The time left is that of all stages under way, as encoding, denoising and writing alternate.
+    """
 
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
-        self.bar: tqdm | None = None
-        self.title = ""
-        self.started = self.told = 0.0
+        self.clocks: dict[str, StageClock] = {}
+        self.current: StageClock | None = None
+        self.ticked = self.told = time.monotonic()
 
     def on_stage(self, name: str) -> None:
-        """Begin the bar of another stage."""
-        self.close()
-        self.title, unit = STAGES[name]
-        self.started = self.told = time.monotonic()
+        """Begin a stage, or go on with it."""
+        self.ticked = time.monotonic()
+        self.current = self.clocks.get(name)
+        if self.current is not None:
+            return
+        self.current = self.clocks[name] = StageClock(*STAGES[name])
         if self.live:
-            self.bar = tqdm(desc=f"{self.title:<20}", unit=f" {unit}", file=self.stream, dynamic_ncols=True)
+            form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} {postfix}"
+            bar = {"desc": f"{self.current.title:<20}", "unit": f"{self.current.unit}s", "file": self.stream}
+            self.current.bar = tqdm(**bar, total=1, bar_format=form, dynamic_ncols=True)
         else:
-            self.stream.write(f"{self.title} ...\n")
+            self.told = self.ticked
+            self.stream.write(f"{self.current.title} ...\n")
 
     def on_progress(self, done: int, total: int) -> None:
-        """Move the bar of the current stage."""
-        if self.bar is not None:
-            self.bar.total = total
-            self.bar.update(done - self.bar.n)
-        elif time.monotonic() - self.told > QUIET_SECONDS and done < total:
-            self.told = time.monotonic()
-            left = (self.told - self.started) / done * (total - done)
-            self.stream.write(f"{self.title}: {done} of {total}, {left:.0f} s left\n")
+        """Move on in the current stage."""
+        clock, now = self.current, time.monotonic()
+        if clock.first is None:
+            clock.first = done
+        else:
+            clock.seconds += now - self.ticked
+        self.ticked = now
+        clock.done, clock.total = done, total
+        left = sum(other.left for other in self.clocks.values())
+        if clock.bar is not None:
+            clock.bar.total = total
+            clock.bar.set_postfix_str(f"{duration(left)} left" if left else "", refresh=False)
+            clock.bar.update(done - clock.bar.n)
+        elif now - self.told > QUIET_SECONDS and done < total:
+            self.told = now
+            self.stream.write(f"{clock.title}: {done} of {total}, {duration(left)} left\n")
 
     def close(self) -> None:
-        """Leave the current bar as it stands."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        """Leave the bars as they stand."""
+        for clock in self.clocks.values():
+            if clock.bar is not None:
+                clock.bar.close()
+                clock.bar = None
+
+
+def duration(seconds: float) -> str:
+    """ "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class WarningLines(logging.Handler):

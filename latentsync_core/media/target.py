@@ -1,14 +1,18 @@
 """Where a result goes: checked before work starts, written under a temporary name, in place only when complete."""
 
+import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import av.error
 
 from ..errors import LatentSyncError
 
 EXTENSIONS = (".mp4", ".mov", ".mkv")
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def check_target(path: str | os.PathLike, overwrite: bool = False, inputs: Iterable[str | os.PathLike] = ()) -> Path:
@@ -46,6 +50,18 @@ def check_existing(path: Path, overwrite: bool, inputs: Iterable[str | os.PathLi
             raise LatentSyncError(f"{path}: the output is the same file as the input {source}; choose another name")
     if not overwrite:
         raise LatentSyncError(f"{path}: this file exists already; choose another name or ask for it to be overwritten")
+
+
+@contextlib.contextmanager
+def refusing_failed_writes(path: Path) -> Iterator[None]:
+    """Turn what the encoder, the container or the disk refuses into one LatentSyncError that names `path`."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        reason = error.strerror or str(error)
+        if error.errno in DISK_FULL:
+            reason = f"the disk is full or the file grew too large: {reason}"
+        raise LatentSyncError(f"{path}: the video could not be written ({reason})") from error
 
 
 class PendingFile:
