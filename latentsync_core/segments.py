@@ -36,11 +36,12 @@ class Segment:
         return tuple(Window(span.start - self.start, span.stop - self.start) for span in self.windows)
 
 
-def plan_segments(frames: int, windows: Sequence[Window], length: int = SEGMENT_FRAMES) -> tuple[Segment, ...]:
-    """Divide `frames` output frames into segments of about `length` that no window crosses; windows may overlap.
+def plan_segments(frames: int, windows: Sequence[Window]) -> tuple[Segment, ...]:
+    """Divide `frames` output frames into segments of about 128 that no window crosses; windows may overlap.
 
     A segment is longer where windows bridge its end; the last takes a rest of less than half a length.
     """
+    length = SEGMENT_FRAMES
     crossed = {frame for span in windows for frame in range(span.start + 1, span.stop)}
     cuts = [0]
     for frame in range(1, frames):

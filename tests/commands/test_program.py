@@ -64,19 +64,6 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path):
     assert list(folder.iterdir()) == []
 
 
-@posix
-def test_a_kill_while_writing_leaves_nothing_under_the_name(tmp_path):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    with started(folder, cut_voice(tmp_path / "voice.wav", 2), "--preset", "placebo") as process:
-        while not list(folder.iterdir()) and process.poll() is None:
-            time.sleep(0.002)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    assert not (folder / "result.mp4").exists()
-    assert [path.name.startswith(".latentsync-") for path in folder.iterdir()] == [True]
-
-
 # The program around it
 
 
