@@ -3,7 +3,16 @@
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, EXTENSIONS, LENGTHS, MAX_STEPS
+from ..latentsync_core.choices import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_SEED,
+    DEFAULT_STEPS,
+    EXTENSIONS,
+    LENGTHS,
+    MAX_OFFSET_MS,
+    MAX_STEPS,
+    SILENCES,
+)
 from .sampling import MAX_SEED
 from .types import CATEGORY, WhisperType
 
@@ -70,6 +79,22 @@ class LipSync(io.ComfyNode):
                     options=list(EXTENSIONS),
                     tooltip="Where the picture comes from when the voice is longer than the video.",
                 ),
+                io.Combo.Input(
+                    "silence",
+                    options=list(SILENCES),
+                    default="off",
+                    optional=True,
+                    tooltip="While nobody speaks: off generates as ever, rest lets the generated mouth rest, keep fades "
+                    "to the filmed one.",
+                ),
+                io.Int.Input(
+                    "offset",
+                    default=0,
+                    min=-MAX_OFFSET_MS,
+                    max=MAX_OFFSET_MS,
+                    optional=True,
+                    tooltip="Milliseconds the mouth moves later than the sound; below 0, earlier.",
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
             enable_expand=True,
@@ -77,7 +102,20 @@ class LipSync(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video, audio, model, whisper, vae, resolution, steps, guidance, seed, length, extend
+        cls,
+        video,
+        audio,
+        model,
+        whisper,
+        vae,
+        resolution,
+        steps,
+        guidance,
+        seed,
+        length,
+        extend,
+        silence="off",
+        offset=0,
     ) -> io.NodeOutput:
         graph = GraphBuilder()
         faces = graph.node(
@@ -91,7 +129,9 @@ class LipSync(io.ComfyNode):
         encoded = graph.node(
             "LatentSyncFaceEncode", faces=faces.out(0), vae=vae, resolution=resolution, crops="first frame"
         )
-        features = graph.node("LatentSyncAudioFeatures", audio=audio, whisper=whisper, joins="overlap", cache=True)
+        features = graph.node(
+            "LatentSyncAudioFeatures", audio=audio, whisper=whisper, joins="overlap", cache=True, silence=silence
+        )
         chunks = graph.node(
             "LatentSyncAudioChunks",
             features=features.out(0),
@@ -100,6 +140,7 @@ class LipSync(io.ComfyNode):
             extend=extend,
             window=16,
             fps=0.0,
+            offset=offset,
         )
         tokens = graph.node("LatentSyncPositionEncoding", tokens=chunks.out(0), model=model, mode="auto")
         joined = graph.node("LatentSyncConditioning", face_latents=encoded.out(0), tokens=tokens.out(0))
