@@ -16,9 +16,9 @@ from ..face_latents import ClipConditioning, FaceLatents
 from ..faces import composite_crop, fixed_mask, latent_mask
 from ..faces.landmarks import MeshFitter
 from ..vae import LatentCodec
-from .clips import Clip
+from .clips import POSTERIORS, Clip
 from .mouth import correlation, lip_gaps
-from .windows import POSTERIORS, sample_posterior
+from .windows import sample_posterior
 
 WINDOWS_SHOWN = 3  # windows sampled of every clip
 COLUMNS = 8

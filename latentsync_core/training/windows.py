@@ -10,9 +10,8 @@ from ..conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..face_latents import FaceLatents
 from ..faces import fixed_mask, latent_mask
-from .clips import Clip
+from .clips import POSTERIORS, Clip
 
-POSTERIORS = ("mean", "std", "masked_mean", "masked_std")
 MEL_RATE_HZ = 80
 MEL_STEPS = 52  # of one window of StableSyncNet
 

@@ -1,6 +1,8 @@
 """Prepared clips hold what inference would see: the same crops, the same tokens for the same frames."""
 
+import copy
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -110,7 +112,16 @@ def test_clips_are_prepared_once_and_again_when_they_change(clips, clips_folder,
     for path in clips_folder.glob("a.*"):
         shutil.copy(path, tmp_path / path.name)
     moved = prepare_clips(find_clips(tmp_path), cache, models, RESOLUTION)
-    assert moved[0].path not in before  # another time of change
+    assert moved[0].faces not in before  # another time of change
+
+
+def test_another_vae_costs_no_second_look_at_the_clip(clips, clips_folder, cache, models):
+    retrained = copy.deepcopy(models.codec)
+    retrained.autoencoder.quant_conv.bias.data += 1
+    again = prepare_clips(find_clips(clips_folder), cache, replace(models, codec=retrained), RESOLUTION)
+    assert [(clip.faces, clip.voice) for clip in again] == [(clip.faces, clip.voice) for clip in clips]
+    assert all(new.latents != old.latents for new, old in zip(again, clips, strict=True))
+    assert not torch.equal(again[0].read("mean")["mean"], clips[0].read("mean")["mean"])
 
 
 def test_a_clip_without_sound_is_left_out_by_name_and_none_at_all_is_refused(clips_folder, models, tmp_path, caplog):
