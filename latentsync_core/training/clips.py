@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..audio import indices_at
-from ..clip_plan import Run, plan_clip
+from ..clip_plan import Run, plan_clip, track_clip
 from ..compositing import ignore_frame
 from ..errors import LatentSyncError
 from ..face_latents import face_of, pixels_of
 from ..faces import LATENT_STRIDE, crop_face, fixed_mask
 from ..faces.face_track import stretches
 from ..loading import Models
-from ..media import VideoReader, probe_audio, read_waveform
+from ..media import VideoReader, probe_audio, probe_video, read_waveform
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ..settings import Settings
 from ..syncnet.mel import syncnet_mel
@@ -196,14 +196,15 @@ def follow_clip(
     models, resolution = preparation.models, preparation.resolution
     settings = replace(SETTINGS, alignment=preparation.alignment)
     watchers = (ignore_progress, check_cancelled, ignore_frame)
+    info, voice = probe_video(source.video), probe_audio(source.voice)
+    run = Run(source.video, info, voice, models, settings, resolution, *watchers)
+    plan = plan_clip(run, track_clip(run, heard), heard)
+    shown = plan.timeline.source
+    present = plan.track.present[list(shown)]
+    runs = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
+    crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
+    positions = np.flatnonzero(present)
     with VideoReader(source.video) as reader:
-        voice = probe_audio(source.voice)
-        plan = plan_clip(Run(source.video, voice, models, settings, resolution, *watchers), reader, heard)
-        shown = plan.timeline.source
-        present = plan.track.present[list(shown)]
-        runs = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
-        crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
-        positions = np.flatnonzero(present)
         for frame, position in zip(reader.frames_at(shown[i] for i in positions), positions, strict=True):
             image, matrix, _, _ = face_of(frame, plan.matrices[shown[position]], resolution)
             crops[position] = torch.from_numpy(crop_face(image, matrix, resolution, settings.antialias))

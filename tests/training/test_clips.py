@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from latentsync_core.audio import indices_at
-from latentsync_core.clip_plan import Run, plan_clip
+from latentsync_core.clip_plan import Run, plan_clip, track_clip
 from latentsync_core.compositing import ignore_frame
 from latentsync_core.conditioning import TrainedConditioning
 from latentsync_core.diffusion import Window
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.face_latents import ClipConditioning, batches_by_window, encode_faces
 from latentsync_core.loading import load_models
-from latentsync_core.media import VideoReader, probe_audio
+from latentsync_core.media import VideoReader, probe_audio, probe_video
 from latentsync_core.progress import ignore_progress, never_cancelled
 from latentsync_core.settings import Settings
 from latentsync_core.training.clips import find_clips, prepare_clips
@@ -39,11 +39,12 @@ def clips(clips_folder, cache, models):
 def inference(clips_folder, models):
     """Conditioning and crops of the first clip, by the pipeline's own stages; positions on."""
     source, crops = find_clips(clips_folder)[0], []
+    watchers = (ignore_progress, never_cancelled, ignore_frame)
+    info, voice = probe_video(source.video), probe_audio(source.voice)
+    run = Run(source.video, info, voice, models, Settings(), RESOLUTION, *watchers)
+    features = (heard := hear_voice(voice, models.whisper, Settings())).features
+    plan = plan_clip(run, track_clip(run, heard), heard)
     with VideoReader(source.video) as reader:
-        watchers = (ignore_progress, never_cancelled, ignore_frame)
-        voice = probe_audio(source.voice)
-        features = (heard := hear_voice(voice, models.whisper, Settings())).features
-        plan = plan_clip(Run(source.video, voice, models, Settings(), RESOLUTION, *watchers), reader, heard)
         batches = batches_by_window(plan.windows, plan.timeline.source)
         faces = encode_faces(
             reader.frames_at(i for batch in batches for i in batch),
