@@ -86,16 +86,38 @@ def plan_encoding(info: VideoInfo, settings: EncodeSettings, extension: str) -> 
     elif info.hdr:
         raise LatentSyncError(
             f"{info.path}: this is a high dynamic range video ({info.hdr}), which 8-bit H.264 would spoil; "
-            "choose the codec hevc, which keeps 10 bits"
+            "choose the codec hevc, which keeps 10 bits, or a lossless result"
         )
+    options = encoder_options(settings)
+    if extra := info.hdr_metadata.encoder_parameters(encoder):
+        key = f"{encoder.removeprefix('lib')}-params"
+        options[key] = ":".join([*filter(None, [options.get(key)]), *extra])
     chroma = pixel_layout(pixel_format).planes[-1]
     even = settings.codec != "ffv1"
     grow_x, grow_y = (even and chroma.sub_x == 2), (even and chroma.sub_y == 2)
     width = info.width + (info.width % 2 if grow_x else 0)
     height = info.height + (info.height % 2 if grow_y else 0)
-    return EncodePlan(
-        encoder, pixel_format, width, height, encoder_options(settings), encoder_colors(info, pixel_format)
-    )
+    return EncodePlan(encoder, pixel_format, width, height, options, encoder_colors(info, pixel_format))
+
+
+def what_is_lost(info: VideoInfo, plan: EncodePlan) -> list[str]:
+    """What a source like `info` has that its result will not: a sentence each, for a warning."""
+    losses = []
+    bits = pixel_layout(plan.pixel_format).bits
+    if (plan.width, plan.height) != (info.width, info.height):
+        size = f"{info.width}x{info.height}"
+        losses.append(f"4:2:0 needs an even size, {size} grows to {plan.width}x{plan.height}")
+    if bits < info.bit_depth:
+        losses.append(
+            f"the source's {info.bit_depth} bits become {bits} with H.264; the codec hevc keeps 10, lossless keeps all"
+        )
+    metadata = info.hdr_metadata
+    if (metadata.display or metadata.light) and not metadata.encoder_parameters(plan.encoder):
+        losses.append("FFV1 does not carry the source's mastering display and light levels; its colour tags stay")
+    if metadata.dynamic:
+        kinds = " and ".join(metadata.dynamic)
+        losses.append(f"the source's {kinds} metadata describes each of its frames and is left out; the base stays")
+    return losses
 
 
 def lossless_format(info: VideoInfo, codec: str) -> tuple[str, str]:

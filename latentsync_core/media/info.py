@@ -11,6 +11,7 @@ import av.error
 
 from ..errors import LatentSyncError
 from .color import MATRIX_NAMES, color_coding
+from .hdr import HdrMetadata
 from .picture import Orientation, layout_of, native_picture, pixel_layout, upright
 from .source import open_media, read_packets, video_stream
 
@@ -49,6 +50,7 @@ class VideoInfo:
     color_trc: int
     sample_aspect_ratio: Fraction | None
     has_audio: bool
+    hdr_metadata: HdrMetadata = HdrMetadata()
 
     @property
     def bit_depth(self) -> int:
@@ -129,6 +131,7 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
         color_trc=int(context.color_trc),
         sample_aspect_ratio=pixel_shape(stream, orientation),
         has_audio=bool(container.streams.audio),
+        hdr_metadata=HdrMetadata.of(picture),
     )
     if layout_of(shown).family == "yuv" and info.color_space not in (2, *MATRIX_NAMES):
         log.warning("%s: its colour matrix (code %d) is not known, %s is assumed", path, info.color_space, info.matrix)

@@ -15,7 +15,7 @@ from .encoding import EncodePlan, EncodeSettings, plan_encoding
 from .info import VideoInfo
 from .output_file import OutputFile, tick_length
 from .source import open_media, video_stream
-from .video_writer import exact_rate, prepared_picture, warn_of_growth
+from .video_writer import exact_rate, prepared_picture, warn_of_losses
 
 PART_EXTENSION = ".nut"
 
@@ -48,7 +48,7 @@ class PartedVideo:
         seconds: Fraction,
     ) -> "PartedVideo":
         """A video at the constant rate `fps`, or with each picture at its own of `times` (seconds) where `variable`."""
-        warn_of_growth(target, like, plan_encoding(like, settings, target.suffix.lower()))
+        warn_of_losses(target, like, plan_encoding(like, settings, target.suffix.lower()))
         unit = tick_length(exact_rate(fps), variable)
         ticks = [round(time / unit) for time in times] if variable else range(len(times))
         if any(later <= earlier for earlier, later in zip(ticks, ticks[1:], strict=False)):

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 
 from ..errors import LatentSyncError
-from .encoding import EncodeSettings, convert_picture, plan_encoding
+from .encoding import EncodeSettings, convert_picture, plan_encoding, what_is_lost
 from .info import VideoInfo
 from .output_file import OutputFile
 from .picture import pad_to_even
@@ -45,7 +45,7 @@ class VideoWriter(OutputFile):
         path = check_target(path, overwrite, (like.path, *inputs))
         settings = settings or EncodeSettings()
         plan = plan_encoding(like, settings, path.suffix.lower())
-        warn_of_growth(path, like, plan)
+        warn_of_losses(path, like, plan)
         self.frames = 0
         self._times_given = times_given
         self._duration = duration
@@ -116,11 +116,10 @@ def exact_rate(fps: Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(1_000_000)
 
 
-def warn_of_growth(path, like: VideoInfo, plan) -> None:
-    """Say so where the encoder needs a larger size than the source has."""
-    if (plan.width, plan.height) != (like.width, like.height):
-        size = f"{like.width}x{like.height}"
-        log.warning("%s: 4:2:0 needs an even size, %s grows to %dx%d", path, size, plan.width, plan.height)
+def warn_of_losses(path, like: VideoInfo, plan) -> None:
+    """Say what the result cannot keep of the source."""
+    for loss in what_is_lost(like, plan):
+        log.warning("%s: %s", path, loss)
 
 
 def prepared_picture(picture: av.VideoFrame, like: VideoInfo, plan) -> av.VideoFrame:

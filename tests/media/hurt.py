@@ -12,7 +12,7 @@ def packets_of(path) -> list[tuple[int, int]]:
 
 
 def hurt_packets(path, target, numbers, seed=0, spare=8):
-    """Copy `path` to `target` with a twentieth of the bytes of the packets `numbers` changed, the first `spare` kept."""
+    """Copy `path` to `target` with a twentieth of the bytes of these packets changed, the first `spare` kept."""
     data, rng, packets = bytearray(path.read_bytes()), random.Random(seed), packets_of(path)
     for number in numbers:
         start, size = packets[number]
@@ -23,7 +23,7 @@ def hurt_packets(path, target, numbers, seed=0, spare=8):
 
 
 def blank_packets(path, target, numbers):
-    """Copy `path` to `target` with the packets `numbers` gone to zero, save the 4 bytes of a Matroska block's header."""
+    """Copy `path` to `target` with these packets gone to zero, save the 4 bytes of a Matroska block's header."""
     data, packets = bytearray(path.read_bytes()), packets_of(path)
     for number in numbers:
         start, size = packets[number]

@@ -1,4 +1,4 @@
-"""A damaged video has as many frames, at the same times, as the whole one; what is not its own is counted and listed."""
+"""A damaged video has as many frames, at the same times, as the whole one; what is lost is counted and listed."""
 
 import json
 import logging
