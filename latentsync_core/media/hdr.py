@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import av
 from av.sidedata.sidedata import Type
 
+from .picture import attached
+
 CHROMATICITY_STEPS = 50_000  # per unit of CIE xy, in the bitstream (ITU-T H.265, D.3.28)
 LUMINANCE_STEPS = 10_000  # per candela per square metre
 DYNAMIC = {"DOVI_METADATA": "Dolby Vision", "DOVI_RPU_BUFFER": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+"}
@@ -27,7 +29,7 @@ class HdrMetadata:
     def of(cls, picture: av.VideoFrame) -> "HdrMetadata":
         """What is attached to a decoded picture."""
         display, light, dynamic = None, None, set()
-        for entry in picture.side_data:
+        for entry in attached(picture) or ():
             if entry.type == Type.MASTERING_DISPLAY_METADATA:
                 display = mastering_display(bytes(entry))
             elif entry.type == Type.CONTENT_LIGHT_LEVEL:

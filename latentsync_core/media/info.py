@@ -141,7 +141,8 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
 def frame_rate(stream) -> Fraction:
     """The track's average rate, else the guessed one, else 25 frames per second."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0 < rate <= HIGHEST_FPS:
+        is_still = stream.frames == 1 and rate == 1  # what AVIF states
+        if rate and 0 < rate <= HIGHEST_FPS and not is_still:
             return Fraction(rate)
     return FALLBACK_FPS
 

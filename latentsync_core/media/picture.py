@@ -175,9 +175,13 @@ class Orientation:
         """The orientation in a decoded frame's display matrix; upright where it carries none.
 
         The matrix maps stored (x, y) to shown (a x + c y, b x + d y) (ISO 14496-12, tkhd); it is taken to the nearest
-        quarter turn with or without a mirror.
+        quarter turn with or without a mirror. A photograph's EXIF counts too, its mirrored kinds aside.
         """
-        entries = next((np.frombuffer(d, np.int32, 9) for d in picture.side_data if d.type.name == "DISPLAYMATRIX"), ())
+        known = attached(picture)
+        if known is None:
+            quarter = round(-picture.rotation / 90) % 4
+            return cls(quarter in (1, 3), quarter in (1, 2), quarter in (2, 3))
+        entries = next((np.frombuffer(d, np.int32, 9) for d in known if d.type.name == "DISPLAYMATRIX"), ())
         if not len(entries) or not entries[[0, 1, 3, 4]].any():
             return cls()
         a, b, _, c, d = (int(entry) for entry in entries[:5])
@@ -196,6 +200,14 @@ class Orientation:
     def mirrored(self) -> bool:
         """Whether the stored picture is a mirror image."""
         return self.transpose ^ self.mirror_x ^ self.mirror_y
+
+
+def attached(picture: av.VideoFrame) -> list | None:
+    """A decoded picture's side data; None where PyAV does not know one kind of it (EXIF) and so tells none."""
+    try:
+        return list(picture.side_data)
+    except ValueError:
+        return None
 
 
 def upright(picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:

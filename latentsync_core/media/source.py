@@ -3,6 +3,7 @@
 Only plain local files are opened: no playlists, scripts, devices or network addresses, whatever the name looks like.
 """
 
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import av
 import av.error
 
 from ..errors import LatentSyncError
+from .animated_webp import as_matroska, is_animated_webp
 
 REFUSED_FORMATS = {"tty", "concat", "hls", "dash", "sdp", "bin", "xbin", "idf", "adf", "lavfi", "rtsp", "imf"}
 """Demuxers that render text as a picture or follow a list to other files."""
@@ -27,8 +29,10 @@ def open_media(path: str | os.PathLike, needs: str) -> av.container.InputContain
     """
     path = Path(path)
     check_readable(path, needs)
+    source = as_matroska(path) if is_animated_webp(path) else f"file:{path.absolute()}"
     try:
-        container = av.open(f"file:{path.absolute()}", options=READ_OPTIONS, metadata_errors="replace")
+        options = {} if isinstance(source, io.BytesIO) else READ_OPTIONS
+        container = av.open(source, options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise LatentSyncError(f"{path}: {describe_unopened(path, error)}; {needs} is needed") from error
     formats = set(container.format.name.split(","))
