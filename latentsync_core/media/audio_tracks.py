@@ -22,7 +22,8 @@ def audio_stream(
         found = describe_tracks(container)
         raise LatentSyncError(f"{path}: there is no audio track in this file ({found}), a voice recording is needed")
     if track is None:
-        return decodable(container.streams.best("audio"), path)
+        # A damaged header can leave tracks none of which FFmpeg would choose.
+        return decodable(container.streams.best("audio") or container.streams.audio[0], path)
     return decodable(find_track(container.streams.audio, str(track).strip(), path), path)
 
 
