@@ -117,7 +117,8 @@ def stream_audio(path: str | os.PathLike, track: int | str | None = None) -> Ite
 
 def stated_samples(stream) -> int | None:
     """The track's length in samples where the container counts in samples (mp4, mov), else None."""
-    counts_samples = stream.time_base == Fraction(1, stream.rate) and not stream.start_time
+    rate = stream.rate  # 0 in a damaged header
+    counts_samples = bool(rate) and stream.time_base == Fraction(1, rate) and not stream.start_time
     return stream.duration if counts_samples else None
 
 
