@@ -1,0 +1,236 @@
+"""Train the embedded autoencoder: Stable Diffusion's architecture, a few channels wide, that knows one portrait.
+
+``python -m latentsync_core.training.micro.autoencoder OUT.safetensors`` takes some fifteen minutes on one core. It sees
+aligned crops as the pipeline makes them, whole and with the mouth masked out, in many poses and lights, the mouth in
+every position. Afterwards its latents are shifted and scaled, inside its own 1x1 convolutions, to mean 0 and, times
+Stable Diffusion's factor, deviation 1, as diffusion expects.
+"""
+
+import argparse
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from ...face_latents import pixels_of
+from ...faces import crop_face, crop_size, fixed_mask, track_faces
+from ...faces.landmarks import MeshFitter, roi_from_mesh
+from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from ...vae import LATENT_SCALE, SD_SHAPE, AutoencoderCodec
+from ..synthetic.clips import draw_frames, living_pose, sway
+from ..synthetic.portrait import load_portrait
+from ..synthetic.truth import mouth_opening
+from ..synthetic.visemes import MouthMotion
+from .trained_file import save_trained
+
+log = logging.getLogger(__name__)
+
+SHAPE = {**SD_SHAPE, "block_out_channels": (16, 32, 48, 64), "layers_per_block": 1, "norm_num_groups": 8}
+RESOLUTION = 128  # pixels
+MOUTH_BOX = (0.45, 0.98, 0.18, 0.82)  # top, bottom, left, right of the crop, where pixels count more
+MOUTH_WEIGHT = 3.0  # added to 1
+EDGE_WEIGHT = 0.5  # of the error of differences between neighbouring pixels
+KL_WEIGHT = 1e-3
+LIGHT = 0.12  # deviation of the gain, per colour half of it
+JITTER_SCALE, JITTER_SHIFT, JITTER_ANGLE = 0.03, 2.0, 0.03  # of the alignment: a ratio, crop pixels, radians
+LOG_EVERY = 20  # steps
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """seed; clips of clip_frames frames; steps with whole and half as many masked crops; the measured clips' number."""
+
+    seed: int = 30
+    clips: int = 24
+    clip_frames: int = 75
+    steps: int = 900
+    whole: int = 5
+    masked: int = 2
+    learning_rate: float = 3e-3
+    measured_clips: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class CropClip:
+    """crops (F, r, r, 3) uint8 aligned; mesh (F, 468, 2) in pixels of the crop before its resize; opening (F,)."""
+
+    crops: np.ndarray
+    mesh: np.ndarray
+    opening: np.ndarray
+
+
+def crop_clips(recipe: AutoencoderRecipe, count: int, seed: int, jitter: bool) -> list[CropClip]:
+    """Render, track and crop clips in which the mouth wanders over everything it can do."""
+    rng, portrait = np.random.default_rng(seed), load_portrait()
+    clips = []
+    for _ in range(count):
+        pose = living_pose(wandering_mouth(recipe.clip_frames, rng), rng)
+        frames = draw_frames(portrait, pose, 256)
+        track = track_faces(frames)
+        matrices = track.matrices(RESOLUTION)
+        if jitter:
+            matrices = np.stack([jittered(matrix, rng) for matrix in matrices])
+        crops = np.stack([crop_face(f, m, RESOLUTION) for f, m in zip(frames, matrices, strict=True)])
+        points = np.concatenate([track.mesh[..., :2], np.ones_like(track.mesh[..., :1])], -1)
+        mesh = np.einsum("fij,fpj->fpi", matrices, points)
+        clips.append(CropClip(crops, mesh, pose.opening.numpy()))
+    return clips
+
+
+def wandering_mouth(frames: int, rng: np.random.Generator) -> MouthMotion:
+    """A mouth without a voice, that reaches every opening, width and rounding, and shuts often."""
+    opening = np.clip(0.3 + sway(frames, 0.4, 0.12, rng), 0, 1)
+    width = np.clip(sway(frames, 0.5, 0.15, rng), -1, 1)
+    rounding = np.clip(0.25 + sway(frames, 0.4, 0.15, rng), 0, 1)
+    return MouthMotion(*(v.astype(np.float32) for v in (opening, width, rounding)), np.zeros(frames, np.int64))
+
+
+def jittered(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An alignment matrix (2, 3), turned, scaled and shifted a little about the crop's middle."""
+    angle, scale = rng.normal(0, JITTER_ANGLE), 1 + rng.normal(0, JITTER_SCALE)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.array(crop_size(RESOLUTION)) / 2
+    moved = turn @ matrix
+    moved[:, 2] += middle - turn @ middle + rng.normal(0, JITTER_SHIFT, 2)
+    return moved.astype(np.float32)
+
+
+def pixel_weights() -> Tensor:
+    """(1, 1, r, r), more around the mouth."""
+    weights = torch.ones(1, 1, RESOLUTION, RESOLUTION)
+    top, bottom, left, right = (round(edge * RESOLUTION) for edge in MOUTH_BOX)
+    weights[..., top:bottom, left:right] += MOUTH_WEIGHT
+    return weights / weights.mean()
+
+
+def reconstruction_loss(found: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute error of pixels and of the differences between neighbours."""
+    error = found - pixels
+    across = (error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]
+    down = (error[..., 1:, :] - error[..., :-1, :]).abs() * weights[..., 1:, :]
+    return (error.abs() * weights).mean() + EDGE_WEIGHT * (across.mean() + down.mean())
+
+
+def train_autoencoder(
+    path: Path | str,
+    recipe: AutoencoderRecipe | None = None,
+    *,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> dict[str, float]:
+    """Train, standardise the latents, measure on other clips, and write to `path`; returns `measure`'s numbers."""
+    recipe = recipe or AutoencoderRecipe()
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    crops = np.concatenate([clip.crops for clip in crop_clips(recipe, recipe.clips, recipe.seed, jitter=True)])
+    network = AutoencoderKL(**SHAPE).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1)
+    weights, history = pixel_weights(), []
+    for step in range(recipe.steps):
+        check_cancelled()
+        pixels = batch(crops, recipe, rng)
+        posterior = network.encode(pixels).latent_dist
+        error = reconstruction_loss(network.decode(posterior.sample()).sample, pixels, weights)
+        loss = error + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % LOG_EVERY == 0 or step == recipe.steps - 1:
+            history.append({"step": step, "loss": round(loss.item(), 5), "reconstruction": round(error.item(), 5)})
+            log.info("step %d of %d: reconstruction %.4f", step, recipe.steps, error.item())
+        on_progress(step + 1, recipe.steps)
+    network = network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    standardise_latents(network, crops[:: max(1, len(crops) // 256)])
+    numbers = measure(network.half().float(), recipe)
+    about = {"config": SHAPE, "recipe": asdict(recipe), "measured": numbers}
+    save_trained(path, network, about, history)
+    return numbers
+
+
+def batch(crops: np.ndarray, recipe: AutoencoderRecipe, rng: np.random.Generator) -> Tensor:
+    """Whole and masked crops (b, 3, r, r) in [-1, 1], each in a light of its own."""
+    picked = crops[rng.integers(0, len(crops), recipe.whole + recipe.masked)]
+    light = 1 + rng.normal(0, LIGHT, (len(picked), 1, 1, 1)) + rng.normal(0, LIGHT / 2, (len(picked), 1, 1, 3))
+    pixels = pixels_of(np.clip(picked * light, 0, 255).astype(np.float32))
+    pixels[recipe.whole :] *= fixed_mask(RESOLUTION)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def standardise_latents(network: AutoencoderKL, crops: np.ndarray) -> None:
+    """Give the latents of `crops`, times LATENT_SCALE, mean 0 and deviation 1 per channel; pictures stay as they are.
+
+    The last convolution of the encoder and the first of the decoder are 1x1, so that they can take it in.
+    """
+    latents = torch.cat([network.encode(part).latent_dist.mean for part in pixels_of(crops).split(16)])
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    factor = 1 / (LATENT_SCALE * std)
+    last, first = network.quant_conv, network.post_quant_conv
+    channels = len(mean)
+    first.bias += first.weight[:, :, 0, 0] @ mean  # the decoder sees x / factor + mean
+    first.weight /= factor[None, :, None, None]
+    last.weight[:channels] *= factor[:, None, None, None]
+    last.bias[:channels] = (last.bias[:channels] - mean) * factor
+    last.bias[channels:] += 2 * factor.log()
+
+
+@torch.inference_mode()
+def measure(network: AutoencoderKL, recipe: AutoencoderRecipe) -> dict[str, float]:
+    """How true reconstructions are in clips that were not trained on.
+
+    crop_correlation, correlation: of the mouth opening that FaceMesh sees, in the crops themselves and in their
+    reconstructions, with the drawn one; psnr in dB; latent_std and posterior_std, scaled.
+    """
+    codec, fitter = AutoencoderCodec(network), MeshFitter()
+    clips = crop_clips(recipe, recipe.measured_clips, recipe.seed + 1, jitter=False)
+    truth, before, after, errors, latents, spreads = [], [], [], [], [], []
+    for clip in clips:
+        pixels = pixels_of(clip.crops)
+        moments = codec.encode(pixels)
+        decoded = codec.decode(moments.mean)
+        truth.append(clip.opening)
+        before.append(seen_openings(pixels, clip.mesh, fitter))
+        after.append(seen_openings(decoded, clip.mesh, fitter))
+        errors.append((decoded - pixels).square().mean((1, 2, 3)))
+        latents.append(moments.mean)
+        spreads.append(moments.std)
+    truth, before, after = (np.concatenate(values) for values in (truth, before, after))
+    return {
+        "crop_correlation": float(np.corrcoef(before, truth)[0, 1]),
+        "correlation": float(np.corrcoef(after, truth)[0, 1]),
+        "psnr": float(10 * torch.log10(4 / torch.cat(errors).mean())),
+        "latent_std": float(torch.cat(latents).std()),
+        "posterior_std": float(torch.cat(spreads).mean()),
+    }
+
+
+def seen_openings(pixels: Tensor, mesh: np.ndarray, fitter: MeshFitter) -> np.ndarray:
+    """(F,) mouth openings by FaceMesh in crops (F, 3, r, r) in [-1, 1]; mesh (F, 468, 2): roughly where the face is."""
+    width, height = crop_size(RESOLUTION)
+    upright = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)
+    pictures = ((upright + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    found = [fitter.fit(picture, roi_from_mesh(points))[0] for picture, points in zip(pictures, mesh, strict=True)]
+    return mouth_opening(np.stack(found))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="file to write, .safetensors")
+    parser.add_argument("--seed", type=int, default=AutoencoderRecipe.seed)
+    parser.add_argument("--steps", type=int, default=AutoencoderRecipe.steps)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log.info("%s", train_autoencoder(arguments.out, AutoencoderRecipe(seed=arguments.seed, steps=arguments.steps)))
+
+
+if __name__ == "__main__":
+    main()
