@@ -22,4 +22,5 @@ DEFAULT_GUIDANCE = 1.5
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained
 MAX_OFFSET_MS = 1000  # by which the mouth can be moved against the sound
+DEFAULT_OVERLAP = 0  # frames that windows share; the reference's
 MAX_WINDOW_FRAMES = 24  # length of the temporal position table

@@ -117,7 +117,7 @@ def plan_clip(run: Run, tracked: TrackedSource, heard: Voice) -> Plan:
         complete=tracked.complete,
     )
     present = [bool(track.present[source]) for source in timeline.source]
-    windows = plan_windows(present, timeline.breaks(track.cuts), settings.window)
+    windows = plan_windows(present, timeline.breaks(track.cuts), settings.window, settings.overlap)
     if not windows:
         raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
     matrices = track.matrices(run.resolution, settings.alignment)

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from torch import Tensor
 
-from .diffusion import Window
+from .diffusion import Window, disjoint_windows
 from .face_latents import face_of, pixels_of
 from .faces import PastedRegion, composite_crop, crop_face, fixed_mask, mouth_share, paste_region
 from .media import EncodeSettings, Frame, ImageReader, VideoReader, VideoWriter, apply_edit
@@ -27,7 +27,7 @@ def decoded_faces(latents: Tensor, codec: LatentCodec) -> Iterator[Tensor]:
 
 def generated_faces(latents: Tensor, windows: Sequence[Window], codec: LatentCodec) -> Iterator[tuple[int, Tensor]]:
     """Decode what the windows of a clip's latents hold: (output frame, face (3, 8h, 8w) in [-1, 1])."""
-    for span in windows:
+    for span in disjoint_windows(windows):
         faces = decoded_faces(latents[:, :, span.start : span.stop], codec)
         yield from zip(range(span.start, span.stop), faces, strict=True)
 

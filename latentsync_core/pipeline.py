@@ -102,7 +102,7 @@ def check_settings(
 ) -> None:
     """Refuse now what would otherwise fail after minutes of work. Raises LatentSyncError."""
     fixed_mask(resolution)
-    check_window(settings.window)
+    check_window(settings.window, settings.overlap)
     make_schedule(settings.solver, settings.steps)
     if settings.seed not in SEEDS:
         raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from .choices import DEFAULT_SEED, DEFAULT_STEPS, WINDOW_FRAMES
+from .choices import DEFAULT_OVERLAP, DEFAULT_SEED, DEFAULT_STEPS, WINDOW_FRAMES
 from .diffusion import Guidance
 from .faces import FadeLimits
 from .media import EncodeSettings
@@ -15,6 +15,7 @@ class Settings:
     """How to lip-sync one clip.
 
     resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
+    window, overlap: frames denoised together, and those that neighbouring windows share and fuse.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
     alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
     fade: where the effect fades out, for the mouth blend.
@@ -35,6 +36,7 @@ class Settings:
     seed: int = DEFAULT_SEED
     solver: str = "ddim"
     window: int = WINDOW_FRAMES
+    overlap: int = DEFAULT_OVERLAP
     position: str = "auto"
     joins: str = "overlap"
     alignment: str = "smooth"

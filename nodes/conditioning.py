@@ -33,6 +33,7 @@ class Conditioning(io.ComfyNode):
     def execute(cls, face_latents, tokens: ClipTokens) -> io.NodeOutput:
         import torch
 
+        from ..latentsync_core.diffusion import disjoint_windows
         from ..latentsync_core.errors import LatentSyncError
         from .host.native_model import CONDITION, POSITIONS, VOICELESS, WINDOWS
 
@@ -41,7 +42,8 @@ class Conditioning(io.ComfyNode):
             raise LatentSyncError("No output frame shows a face, so there is nothing to sync; check the Face Track.")
         sources = [tokens.timeline.source[frame] for frame in synced]
         condition = face_latents.condition(sources)[0].transpose(0, 1).contiguous()  # (frames, 9, h, w)
-        voice = torch.cat([tokens.tokens[span.start : span.stop] for span in tokens.windows])  # (frames, n, d)
+        spans = disjoint_windows(tokens.windows)
+        voice = torch.cat([tokens.tokens[span.start : span.stop] for span in spans])  # (frames, n, d)
         extra = {CONDITION: condition, WINDOWS: tuple(tokens.batch_windows), POSITIONS: tokens.positions}
         latent = torch.zeros(len(synced), 4, *condition.shape[2:])
         # Which null it was trained with, only the model that samples knows; until then one number, whatever the length.

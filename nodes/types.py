@@ -71,16 +71,15 @@ class ClipTokens:
     @property
     def synced(self) -> list[int]:
         """Output frames that lie in some window, in order; the frames of our LATENT batches."""
-        return [frame for span in self.windows for frame in range(span.start, span.stop)]
+        from ..latentsync_core.diffusion import disjoint_windows
+
+        return [frame for span in disjoint_windows(self.windows) for frame in range(span.start, span.stop)]
 
     @property
     def batch_windows(self) -> list[tuple[int, int]]:
         """The windows counted in frames of a LATENT batch."""
-        spans, start = [], 0
-        for span in self.windows:
-            spans.append((start, start + len(span)))
-            start += len(span)
-        return spans
+        place = {frame: index for index, frame in enumerate(self.synced)}
+        return [(place[span.start], place[span.start] + len(span)) for span in self.windows]
 
     def with_positions(self, positions: bool) -> "ClipTokens":
         """The same clip with audio position encoding switched on or off."""

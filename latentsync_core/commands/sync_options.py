@@ -56,6 +56,12 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--window", type=int, default=choices.WINDOW_FRAMES, help="frames denoised together, at most 24 (trained on 16)"
     )
+    group.add_argument(
+        "--overlap",
+        type=int,
+        default=choices.DEFAULT_OVERLAP,
+        help="frames that neighbouring windows share and fuse; 4 of 16 take a third longer (default: %(default)s)",
+    )
     group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
     group.add_argument(
         "--position", default="auto", choices=choices.POSITIONS, help="audio position encoding; auto: as trained"
@@ -146,6 +152,7 @@ def settings_from(args: argparse.Namespace):
         seed=args.seed,
         solver=args.solver,
         window=args.window,
+        overlap=args.overlap,
         position=args.position,
         joins=args.joins,
         alignment=args.alignment,

@@ -1,8 +1,10 @@
 """LatentSync's UNet as a native MODEL, so that stock samplers, LoRA, weight streaming and casting work on it.
 
 Frames are the batch outside and windows are inside: a sampler sees (frames, 4, h, w) latents of any number, the network
-sees windows of at most 24 that never cross a cut or a gap.
+sees windows of at most 24 that never cross a cut or a gap; where they overlap, their predictions are fused.
 """
+
+from functools import lru_cache
 
 import comfy.conds
 import comfy.latent_formats
@@ -60,6 +62,16 @@ class LatentSyncConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = [torch.float16, torch.bfloat16, torch.float32]
 
 
+@lru_cache(maxsize=4)
+def window_weights(windows: tuple[tuple[int, int], ...]) -> tuple[torch.Tensor, ...]:
+    """What every window, (start, stop), has to say about its frames (f,): all, but where it overlaps another."""
+    from ...latentsync_core.diffusion import Window, fusion_weights, window_groups
+
+    return tuple(
+        weight for group in window_groups([Window(*span) for span in windows]) for weight in fusion_weights(group)
+    )
+
+
 class LatentSyncModel(comfy.model_base.BaseModel):
     """Epsilon prediction over a batch of frames, run window by window."""
 
@@ -115,14 +127,15 @@ class LatentSyncModel(comfy.model_base.BaseModel):
         sides = x.shape[0] // frames
         scaled = self.model_sampling.calculate_input(t, x)
         timestep = self.model_sampling.timestep(t).float()
-        prediction = torch.empty_like(x, dtype=torch.float32)
-        for start, stop in windows:
+        prediction = torch.zeros_like(x, dtype=torch.float32)
+        for (start, stop), weight in zip(windows, window_weights(windows), strict=True):
             check_cancelled()
             rows = (torch.arange(sides)[:, None] * frames + torch.arange(start, stop)).flatten()  # (sides * f,)
             here = rows.to(x.device)
             inputs = torch.cat([scaled[here], c_concat[rows].to(scaled)], dim=1)  # (sides * f, 13, h, w)
             side_steps = timestep[here].reshape(sides, -1)[:, 0]  # (sides,)
-            prediction[here] = self._predict(inputs, side_steps, c_crossattn[rows], transformer_options or {})
+            noise = self._predict(inputs, side_steps, c_crossattn[rows], transformer_options or {})
+            prediction[here] += noise * weight.repeat(sides)[:, None, None, None].to(noise)
         return self.model_sampling.calculate_denoised(t, prediction, x)
 
     def _predict(self, inputs, timestep, tokens, transformer_options) -> torch.Tensor:

@@ -20,6 +20,8 @@ from latentsync_core.demo import CLIP
         (("--resolution", "large"), "--resolution is 'large'"),
         (("--window", 25), "window of 25 frames.*1 to 24"),
         (("--window", 0), "window of 0 frames.*1 to 24"),
+        (("--overlap", 9), "overlap of 9 frames.*windows of 16 can share 0 to 8"),
+        (("--overlap", -1), "overlap of -1 frames"),
         (("--steps", 0), "0 steps.*between 1 and 500"),
         (("--steps", 1000), "1000 steps.*between 1 and 500"),
         (("--guidance-start", 0.8, "--guidance-end", 0.2), "interval is 0.8 to 0.2.*start <= end"),

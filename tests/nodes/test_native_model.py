@@ -76,6 +76,22 @@ def test_our_sampler_equals_the_library(modules, model, sides):
     assert relative(sample_here(modules, model, sides) * 0.18215, expected) < 1e-4
 
 
+def test_overlapping_windows_are_fused_alike_in_all_samplers(modules, model, sides):
+    """Library, our sampler and a stock one: one clip whose windows share 11 of 21 frames."""
+    (voice, extra), _ = sides[0][0], sides[1]
+    spans = tuple((span.start, span.stop) for span in modules.diffusion.plan_windows([True] * FRAMES, overlap=4))
+    assert spans == ((0, 16), (5, 21))
+    fused = [[[tokens, {**side, modules.native.WINDOWS: spans}]] for ((tokens, side),) in sides[:2]]
+    noise = modules.diffusion.shared_noise(SIDE, torch.Generator().manual_seed(SEED))
+    condition = extra[modules.native.CONDITION].transpose(0, 1)[None]
+    unet = modules.embedded.embedded_unet()
+    expected = modules.diffusion.sample_windows(unet, noise, condition, voice, STEPS, SCALE, overlap=4)[0]
+    ours = sample_here(modules, model, (*fused, sides[2]))
+    assert relative(ours * 0.18215, expected.transpose(0, 1)) < 1e-4
+    assert relative(sample_advanced(modules, model, (*fused, sides[2])), ours) < 1e-3
+    assert relative(sample_here(modules, model, sides), ours) > 1e-2  # and fusing changes the result
+
+
 def test_stock_custom_sampling_equals_our_sampler(modules, model, sides):
     assert relative(sample_advanced(modules, model, sides), sample_here(modules, model, sides)) < 1e-3
 

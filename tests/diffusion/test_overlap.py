@@ -1,0 +1,152 @@
+"""Overlapping windows: fused at every step, as many frames as before, and nothing where nothing overlaps."""
+
+import numpy as np
+import pytest
+import torch
+
+from latentsync_core.choices import SOLVERS
+from latentsync_core.diffusion import (
+    Window,
+    disjoint_windows,
+    fusion_weights,
+    make_schedule,
+    plan_windows,
+    sample_windows,
+    window_groups,
+)
+from latentsync_core.errors import LatentSyncError
+from latentsync_core.seeded import draw
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    noise = torch.from_numpy(draw("overlap.noise", 1, 4, 1, 8, 8))
+    condition = torch.from_numpy(draw("overlap.cond", 1, 9, 1, 8, 8)).expand(-1, -1, FRAMES, -1, -1)
+    return noise, condition, torch.zeros(FRAMES, 50, 48)
+
+
+def opinionated(sample, timestep, tokens):
+    """A network whose opinion is the window's first frame: what it predicts jumps wherever a window ends."""
+    return torch.ones_like(sample[:, :4]) * tokens[0].mean()
+
+
+def spans(windows) -> list[tuple[int, int]]:
+    return [(w.start, w.stop) for w in windows]
+
+
+def test_neighbours_share_frames_and_all_are_whole():
+    assert spans(plan_windows([True] * 40, overlap=4)) == [(0, 16), (12, 28), (24, 40)]
+    assert spans(plan_windows([True] * 42, overlap=4)) == [(0, 16), (8, 24), (17, 33), (26, 42)]
+    assert spans(plan_windows([True] * 17, overlap=4)) == [(0, 16), (1, 17)]
+    assert spans(plan_windows([True] * 9, overlap=4)) == [(0, 9)]
+
+
+@pytest.mark.parametrize("overlap", [1, 4, 8])
+@pytest.mark.parametrize("frames", [16, 31, 100, 128])
+def test_an_overlap_costs_what_it_says(frames, overlap):
+    windows = plan_windows([True] * frames, overlap=overlap)
+    assert len(windows) == 1 + -(-(frames - 16) // (16 - overlap))
+    assert all(len(w) == 16 for w in windows)
+    assert all(a.stop - b.start >= overlap for a, b in zip(windows, windows[1:], strict=False))
+
+
+def test_overlaps_cross_neither_breaks_nor_gaps():
+    present = [True] * 40 + [False] * 3 + [True] * 30
+    windows = plan_windows(present, breaks={20}, overlap=4)
+    groups = [(group[0].start, group[-1].stop) for group in window_groups(windows)]
+    assert groups == [(0, 20), (20, 40), (43, 73)]
+
+
+def test_long_stretches_fall_into_bounded_groups():
+    groups = window_groups(plan_windows([True] * 1000, overlap=6))
+    lengths = [group[-1].stop - group[0].start for group in groups]
+    assert sum(lengths) == 1000 and max(lengths) <= 128 and min(lengths) > 120
+    assert all(a[-1].stop == b[0].start for a, b in zip(groups, groups[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "windows", [plan_windows([True] * 100, overlap=5), plan_windows([True] * 33, window=9, overlap=4)]
+)
+def test_every_frame_is_covered_once_and_fully(windows):
+    weights = fusion_weights(windows)
+    total = np.zeros(windows[-1].stop)
+    for span, weight in zip(windows, weights, strict=True):
+        total[span.start : span.stop] += weight.numpy()
+        assert weight.min() > 0
+    assert total == pytest.approx(1, abs=1e-6)
+    assert [f for span in disjoint_windows(windows) for f in range(span.start, span.stop)] == list(range(len(total)))
+
+
+def test_windows_apart_are_left_as_they_are():
+    windows = plan_windows([True] * 40)
+    assert disjoint_windows(windows) == list(windows) and all(len(group) == 1 for group in window_groups(windows))
+    assert all((weight == 1).all() for group in window_groups(windows) for weight in fusion_weights(group))
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(16, 9), (16, -1), (1, 1)])
+def test_impossible_overlaps_are_refused(window, overlap):
+    with pytest.raises(LatentSyncError, match=f"overlap of {overlap} frames .* windows of {window} can share 0 to"):
+        plan_windows([True] * 40, window=window, overlap=overlap)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_fusing_takes_the_jump_out_of_a_windows_border(inputs, solver):
+    noise, condition, _ = inputs
+    count = torch.arange(FRAMES)[:, None, None].expand(-1, 50, 48).float()
+    jumps = {}
+    for overlap in (0, 4, 8):
+        calls = []
+        latents = sample_windows(
+            opinionated,
+            *(noise, condition, count, 4, 1.0),
+            overlap=overlap,
+            solver=solver,
+            on_progress=lambda *done, calls=calls: calls.append(done),
+        )
+        jumps[overlap] = float(latents.diff(dim=2).abs().max())
+        windows = len(plan_windows([True] * FRAMES, overlap=overlap))
+        assert calls == [(i + 1, 4 * windows) for i in range(4 * windows)]
+    # Windows begin every 16 or 12 frames; what jumps between them is spread over 1 or 5 steps.
+    assert jumps[4] == pytest.approx(jumps[0] * 12 / 16 / 5, rel=1e-3)
+    assert jumps[8] < jumps[4]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_one_step_of_the_solver_serves_all_frames_of_a_group(inputs, solver):
+    """Where all windows agree, overlapping them changes nothing, whatever history the solver keeps."""
+
+    def agreeing(sample, timestep, tokens):
+        return sample[:, :4] * 0.5 + sample[:, 5:9] * 0.1
+
+    apart = sample_windows(agreeing, *inputs, steps=6, guidance=1.0, solver=solver)
+    fused = sample_windows(agreeing, *inputs, steps=6, guidance=1.0, solver=solver, overlap=6)
+    torch.testing.assert_close(fused, apart, rtol=1e-4, atol=1e-5)
+
+
+def test_a_group_is_denoised_as_multidiffusion_says(inputs):
+    """Against the definition, written out: the mean prediction, weighted, then one step for every frame."""
+    noise, condition, audio = inputs
+    audio = torch.from_numpy(draw("overlap.audio", 24, 50, 48))
+    windows = [Window(0, 16), Window(8, 24)]
+
+    def predict(sample, timestep, tokens):
+        f = sample.shape[2]
+        voice = tokens.reshape(len(sample), f, -1).mean((1, 2))[:, None, None, None, None]
+        return 0.3 * sample[:, :4] + voice + sample[:, :4].mean(2, keepdim=True)
+
+    found = sample_windows(predict, noise, condition[:, :, :24], audio, 5, 2.0, windows=windows)
+    weights = torch.zeros(2, 24)
+    ramp = torch.arange(1, 9) / 9
+    weights[0, :8], weights[0, 8:16], weights[1, 8:16], weights[1, 16:] = 1, 1 - ramp, ramp, 1
+    schedule, latents = make_schedule("ddim", 5), noise.expand(-1, -1, 24, -1, -1)
+    for timestep in schedule.timesteps:
+        fused = torch.zeros_like(latents)
+        for row, span in enumerate(windows):
+            part = slice(span.start, span.stop)
+            sample = torch.cat([latents[:, :, part], condition[:, :, part]], dim=1)
+            null, voice = (predict(sample, timestep, tokens) for tokens in (0 * audio[part], audio[part]))
+            fused[:, :, part] += (null + 2 * (voice - null)) * weights[row, part, None, None]
+        latents = schedule.step(fused, timestep, latents).prev_sample
+    torch.testing.assert_close(found, latents, rtol=1e-4, atol=1e-5)
