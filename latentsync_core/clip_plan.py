@@ -11,7 +11,16 @@ import numpy as np
 from .compositing import OnFrame
 from .diffusion import Window, plan_windows
 from .errors import LatentSyncError
-from .faces import FaceState, FaceTrack, effect_strength, parse_face, track_selected, without_gaps
+from .faces import (
+    FaceState,
+    FaceTrack,
+    MouthMasks,
+    effect_strength,
+    mouth_masks,
+    parse_face,
+    track_selected,
+    without_gaps,
+)
 from .loading import Models
 from .media import AudioInfo, VideoInfo, VideoReader, is_variable
 from .progress import CheckCancelled, OnProgress
@@ -59,6 +68,7 @@ class Plan:
     windows: tuple[Window, ...]
     matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
     strength: np.ndarray  # (output frames,) in 0..1, the share of the generated mouth that is shown
+    masks: MouthMasks  # what of each generated face goes where
 
     @property
     def synced(self) -> np.ndarray:
@@ -125,7 +135,8 @@ def plan_clip(run: Run, tracked: TrackedSource, heard: Voice) -> Plan:
     strength = shown[list(timeline.source)]
     if settings.silence == "keep":
         strength = strength * heard.gate(timeline.times)
-    return Plan(track, timeline, windows, matrices, strength)
+    masks = mouth_masks(track, run.resolution, settings.seam)
+    return Plan(track, timeline, windows, matrices, strength, masks)
 
 
 def state_runs(states: np.ndarray) -> list[dict]:

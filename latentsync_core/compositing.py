@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .diffusion import Window, disjoint_windows
 from .face_latents import face_of, pixels_of
-from .faces import PastedRegion, composite_crop, crop_face, fixed_mask, mouth_share, paste_region
+from .faces import MouthMasks, PastedRegion, Seam, composite_crop, crop_face, fixed_mask, match_color, paste_region
 from .media import EncodeSettings, Frame, ImageReader, VideoReader, VideoWriter, apply_edit
 from .progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .timeline import Timeline
@@ -60,6 +60,7 @@ def composite(
     blend: str = "mouth",
     antialias: bool = False,
     strength: np.ndarray | None = None,
+    masks: MouthMasks | None = None,
 ) -> Iterator[Composited]:
     """Put each generated face into its frame; a frame without one passes untouched.
 
@@ -68,32 +69,46 @@ def composite(
 
     frames: what each output frame shows, in output order. faces: (output frame, face (3, r, r) in [-1, 1]), rising.
     matrices: (N, 2, 3) by source frame. strength: in 0..1 by output frame, how much of the mouth to show; all by
-    default, and always with the reference's blend.
+    default, and always with the reference's blend. masks: what is taken of a face in every frame, and how its colours
+    are matched; the reference's blend obeys their limit alone. By default the fixed shape, with colours as they are.
     Outside the soft mask every sample of every plane is the source's, bit for bit.
     """
-    mask, share = fixed_mask(resolution), mouth_share(resolution) if blend == "mouth" else None
+    masks = masks or MouthMasks(resolution, Seam(color_match="off"))
     upcoming = next(faces, None)
     for position, frame in enumerate(frames):
         if upcoming is None or upcoming[0] != position:
             yield Composited(frame, frame.picture)
             continue
-        shown = 1.0 if strength is None or share is None else float(strength[position])
+        shown = 1.0 if strength is None or blend != "mouth" else float(strength[position])
         if shown == 0:
             yield Composited(frame, frame.picture)
             upcoming = next(faces, None)
             continue
-        generated = upcoming[1]
-        image, matrix, left, top = face_of(frame, matrices[frame.index], resolution)
-        crop = crop_face(image, matrix, resolution, antialias)
-        face = generated if share is not None else composite_crop(generated[None], pixels_of([crop]), mask)[0]
-        taken = None if share is None else share * shown
-        region = paste_region(image, face, matrix, resolution, antialias, share=taken)
-        height, width = region.alpha.shape
-        before = image[region.top : region.top + height, region.left : region.left + width]
-        region = replace(region, left=left + region.left, top=top + region.top)
-        picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
-        yield Composited(frame, picture, crop, generated, region)
+        yield paste_generated(frame, upcoming[1], matrices[frame.index], masks, blend, antialias, shown)
         upcoming = next(faces, None)
+
+
+def paste_generated(
+    frame: Frame, generated: Tensor, matrix: np.ndarray, masks: MouthMasks, blend: str, antialias: bool, shown: float
+) -> Composited:
+    """Put one generated face (3, r, r) into its frame; see `composite`. shown: 0..1, how much of the mouth."""
+    resolution, seam = masks.resolution, masks.seam
+    image, local, left, top = face_of(frame, matrix, resolution)
+    crop = crop_face(image, local, resolution, antialias)
+    if blend == "mouth":
+        face = match_color(generated, crop) if seam.color_match == "ring" else generated
+        share = masks.share(frame.index, matrix) * shown
+    else:
+        face, share = composite_crop(generated[None], pixels_of([crop]), fixed_mask(resolution))[0], None
+    limit = masks.limit_at(frame.index, (left, top, left + image.shape[1], top + image.shape[0]))
+    region = paste_region(image, face, local, resolution, antialias, share=share, limit=limit)
+    height, width = region.alpha.shape
+    if not region.alpha.size:  # the masks leave nothing of it
+        return Composited(frame, frame.picture)
+    before = image[region.top : region.top + height, region.left : region.left + width]
+    region = replace(region, left=left + region.left, top=top + region.top)
+    picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
+    return Composited(frame, picture, crop, generated, region)
 
 
 OnFrame = Callable[[int, Composited], None]
@@ -115,6 +130,7 @@ def render_clip(
     blend: str = "mouth",
     antialias: bool = False,
     strength: np.ndarray | None = None,
+    masks: MouthMasks | None = None,
     encode: EncodeSettings | None = None,
     overwrite: bool = False,
     on_frame: OnFrame = ignore_frame,
@@ -137,7 +153,9 @@ def render_clip(
         overwrite=overwrite,
         inputs=(voice,) if isinstance(voice, Path) else (),
     ) as writer:
-        frames = composite(reader.frames_at(timeline.source), faces, matrices, resolution, blend, antialias, strength)
+        frames = composite(
+            reader.frames_at(timeline.source), faces, matrices, resolution, blend, antialias, strength, masks
+        )
         for index, composited in enumerate(frames):
             check_cancelled()
             writer.write(composited.picture, timeline.times[index] if timeline.variable else None)

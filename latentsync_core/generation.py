@@ -141,6 +141,7 @@ def write_segment(
         settings.blend,
         settings.antialias,
         plan.strength[segment.frames],
+        plan.masks,
     )
     for index, composited in enumerate(frames, start=segment.start):
         run.check_cancelled()

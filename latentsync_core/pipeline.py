@@ -10,7 +10,7 @@ from .clip_plan import Plan, Run, TrackedSource, plan_clip, state_runs, track_cl
 from .compositing import OnFrame, ignore_frame
 from .diffusion import check_window, make_schedule
 from .errors import LatentSyncError
-from .faces import fixed_mask, parse_face
+from .faces import fixed_mask, parse_face, read_limit
 from .fingerprint import fingerprint
 from .generation import generate
 from .loading import Models
@@ -113,6 +113,8 @@ def check_settings(
     models.conditioning(settings.position)
     check_silence(settings.silence, settings.blend)
     check_offset(settings.offset)
+    if settings.seam.limit_file is not None:
+        read_limit(settings.seam.limit_file, info.height, info.width)
     extension = target.suffix.lower()
     plan_encoding(info, settings.encode, extension)
     choose_codec(next(voice.blocks()), settings.encode, extension, str(voice.path))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .choices import DEFAULT_OVERLAP, DEFAULT_SEED, DEFAULT_STEPS, WINDOW_FRAMES
 from .diffusion import Guidance
-from .faces import FadeLimits
+from .faces import FadeLimits, Seam
 from .media import EncodeSettings
 
 
@@ -18,6 +18,7 @@ class Settings:
     window, overlap: frames denoised together, and those that neighbouring windows share and fuse.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
     alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
+    seam: shape, edge and colours of what the mouth blend pastes, and where it may.
     fade: where the effect fades out, for the mouth blend.
     silence: while nobody speaks, "off" generates as ever, "rest" from features of true silence, "keep" fades to the
     filmed mouth. offset: milliseconds the mouth moves later than the sound; below 0, earlier.
@@ -41,6 +42,7 @@ class Settings:
     joins: str = "overlap"
     alignment: str = "smooth"
     blend: str = "mouth"
+    seam: Seam = field(default_factory=Seam)
     fade: FadeLimits = field(default_factory=FadeLimits)
     silence: str = "off"
     offset: float = 0.0

@@ -2,5 +2,16 @@
 
 from .faces import StageTiming, measure_faces
 from .memory import MemoryUse, measure_memory
+from .seams import BorderEnergy, SeamGradient, measure_borders, measure_seams, open_video
 
-__all__ = ["MemoryUse", "StageTiming", "measure_faces", "measure_memory"]
+__all__ = [
+    "BorderEnergy",
+    "MemoryUse",
+    "SeamGradient",
+    "StageTiming",
+    "measure_borders",
+    "measure_faces",
+    "measure_memory",
+    "measure_seams",
+    "open_video",
+]

@@ -12,6 +12,17 @@ from .terminal import show_log
 FACES_GOAL = 12.0  # ms per frame for track + crop + paste at 1080p
 GROWTH_GOAL = 1.15  # of peak memory, longest clip to shortest
 MIB = 2**20
+OVERLAPS = (0, 4, 8)  # frames
+SEAMS = (  # mask, feather and growth in percent, color match
+    ("fixed", 0.5, 0.0, "off"),
+    ("fixed", 0.5, 0.0, "ring"),
+    ("fixed", 1.5, 0.0, "off"),
+    ("fixed", 1.5, 0.0, "ring"),
+    ("fixed", 3.0, 0.0, "ring"),
+    ("fixed", 1.5, 2.0, "ring"),
+    ("mesh", 1.5, 0.0, "off"),
+    ("mesh", 1.5, 0.0, "ring"),
+)
 DESCRIPTION = """Print measurements taken on this machine. Timings need a quiet one: the minimum is what it can do."""
 
 
@@ -28,6 +39,14 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     memory.add_argument("--seconds", type=float, nargs="+", default=[10, 60], help="lengths (default: 10 60)")
     memory.add_argument("--size", default="1920x1080", help="of the clip in pixels (default: %(default)s)")
     memory.set_defaults(run=run_memory)
+    seams = kinds.add_parser("seams", help="how much joints between windows and around the mouth show")
+    seams.add_argument("--video", type=Path, help="a clip with a face (default: the package's own)")
+    seams.add_argument("--audio", type=Path, help="a voice (default: the package's own)")
+    seams.add_argument("--frames", type=positive, default=64, help="frames to measure (default: %(default)s)")
+    seams.add_argument("--steps", type=positive, default=5, help="denoising steps (default: %(default)s)")
+    seams.add_argument("--checkpoint", default="embedded", help="UNet file (default: %(default)s)")
+    seams.add_argument("--models", type=Path, help="models folder, for another checkpoint than embedded")
+    seams.set_defaults(run=run_seams)
     return parser
 
 
@@ -92,6 +111,37 @@ def run_memory(args: argparse.Namespace) -> int:
         sys.stdout.write(
             f"\n{longest:g} s take {ratio:.3f} times the memory of {shortest:g} s; "
             f"{verdict} the goal of {GROWTH_GOAL}.\n"
+        )
+    return 0
+
+
+def run_seams(args: argparse.Namespace) -> int:
+    """Print how much windows' borders and the mask's edge show, before and after."""
+    show_log(False)
+    from ..benchmark import measure_borders, measure_seams, open_video
+    from ..demo import CLIP, VOICE
+    from ..faces import Seam
+    from ..loading import load_models
+
+    models = load_models(args.checkpoint, args.models, device="auto")
+    clip = open_video(args.video or CLIP, args.frames, models.working_resolution(None))
+    sys.stdout.write(
+        f"{clip.video}: {len(clip.track)} frames, crop {clip.resolution} px, {models.sources.get('unet', '')}\n\n"
+        "Change of the generated mouth from frame to frame, grey levels\n"
+        f"{'overlap':>8}{'windows':>9}{'border':>8}{'inside':>8}{'ratio':>7}\n"
+    )
+    for row in measure_borders(clip, args.audio or VOICE, models, args.steps, OVERLAPS):
+        sys.stdout.write(f"{row.overlap:>8}{row.windows:>9}{row.border:>8.2f}{row.inside:>8.2f}{row.ratio:>7.2f}\n")
+    sys.stdout.write(
+        "\nEdge of the pasted mouth, grey levels per pixel; the stand-in is the source's face in colours that drifted\n"
+        f"{'mask':<7}{'feather':>8}{'grow':>6}{'colours':>9}{'output':>8}{'source':>8}{'excess':>8}"
+        f"{'offset':>8}{'flicker':>9}\n"
+    )
+    for row in measure_seams(clip, [Seam(*choice) for choice in SEAMS]):
+        seam = row.seam
+        sys.stdout.write(
+            f"{seam.mask:<7}{seam.feather:>8g}{seam.grow:>6g}{seam.color_match:>9}{row.output:>8.2f}{row.source:>8.2f}"
+            f"{row.excess:>8.3f}{row.offset:>8.2f}{row.flicker:>9.3f}\n"
         )
     return 0
 

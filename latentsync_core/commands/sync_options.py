@@ -15,6 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add_sampling_options(parser)
     add_face_options(parser)
+    add_seam_options(parser)
     add_fading_options(parser)
     add_timing_options(parser)
     add_encoding_options(parser)
@@ -98,6 +99,27 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_seam_options(parser: argparse.ArgumentParser) -> None:
+    """How the generated mouth meets the frame."""
+    group = parser.add_argument_group("seam", "of the mouth blend; lengths in percent of the face crop's side")
+    group.add_argument(
+        "--mask",
+        default="fixed",
+        help="what is pasted: fixed, as published; mesh, the face below the nose; or a grey picture as large as the "
+        "video, black where nothing may change (default: %(default)s)",
+    )
+    group.add_argument(
+        "--feather", type=float, default=choices.DEFAULT_FEATHER, help="softness of the edge (default: %(default)s)"
+    )
+    group.add_argument("--grow", type=float, default=0.0, help="widen the mask, below 0 shrink it")
+    group.add_argument(
+        "--color-match",
+        default=choices.DEFAULT_COLOR_MATCH,
+        choices=choices.COLOR_MATCHES,
+        help="take on the colours around the mouth (default: %(default)s)",
+    )
+
+
 def add_fading_options(parser: argparse.ArgumentParser) -> None:
     """Where the effect fades out instead of painting a bad mouth."""
     group = parser.add_argument_group("fading")
@@ -141,7 +163,7 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
 def settings_from(args: argparse.Namespace):
     """The run's Settings; raises LatentSyncError for values that cannot be."""
     from ..diffusion import Guidance
-    from ..faces import FadeLimits
+    from ..faces import FadeLimits, Seam
     from ..media import EncodeSettings
     from ..settings import Settings
 
@@ -157,6 +179,7 @@ def settings_from(args: argparse.Namespace):
         joins=args.joins,
         alignment=args.alignment,
         blend=args.blend,
+        seam=Seam(parse_mask(args.mask), args.feather, args.grow, args.color_match),
         fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
         silence=args.silence,
         audio_track=args.audio_track,
@@ -180,6 +203,11 @@ def parse_resolution(text: str) -> int | None:
     if not text.isdigit():
         raise LatentSyncError(f"--resolution is {text!r}; it must be auto or a number of pixels such as 256 or 512.")
     return int(text)
+
+
+def parse_mask(text: str) -> str | Path:
+    """The name of a shape, or a user's picture."""
+    return text if text in choices.MASKS else Path(text)
 
 
 def parse_rate(text: str) -> Fraction | None:

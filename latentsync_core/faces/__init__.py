@@ -9,7 +9,6 @@ from .nets import FaceNets
 from .paste import (
     PastedRegion,
     face_region,
-    mouth_share,
     paste_face,
     paste_region,
     shifted_matrix,
@@ -17,6 +16,7 @@ from .paste import (
 )
 from .people import People, PeopleRecorder, Person, track_people
 from .preview import draw_people, preview_frames
+from .seam import MouthMasks, Seam, match_color, mouth_masks, mouth_share, read_limit
 from .selection import FaceSelection, choose, mask_selection, parse_face, track_selected
 from .strength import FadeLimits, effect_strength
 from .track import track_faces
@@ -36,7 +36,9 @@ __all__ = [
     "FaceState",
     "FaceTrack",
     "FadeLimits",
+    "MouthMasks",
     "PastedRegion",
+    "Seam",
     "alignment_matrices",
     "composite_crop",
     "draw_people",
@@ -46,10 +48,13 @@ __all__ = [
     "face_region",
     "fixed_mask",
     "latent_mask",
+    "match_color",
+    "mouth_masks",
     "mouth_share",
     "paste_face",
     "paste_region",
     "preview_frames",
+    "read_limit",
     "shifted_matrix",
     "soft_mask",
     "track_faces",

@@ -1,14 +1,12 @@
 """Put a generated face back into its frame, touching no pixel beyond a soft edge inside the crop."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from .align import crop_size
-from .mask import fixed_mask
 from .resample import (
     affine_coordinates,
     image_from_planes,
@@ -25,12 +23,11 @@ OUTSIDE = 127  # what the reference fills in beyond the face, whose own range is
 EDGE_SHARE = 20  # the soft edge is a twentieth of the crop's mean side
 REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches one beyond it
 BLUR_BLOCK = 32  # pixels blurred by one matrix product
-FEATHER = 1 / 64  # of the working resolution: standard deviation of the mouth share's edge
 
 __all__ = [
     "PastedRegion",
+    "blur",
     "face_region",
-    "mouth_share",
     "paste_face",
     "paste_region",
     "shifted_matrix",
@@ -76,11 +73,13 @@ def paste_region(
     antialias: bool = False,
     margin: int | None = REGION_MARGIN,
     share: torch.Tensor | None = None,
+    limit: np.ndarray | None = None,
 ) -> PastedRegion:
     """`paste_face` for the face's region only, ready to be written into the frame.
 
     ``share`` (h, w) in [0, 1], in the crop's own coordinates, says how much of the face to take where, as `mouth_share`
     does; by default the whole crop is taken, as in the reference.
+    ``limit`` (H, W) in [0, 1], in the image's, multiplies that; where it is 0 nothing changes.
     ``antialias`` is the better picture: it prefilters a face pasted at less than half its size, and repeats the face's
     border under the last trace of the soft edge. Without it both are as in the reference, which skips pixels and lets
     a dark line of up to three grey levels in at the right and the bottom.
@@ -99,6 +98,9 @@ def paste_region(
     hard, alpha = _crop_masks(x, y, *size)
     if share is not None:
         alpha *= _warp_share(share, x, y, *size)
+    if limit is not None:
+        alpha *= torch.from_numpy(limit[top:bottom, left:right])
+    if share is not None or limit is not None:
         rows, columns = _touched(alpha)
         left, top = left + columns.start, top + rows.start
         under = under[rows, columns]
@@ -125,17 +127,6 @@ def soft_mask(
             alpha *= _warp_share(share, x, y, *crop_size(resolution))
         mask[top:bottom, left:right] = alpha.numpy()
     return mask
-
-
-@lru_cache(maxsize=4)
-def mouth_share(resolution: int) -> torch.Tensor:
-    """How much of a generated face to take where: (resolution, resolution) float32, 1 inside the redrawn lower face.
-
-    The fixed mask turned over and feathered, so that eyes and nose stay the frame's own pixels and no edge shows.
-    """
-    redrawn = 1 - fixed_mask(resolution)
-    feather = max(round(resolution * FEATHER), 1)
-    return _blur(redrawn, 3 * feather, feather)
 
 
 def _touched(alpha: torch.Tensor) -> tuple[slice, slice]:
@@ -218,7 +209,7 @@ def _crop_masks(x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> tu
     edge = max(int(hard.sum(dtype=torch.float64).item() ** 0.5) // EDGE_SHARE, 1)  # pixels
     # The reference erodes by 2x2, then by 2w x 2w: together the least over offsets -(w+1) .. w-1 on both axes.
     sigma = 0.3 * (edge - 1) + 0.8  # pixels, OpenCV's choice for that size
-    return hard, _blur(_erode(mask, edge + 1, edge - 1), edge, sigma)
+    return hard, blur(_erode(mask, edge + 1, edge - 1), edge, sigma)
 
 
 def _inside(coordinate: torch.Tensor, size: int) -> torch.Tensor:
@@ -239,7 +230,7 @@ def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
     return mask
 
 
-def _blur(mask: torch.Tensor, edge: int, sigma: float) -> torch.Tensor:
+def blur(mask: torch.Tensor, edge: int, sigma: float) -> torch.Tensor:
     """Gaussian blur over 2 edge + 1 pixels, mirrored at the border.
 
     At the frame's border the reference mirrors too; at a border inside the frame only zeros are there to be mirrored.

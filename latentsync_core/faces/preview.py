@@ -6,8 +6,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .detect import overlap
 from .face_track import FaceTrack
-from .paste import mouth_share, soft_mask
+from .paste import soft_mask
 from .people import People
+from .seam import mouth_share
 
 RESOLUTION = 256  # pixels; the matrices' crop size
 POINT_COLOUR = (255, 210, 60)

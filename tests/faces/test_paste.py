@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d, minimum_filter
 
+from latentsync_core.faces import mouth_share
 from latentsync_core.faces.align import crop_size
 from latentsync_core.faces.crop import crop_face
 from latentsync_core.faces.mask import fixed_mask
 from latentsync_core.faces.paste import (
     face_region,
-    mouth_share,
     paste_face,
     paste_region,
     shifted_matrix,

@@ -1,0 +1,197 @@
+"""How the generated mouth meets the frame: the shape that is taken, its soft edge, its colours, and where it may go."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from PIL import Image, ImageDraw, UnidentifiedImageError
+from scipy.ndimage import distance_transform_edt
+
+from ..choices import COLOR_MATCHES, DEFAULT_COLOR_MATCH, DEFAULT_FEATHER, MASKS
+from ..errors import LatentSyncError
+from .align import crop_size, smooth_points
+from .face_track import FaceTrack
+from .mask import fixed_mask
+from .paste import blur
+from .resample import resized_affine
+
+MOST_PERCENT = 20  # of the crop's side, for feather and growth
+LOWER_FACE = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
+BELOW_NOSE = (425, 327, 2, 98, 205)  # points of the face mesh that close the contour from cheek to cheek
+JAW_ROOM = 1.06  # the contour is widened: the generated mouth may open further than the filmed one
+SUPERSAMPLING = 4  # pixels drawn per crop pixel and axis, for a contour that moves by less than a pixel
+GRID = 32  # cells across the crop on which colours are compared
+RING = 0.12  # of the crop's side: how far from the redrawn part colours are compared
+COLOUR_SPREAD = 1 / 8  # of the crop's side: standard deviation over which a difference in colour carries
+CUT_OFF = 0.5  # grey levels that a crop has lost on average, since whole levels are cut, not rounded
+MOST_SHIFT = 0.25  # of a range of 2: more than networks drift by, so that a face that is no likeness stays as it is
+
+__all__ = ["MouthMasks", "Seam", "match_color", "mouth_masks", "mouth_share", "read_limit"]
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How the mouth blend joins the generated mouth to the frame; lengths in percent of the crop's side.
+
+    mask: "fixed", the part that the model redraws (as published); "mesh", of that face the part below the nose, by the
+    mesh of every frame; or a grey picture as large as the frames: as "fixed", and black there keeps the frame's pixels
+    bit for bit. feather: standard deviation of the soft edge. grow: how far the shape is widened, negative to shrink.
+    color_match: "ring" takes on the colours around the redrawn part, "off" leaves them as generated.
+    """
+
+    mask: str | Path = "fixed"
+    feather: float = DEFAULT_FEATHER
+    grow: float = 0.0
+    color_match: str = DEFAULT_COLOR_MATCH
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.feather <= MOST_PERCENT:
+            raise LatentSyncError(
+                f"The feather is {self.feather} percent of the crop; 0 to {MOST_PERCENT} is possible."
+            )
+        if not -MOST_PERCENT <= self.grow <= MOST_PERCENT:
+            raise LatentSyncError(
+                f"The mask is to grow by {self.grow} percent of the crop; "
+                f"-{MOST_PERCENT} to {MOST_PERCENT} is possible."
+            )
+        if self.color_match not in COLOR_MATCHES:
+            raise LatentSyncError(f"Color match {self.color_match!r} is unknown; choose {' or '.join(COLOR_MATCHES)}.")
+
+    @property
+    def limit_file(self) -> Path | None:
+        """The user's picture, None for the shapes that need none."""
+        return None if self.mask in MASKS else Path(self.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class MouthMasks:
+    """What of a generated face goes where in each frame of a clip.
+
+    contours: (N, K, 2) lower faces by source frame in pixels, None for the fixed shape. limit: (1 or N, H, W) float32
+    in 0..1 by source frame, None where the whole frame may be painted.
+    """
+
+    resolution: int
+    seam: Seam
+    contours: np.ndarray | None = None
+    limit: np.ndarray | None = None
+
+    def share(self, index: int, matrix: np.ndarray) -> torch.Tensor:
+        """How much to take where of source frame `index`: (resolution, resolution) in 0..1, in the crop of `matrix`."""
+        if self.contours is None:
+            return mouth_share(self.resolution, self.seam.feather, self.seam.grow)
+        redrawn = draw_contour(self.contours[index], matrix, self.resolution)
+        return soften(redrawn, self.seam.feather, self.seam.grow)
+
+    def limit_at(self, index: int, box: tuple[int, int, int, int]) -> np.ndarray | None:
+        """The user's mask in the part left, top, right, bottom of source frame `index`."""
+        if self.limit is None:
+            return None
+        left, top, right, bottom = box
+        return self.limit[index if len(self.limit) > 1 else 0, top:bottom, left:right]
+
+
+def mouth_masks(track: FaceTrack, resolution: int, seam: Seam, limit: np.ndarray | None = None) -> MouthMasks:
+    """The masks of a tracked clip; limit: as in MouthMasks, by default the seam's own picture if it names one."""
+    if limit is None and seam.limit_file is not None:
+        limit = read_limit(seam.limit_file, track.height, track.width)
+    if limit is not None and (limit.shape[1:] != (track.height, track.width) or len(limit) not in (1, len(track))):
+        raise LatentSyncError(
+            f"The mask has {len(limit)} pictures of {limit.shape[2]}x{limit.shape[1]} pixels; the video has "
+            f"{len(track)} frames of {track.width}x{track.height}: give one mask, or one per frame, of that size."
+        )
+    contours = None
+    if seam.mask == "mesh":
+        points = track.mesh[:, LOWER_FACE + BELOW_NOSE, :2].astype(np.float64)
+        starts = sorted({start for start, _ in track.runs()} | set(track.cuts))
+        contours = smooth_points(points, track.present, starts)
+    return MouthMasks(resolution, seam, contours, limit)
+
+
+def read_limit(path: Path, height: int, width: int) -> np.ndarray:
+    """The user's grey picture as a limit (1, height, width) float32 in 0..1. Raises LatentSyncError for any other."""
+    try:
+        with Image.open(path) as picture:
+            grey = np.asarray(picture.convert("L"), np.float32) / 255
+    except (OSError, UnidentifiedImageError) as error:
+        raise LatentSyncError(
+            f"{path}: this mask cannot be read as a picture ({type(error).__name__}); "
+            f"give {', '.join(MASKS)} or a grey PNG as large as the video."
+        ) from error
+    if grey.shape != (height, width):
+        raise LatentSyncError(
+            f"{path}: this mask has {grey.shape[1]}x{grey.shape[0]} pixels, the video {width}x{height}; "
+            "make it as large."
+        )
+    return grey[None]
+
+
+@lru_cache(maxsize=4)
+def mouth_share(resolution: int, feather: float = DEFAULT_FEATHER, grow: float = 0.0) -> torch.Tensor:
+    """How much of a generated face to take where: (resolution, resolution) float32, 1 inside the redrawn lower face.
+
+    The fixed mask turned over and feathered, so that eyes and nose stay the frame's own pixels and no edge shows.
+    feather, grow: percent of the crop's side, see Seam.
+    """
+    return soften(1 - fixed_mask(resolution), feather, grow)
+
+
+def soften(redrawn: torch.Tensor, feather: float, grow: float) -> torch.Tensor:
+    """Widen a (r, r) shape by `grow` and blur its edge by `feather`, percent of r; its area's edge stays in place."""
+    resolution = len(redrawn)
+    if grow:
+        inside = redrawn.numpy() > 0.5
+        edge = distance_transform_edt(inside) - distance_transform_edt(~inside)  # pixels, positive inside
+        redrawn = torch.from_numpy(np.clip(edge + grow * resolution / 100 + 0.5 * np.sign(-edge), 0, 1)).float()
+    sigma = feather * resolution / 100
+    return blur(redrawn, max(round(3 * sigma), 1), sigma) if sigma > 0 else redrawn
+
+
+def draw_contour(contour: np.ndarray, matrix: np.ndarray, resolution: int) -> torch.Tensor:
+    """The inside of a lower face (K, 2), frame pixels, in the crop that `matrix` cuts: (resolution, resolution)."""
+    width, height = crop_size(resolution)
+    to_square = resized_affine((height, width), (resolution, resolution))
+    middle = contour.mean(0)
+    widened = middle + JAW_ROOM * (contour - middle)
+    points = widened @ matrix[:, :2].T + matrix[:, 2]  # in the crop
+    points = points @ to_square[:, :2].T + to_square[:, 2]
+    canvas = Image.new("L", (resolution * SUPERSAMPLING,) * 2)
+    ImageDraw.Draw(canvas).polygon([tuple(xy) for xy in ((points + 0.5) * SUPERSAMPLING - 0.5).tolist()], fill=255)
+    return torch.from_numpy(np.array(canvas.reduce(SUPERSAMPLING), np.float32)) / 255
+
+
+def match_color(generated: torch.Tensor, crop: np.ndarray) -> torch.Tensor:
+    """A generated face with the source's colours around the part that was redrawn: (3, r, r) in [-1, 1].
+
+    crop: the source face (r, r, 3) uint8. There both should show the same, so what they differ by in colour, beyond
+    any detail, is what the VAE or the network added; carried inwards it is taken off the mouth as well.
+    """
+    generated = generated.detach().to("cpu", torch.float32)
+    resolution = generated.shape[-1]
+    ring, carry = ring_weights(resolution)
+    source = (torch.from_numpy(crop).permute(2, 0, 1).float() + CUT_OFF) / 127.5 - 1  # (3, r, r)
+    cell = resolution // GRID
+    compared = F.avg_pool2d(((source - generated) * ring)[None], cell)[0]  # (3, GRID, GRID)
+    shift = (carry @ compared.flatten(1).T).T.reshape(1, 3, GRID, GRID)
+    shift = shift.clamp(-MOST_SHIFT, MOST_SHIFT)
+    return generated + F.interpolate(shift, size=(resolution, resolution), mode="bilinear", align_corners=False)[0]
+
+
+@lru_cache(maxsize=4)
+def ring_weights(resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where colours are compared, (r, r) of 0 and 1, and how cells' sums over it carry: (GRID**2, GRID**2).
+
+    A row is a normalised Gaussian over the ring's part of every cell, so that a difference that is the same all
+    around comes out the same everywhere.
+    """
+    redrawn = fixed_mask(resolution).numpy() < 1
+    away = distance_transform_edt(~redrawn)
+    ring = torch.from_numpy((away > 1) & (away <= RING * resolution)).float()
+    held = F.avg_pool2d(ring[None, None], resolution // GRID).flatten().double()  # share of each cell
+    place = torch.arange(GRID, dtype=torch.float64)
+    near = torch.exp(-0.5 * ((place[:, None] - place) / (COLOUR_SPREAD * GRID)) ** 2)
+    weights = torch.einsum("ij,kl->ikjl", near, near).reshape(GRID**2, GRID**2)
+    return ring, (weights / (weights @ held)[:, None]).float()
