@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import BLENDS
+from ..latentsync_core.choices import BLENDS, COLOR_MATCHES, DEFAULT_COLOR_MATCH, DEFAULT_FEATHER, MASKS
 from .types import CATEGORY, ClipTokens, FacesType, TokensType, TrackedFaces
 
 
@@ -52,6 +52,8 @@ class FaceBlend(io.ComfyNode):
                     tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
                     "clips only.",
                 ),
+                *fading_inputs(),
+                *seam_inputs(),
             ],
             outputs=[
                 io.Video.Output(
@@ -59,6 +61,11 @@ class FaceBlend(io.ComfyNode):
                 ),
                 io.Image.Output(display_name="images", tooltip="The finished frames, as many as asked for."),
                 io.Mask.Output(display_name="mask", tooltip="The generated face's share in every pixel."),
+                io.Mask.Output(
+                    display_name="synced",
+                    tooltip="The same for every frame of the result, 64 pixels wide or high: black where a frame was "
+                    "left as it was, grey where the mouth faded.",
+                ),
             ],
         )
 
@@ -74,16 +81,103 @@ class FaceBlend(io.ComfyNode):
         latent=None,
         vae=None,
         crops=None,
+        max_yaw: float = 45.0,
+        max_pitch: float = 40.0,
+        ease: int = 4,
+        mask: str = MASKS[0],
+        feather: float = DEFAULT_FEATHER,
+        grow: float = 0.0,
+        color_match: str = DEFAULT_COLOR_MATCH,
+        limit=None,
     ) -> io.NodeOutput:
+        from ..latentsync_core.faces import FadeLimits, Seam
         from ..latentsync_core.media import EncodeSettings
         from .host.video import blend_to_file, video_from_file
 
         generated, resolution = generated_faces(tokens, latent, vae, crops)
         settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
-        path, images, mask = blend_to_file(
-            faces, tokens, generated, resolution, blend, settings, images_out == "all frames"
+        fade, seam = FadeLimits(max_yaw, max_pitch, ease), Seam(mask, feather, grow, color_match)
+        path, *pictures = blend_to_file(
+            faces, tokens, generated, resolution, blend, settings, images_out == "all frames", fade, seam, limit
         )
-        return io.NodeOutput(video_from_file(path), images, mask)
+        return io.NodeOutput(video_from_file(path), *pictures)
+
+
+def fading_inputs() -> list:
+    """Where the mouth fades out; for the mouth blend."""
+    return [
+        io.Float.Input(
+            "max_yaw",
+            default=45.0,
+            min=0.0,
+            max=180.0,
+            step=1.0,
+            optional=True,
+            tooltip="Degrees the head may turn to the side before the effect fades; it is gone 15 degrees on.",
+        ),
+        io.Float.Input(
+            "max_pitch",
+            default=40.0,
+            min=0.0,
+            max=180.0,
+            step=1.0,
+            optional=True,
+            tooltip="Degrees the head may be raised or lowered before the effect fades.",
+        ),
+        io.Int.Input(
+            "ease",
+            default=4,
+            min=0,
+            max=100,
+            optional=True,
+            tooltip="Frames over which the effect comes and goes where the face appears or is lost within a shot.",
+        ),
+    ]
+
+
+def seam_inputs() -> list:
+    """How the mouth meets the frame; lengths in percent of the crop's side."""
+    return [
+        io.Combo.Input(
+            "mask",
+            options=list(MASKS),
+            optional=True,
+            tooltip="What is pasted: fixed, the part that the model redraws, as published; mesh, of that face the part "
+            "below the nose, by the mesh of every frame.",
+        ),
+        io.Float.Input(
+            "feather",
+            default=DEFAULT_FEATHER,
+            min=0.0,
+            max=20.0,
+            step=0.1,
+            optional=True,
+            tooltip="Softness of the edge, in percent of the face crop's side.",
+        ),
+        io.Float.Input(
+            "grow",
+            default=0.0,
+            min=-20.0,
+            max=20.0,
+            step=0.1,
+            optional=True,
+            tooltip="Widens what is pasted, in percent of the face crop's side; below 0 it shrinks.",
+        ),
+        io.Combo.Input(
+            "color_match",
+            options=list(COLOR_MATCHES),
+            default=DEFAULT_COLOR_MATCH,
+            optional=True,
+            tooltip="ring: the mouth takes on the colours around it, so that no patch shows where the model's or the "
+            "VAE's colours drift. off: as generated.",
+        ),
+        io.Mask.Input(
+            "limit",
+            optional=True,
+            tooltip="Where the frames may change, as large as the video: one mask, or one for each of its frames. Black "
+            "keeps the video's pixels bit for bit.",
+        ),
+    ]
 
 
 def generated_faces(tokens: ClipTokens, latent, vae, crops):

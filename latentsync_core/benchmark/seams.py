@@ -45,15 +45,15 @@ class BorderEnergy:
 class SeamGradient:
     """How the mask's edge shows, means over frames.
 
-    output, source: gradient of R, G and B across the edge, grey levels per pixel. excess: that of their difference, 0
-    where the seam adds nothing. offset: grey levels by which the pasted mouth's mean colour differs from the source's;
-    flicker: by which that changes from one frame to the next.
+    output, source: gradient of R, G and B across the edge, grey levels per pixel. step: what their difference has in
+    common all along the edge, 0 where none was added. offset: grey levels by which the pasted mouth's mean colour
+    differs from the source's; flicker: by which that changes from one frame to the next.
     """
 
     seam: Seam
     output: float
     source: float
-    excess: float
+    step: float
     offset: float
     flicker: float
 
@@ -156,19 +156,20 @@ def edge_gradients(source: np.ndarray, output: np.ndarray, alpha: np.ndarray) ->
     across /= np.maximum(np.linalg.norm(across, axis=0), 1e-6)
     band = (alpha > BAND[0]) & (alpha < BAND[1])
 
-    def mean_gradient(picture: np.ndarray) -> float:
+    def mean_gradient(picture: np.ndarray, common: bool = False) -> float:
         rows, columns = np.gradient(picture, axis=(0, 1))  # (h, w, 3)
-        return float(np.abs(rows * across[0, ..., None] + columns * across[1, ..., None])[band].mean())
+        found = (rows * across[0, ..., None] + columns * across[1, ..., None])[band]  # (pixels, 3)
+        return float(np.abs(found.mean(0) if common else found).mean())
 
     output, source = output.astype(np.float32), source.astype(np.float32)
     difference = output - source
     offset = difference[alpha > 0.5].mean(0).tolist()
-    return mean_gradient(output), mean_gradient(source), mean_gradient(difference), *offset
+    return mean_gradient(output), mean_gradient(source), mean_gradient(difference, common=True), *offset
 
 
 def summed_up(seam: Seam, rows: np.ndarray) -> SeamGradient:
     """Rows of `edge_gradients` (frames, 6), as means over the frames."""
-    output, source, excess = rows[:, :3].mean(0).tolist()
+    output, source, step = rows[:, :3].mean(0).tolist()
     colours = rows[:, 3:]
     flicker = float(np.abs(np.diff(colours, axis=0)).mean()) if len(rows) > 1 else 0.0
-    return SeamGradient(seam, output, source, excess, float(np.abs(colours).mean()), flicker)
+    return SeamGradient(seam, output, source, step, float(np.abs(colours).mean()), flicker)

@@ -123,7 +123,7 @@ def run_seams(args: argparse.Namespace) -> int:
     from ..faces import Seam
     from ..loading import load_models
 
-    models = load_models(args.checkpoint, args.models, device="auto")
+    models = load_models(args.checkpoint, directory=args.models, device="auto")
     clip = open_video(args.video or CLIP, args.frames, models.working_resolution(None))
     sys.stdout.write(
         f"{clip.video}: {len(clip.track)} frames, crop {clip.resolution} px, {models.sources.get('unet', '')}\n\n"
@@ -134,14 +134,14 @@ def run_seams(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{row.overlap:>8}{row.windows:>9}{row.border:>8.2f}{row.inside:>8.2f}{row.ratio:>7.2f}\n")
     sys.stdout.write(
         "\nEdge of the pasted mouth, grey levels per pixel; the stand-in is the source's face in colours that drifted\n"
-        f"{'mask':<7}{'feather':>8}{'grow':>6}{'colours':>9}{'output':>8}{'source':>8}{'excess':>8}"
+        f"{'mask':<7}{'feather':>8}{'grow':>6}{'colours':>9}{'output':>8}{'source':>8}{'step':>8}"
         f"{'offset':>8}{'flicker':>9}\n"
     )
     for row in measure_seams(clip, [Seam(*choice) for choice in SEAMS]):
         seam = row.seam
         sys.stdout.write(
             f"{seam.mask:<7}{seam.feather:>8g}{seam.grow:>6g}{seam.color_match:>9}{row.output:>8.2f}{row.source:>8.2f}"
-            f"{row.excess:>8.3f}{row.offset:>8.2f}{row.flicker:>9.3f}\n"
+            f"{row.step:>8.3f}{row.offset:>8.2f}{row.flicker:>9.3f}\n"
         )
     return 0
 

@@ -7,16 +7,19 @@ from io import BytesIO
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from comfy_api.latest import InputImpl
 
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.compositing import Composited, render_clip
 from ...latentsync_core.errors import LatentSyncError
-from ...latentsync_core.faces import effect_strength
+from ...latentsync_core.faces import FadeLimits, Seam, effect_strength, mouth_masks
 from ...latentsync_core.media import EncodeSettings, ImageReader, VideoReader, waveform_blocks
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
 from .memory import watchers
+
+SMALL_MASK_SIDE = 64  # pixels
 
 
 def open_clip(video, images, images_fps: Fraction) -> Callable:
@@ -60,19 +63,28 @@ def blend_to_file(
     blend: str,
     settings: EncodeSettings,
     all_frames: bool,
-) -> tuple[Path, torch.Tensor, torch.Tensor]:
-    """Render the result into the temp folder; also its first or all frames as IMAGE and MASK."""
+    fade: FadeLimits,
+    seam: Seam,
+    limit: torch.Tensor | None,
+) -> tuple[Path, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Render the result into the temp folder; also its first or all frames as IMAGE and MASK, and all frames' small MASK.
+
+    limit: MASK (1 or frames, H, W), where the frames may change.
+    """
     path = temporary_file(".mkv" if settings.codec == "ffv1" else ".mp4")
-    pictures, masks = [], []
+    pictures, masks, small_masks = [], [], []
+    user_limit = None if limit is None else limit.float().cpu().numpy()
+    mouths = mouth_masks(faces.track, resolution, seam, user_limit)
 
     def keep(index: int, composited: Composited) -> None:
+        small_masks.append(small_mask(composited))
         if all_frames or not pictures:
             picture, mask = picture_and_mask(composited)
             pictures.append(picture)
             masks.append(mask)
 
     waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
-    strength = effect_strength(faces.track)[list(tokens.timeline.source)]
+    strength = effect_strength(faces.track, fade)[list(tokens.timeline.source)]
     if tokens.shown is not None:
         check_silence("keep", blend)
         strength = strength * tokens.shown
@@ -88,21 +100,43 @@ def blend_to_file(
             blend=blend,
             antialias=faces.alignment != "reference",
             strength=strength,
+            masks=mouths,
             encode=settings,
             on_frame=keep,
             **watchers(),
         )
-    return path, torch.stack(pictures), torch.stack(masks)
+    return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
+
+
+def small_mask(composited: Composited) -> torch.Tensor:
+    """The generated face's share (h, w), 64 pixels at its longer side: 9 KB a frame, where a whole one takes 8 MB.
+
+    Every pixel is the greatest share in its part of the frame, so that the greatest of all is the frame's own.
+    """
+    height, width = composited.frame.picture.height, composited.frame.picture.width
+    scale = SMALL_MASK_SIDE / max(height, width)
+    rows, columns = max(round(height * scale), 1), max(round(width * scale), 1)
+    if not composited.synced:
+        return torch.zeros(rows, columns)
+    return F.adaptive_max_pool2d(whole_mask(composited)[None], (rows, columns))[0]
+
+
+def whole_mask(composited: Composited) -> torch.Tensor:
+    """The generated face's share in every pixel of the frame: (H, W) float32 in 0..1."""
+    mask = torch.zeros(composited.frame.rgb().shape[:2])
+    if composited.synced:
+        region = composited.region
+        height, width = region.alpha.shape
+        mask[region.top : region.top + height, region.left : region.left + width] = torch.from_numpy(region.alpha)
+    return mask
 
 
 def picture_and_mask(composited: Composited) -> tuple[torch.Tensor, torch.Tensor]:
     """(H, W, 3) and (H, W) float32 in 0..1: the finished frame, and the generated face's share in it."""
     picture = torch.from_numpy(composited.frame.rgb().copy())
-    mask = torch.zeros(picture.shape[:2])
     if composited.synced:
         region = composited.region
         height, width = region.alpha.shape
         part = (slice(region.top, region.top + height), slice(region.left, region.left + width))
         picture[part] = torch.from_numpy(region.pixels)
-        mask[part] = torch.from_numpy(region.alpha)
-    return picture.float() / 255, mask
+    return picture.float() / 255, whole_mask(composited)
