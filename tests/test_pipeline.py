@@ -9,12 +9,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.diffusion import Guidance
 from latentsync_core.embedded import embedded_models
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.faces import FadeLimits, alignment_matrices, soft_mask, track_faces
+from latentsync_core.faces import FadeLimits, Seam, alignment_matrices, soft_mask, track_faces
 from latentsync_core.loading import Models, load_models
 from latentsync_core.media import EncodeSettings, VideoReader
 from latentsync_core.pipeline import lipsync
@@ -91,6 +92,23 @@ def test_nothing_outside_the_soft_mask_changes_by_a_bit(lossless):
             assert np.array_equal(old[outside], new[outside])
             changed += int((old != new).sum())
     assert changed > 100_000  # and inside, the mouth was redrawn
+
+
+def test_overlap_and_seam_run_through_and_a_users_mask_is_obeyed(models, voice, short_clip, tmp_path):
+    half = np.zeros((512, 512), np.uint8)
+    half[:, 256:] = 255
+    Image.fromarray(half).save(tmp_path / "half.png")
+    for number, mask in enumerate(("mesh", tmp_path / "half.png")):
+        out, seam = tmp_path / f"{number}.mkv", Seam(mask, feather=2, grow=1, color_match="off")
+        report = lipsync(short_clip, voice, out, models, Settings(**FAST, overlap=4, seam=seam, encode=LOSSLESS))
+        assert report.output_frames["synced"] == 22 and report.output["windows"] == 2
+        source = planes(short_clip, 10)
+        after = planes(out)
+        assert all((after[index][0] != source[index][0]).any() for index in range(10))
+    for index in range(10):
+        for old, new in zip(source[index], after[index], strict=True):
+            middle = old.shape[1] // 2
+            assert np.array_equal(old[:, :middle], new[:, :middle])
 
 
 def test_report_says_what_was_done_and_is_json(lossless, voice):
