@@ -12,7 +12,7 @@ import av.error
 import numpy as np
 
 from ..errors import LatentSyncError
-from .audio_tracks import audio_stream
+from .audio_tracks import USUAL_LAYOUTS, audio_stream
 from .source import open_media, read_packets
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as miss
 LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound that was lost
 BLOCK_SAMPLES = 4096  # per block made from a waveform or from silence
 MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
-USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 SURROUND_WEIGHT = 0.5  # of every other channel
 
 

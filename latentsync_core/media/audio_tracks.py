@@ -8,6 +8,16 @@ from ..errors import LatentSyncError
 from .source import decodable, describe_tracks
 
 AudioStream = av.audio.stream.AudioStream
+USUAL_LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "2.1",
+    4: "4.0",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}  # where a file names no channels
 
 
 def audio_stream(
@@ -48,5 +58,6 @@ def describe_track(number: int, stream: AudioStream) -> str:
     context = stream.codec_context
     if context is None:
         return f"{number} (unknown codec)"
-    language = stream.language or "no language"
-    return f"{number} ({language}, {context.layout.name}, {context.sample_rate} Hz, {context.name})"
+    language, count = stream.language or "no language", len(context.layout.channels)
+    layout = USUAL_LAYOUTS.get(count, context.layout.name) if "channels" in context.layout.name else context.layout.name
+    return f"{number} ({language}, {layout}, {context.sample_rate} Hz, {context.name})"

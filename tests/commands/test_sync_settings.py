@@ -15,6 +15,9 @@ from latentsync_core.demo import CLIP
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--silence", "keep", "--blend", "reference"), "fades to the filmed mouth.*choose the mouth blend"),
+        (("--offset", 1500), "1500 ms later than the sound; -1000 to 1000"),
+        (("--audio-track", 2), "no audio track is '2'; choose one of them: 1 .no language, mono, 22050 Hz"),
         (("--resolution", 200), "200 pixels.*multiple of 64"),
         (("--resolution", 0), "0 pixels.*multiple of 64"),
         (("--resolution", "large"), "--resolution is 'large'"),
