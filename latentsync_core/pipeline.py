@@ -12,6 +12,7 @@ from .diffusion import check_window, make_schedule
 from .errors import LatentSyncError
 from .faces import fixed_mask, parse_face, read_limit
 from .fingerprint import fingerprint
+from .forecast import Forecast, Predictor
 from .generation import generate
 from .loading import Models
 from .media import (
@@ -32,6 +33,7 @@ from .times import stretches_of
 from .voice import Voice, describe_voice, hear_voice
 
 OnStage = Callable[[str], None]
+OnForecast = Callable[[Forecast], None]
 SEEDS = range(2**64)  # as torch and the host take them
 
 
@@ -46,6 +48,7 @@ def lipsync(
     *,
     on_stage: OnStage | None = None,
     on_frame: OnFrame | None = None,
+    on_forecast: OnForecast | None = None,
 ) -> Report:
     """Make the face in `video` speak `audio` and write the result to `output`.
 
@@ -53,6 +56,8 @@ def lipsync(
     "faces" (source frames), then for one segment of the clip after the other "encode" (faces), "sample" (denoising
     steps) and "write" (output frames); their numbers count over the whole clip.
     on_frame sees every output frame with what it was made of, as it is written, except those of resumed segments.
+    on_forecast sees what the run will take: at most, before it starts, and again once the face is tracked; only if it
+    is given are the few frames spent on which that is measured.
     check_cancelled is called several times a second; whatever it raises ends the run and leaves no file but, in a
     folder beside the output, the segments that are finished: `Settings.resume` goes on from there.
     Returns the Report. Raises LatentSyncError for what a user can mend.
@@ -78,6 +83,7 @@ def lipsync(
         with RunFolder(target, settings.resume, settings.overwrite) as folder:
             identity = fingerprint(run, target)
             folder.check_same(identity)
+            predict = Predictor(run, folder, report, on_forecast)
             with stage("voice"):
                 heard = hear_voice(voice, models.whisper, settings, run.on_progress, run.check_cancelled)
             with stage("faces"):
@@ -86,10 +92,12 @@ def lipsync(
                 plan = plan_clip(run, tracked, heard)
             segments = plan_segments(len(plan.timeline), plan.windows)
             report.segments = {"total": len(segments), "computed": 0, "reused": 0}
+            predict.rest(plan, segments)
             folder.begin(identity, tracked, len(segments), report)
             synced = generate(run, plan, segments, heard.features, folder, report, stage)
         describe(report, plan, tracked, heard, target, synced)
         report.voice = describe_voice(heard, settings, plan.timeline)
+        predict.compare()
     return report
 
 

@@ -120,8 +120,6 @@ class RunFolder:
         self._begun, self._total = True, segments
         if self.before is not None:
             report.warnings += [warning for warning in self.before["warnings"] if warning not in report.warnings]
-            for stump in self.path.glob(".latentsync-*"):  # what a kill has cut off
-                stump.unlink()
             return
         self._clear()
         times = np.array([time.as_integer_ratio() for time in tracked.times], np.int64)
@@ -171,6 +169,8 @@ class RunFolder:
             raise LatentSyncError(
                 f"{self.path}: this folder is needed for finished segments but holds {foreign[0]!r}; move it away"
             )
+        for stump in self.path.glob(".latentsync-*"):  # what a kill has cut off
+            stump.unlink()
         note = self.path / "run.json"
         if not note.exists() or (self._overwrite and not self._resume):
             return

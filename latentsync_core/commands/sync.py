@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             bars.on_progress,
             on_stage=bars.on_stage,
             on_frame=sheet.observe if sheet else None,
+            on_forecast=bars.on_forecast,
         )
     finally:
         bars.close()

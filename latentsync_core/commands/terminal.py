@@ -87,12 +87,28 @@ class StageBars:
             self.told = now
             self.stream.write(f"{clock.title}: {done} of {total}, {duration(left)} left\n")
 
+    def on_forecast(self, forecast) -> None:
+        """Say what is to come; once tracking is done, what is left of it."""
+        work, ahead = forecast.work, "at most" if forecast.work.read else "another"
+        ram = "unknown" if forecast.ram is None else gibibytes(forecast.ram)
+        vram = "no" if forecast.vram is None else gibibytes(forecast.vram)
+        windows = f"{work.windows} window{'s' if work.windows > 1 else ''}"
+        line = (
+            f"Forecast: {work.frames} frames in {windows}, {ahead} {duration(forecast.seconds)}, {ram} RAM, {vram} VRAM"
+        )
+        tqdm.write(line, file=self.stream)
+
     def close(self) -> None:
         """Leave the bars as they stand."""
         for clock in self.clocks.values():
             if clock.bar is not None:
                 clock.bar.close()
                 clock.bar = None
+
+
+def gibibytes(count: int) -> str:
+    """ "0.9 GiB"."""
+    return f"{count / 2**30:.1f} GiB"
 
 
 def duration(seconds: float) -> str:

@@ -85,8 +85,13 @@ class PartWriter(OutputFile):
             self._container.mux(self._stream.encode(prepared))
         self._next += 1
 
+    def flush(self) -> None:
+        """Let the encoder finish all pictures; none can follow."""
+        with self.refusing():
+            self._container.mux(self._stream.encode(None))
+
     def _finish(self) -> None:
-        self._container.mux(self._stream.encode(None))
+        self.flush()
 
 
 class JoinedFile(OutputFile):

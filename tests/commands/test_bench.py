@@ -51,4 +51,4 @@ def test_memory_prints_peaks_of_runs_of_their_own(capsys):
     for *_, peak, loaded, latents, _ in rows:
         assert 100 < int(loaded) <= int(peak) < 1000  # MiB
         assert float(latents) < 1
-    assert re.search(r"0\.4 s take \d\.\d{3} times the memory of 0\.2 s; ", printed)
+    assert re.search(r"Without latents and track 0\.4 s take \d\.\d{3} times the memory of 0\.2 s; ", printed)

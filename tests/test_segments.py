@@ -1,0 +1,54 @@
+"""Segments cover a clip once, cut no window, and leave the noise of a seed where it was."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentsync_core.diffusion import Window, plan_windows, shared_noise
+from latentsync_core.face_store import ClipNoise
+from latentsync_core.segments import SEGMENT_FRAMES, plan_segments
+
+
+@given(
+    present=st.lists(st.booleans(), min_size=1, max_size=700),
+    window=st.integers(1, 24),
+    overlapping=st.booleans(),
+)
+def test_every_frame_and_window_lies_in_one_segment(present, window, overlapping):
+    windows = plan_windows(present, window=window, overlap=window // 2 if overlapping else 0)
+    segments = plan_segments(len(present), windows)
+    assert [part.start for part in segments] == [0, *(part.stop for part in segments[:-1])]
+    assert segments[-1].stop == len(present)
+    assert tuple(span for part in segments for span in part.windows) == windows
+    seen = 0
+    for number, part in enumerate(segments):
+        assert part.index == number and part.first_window == seen
+        seen += len(part.windows)
+        assert all(0 <= span.start < span.stop <= len(part) for span in part.own_windows)
+
+
+def test_a_long_shot_is_cut_every_128_frames_and_a_short_rest_joins_the_last():
+    assert SEGMENT_FRAMES == 128
+    windows = plan_windows([True] * 300)
+    assert [len(part) for part in plan_segments(300, windows)] == [128, 172]
+    assert [len(part) for part in plan_segments(330, plan_windows([True] * 330))] == [128, 128, 74]
+    assert [len(part) for part in plan_segments(15_000, plan_windows([True] * 15_000))][:-1] == [128] * 116
+
+
+def test_a_segment_is_longer_where_windows_hang_together():
+    chain = [Window(start, start + 16) for start in range(0, 200, 8)]  # each overlaps the next
+    assert [len(part) for part in plan_segments(208 + 128, chain)] == [208, 128]
+
+
+def test_noise_of_any_batch_is_that_of_one_generator_in_the_references_order():
+    batches = [[0, 1, 2], [3], [4, 5]]
+    generator = torch.Generator().manual_seed(7)
+    start = shared_noise(4, generator)
+    expected = [[torch.randn(len(batch), 4, 4, 4, generator=generator) for _ in range(2)] for batch in batches]
+    for order in ([0, 1, 2], [2], [1, 2, 1], [2, 1]):
+        noise = ClipNoise(7, 4, batches, again={1})
+        assert torch.equal(noise.start, start)
+        for number in order:
+            source = noise.before(number)
+            for part in expected[number]:
+                assert torch.equal(torch.randn(len(batches[number]), 4, 4, 4, generator=source), part)
