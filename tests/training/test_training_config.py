@@ -2,11 +2,14 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
+from latentsync_core import training
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.training import TrainConfig, from_dict, read_config
+from latentsync_core.unet import UNetConfig
 
 MINIMAL = {"output": "run", "data": {"clips": "clips"}}
 
@@ -57,3 +60,10 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(LatentSyncError, match="not readable as json"):
         read_config(tmp_path / "bad.json")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
+def test_the_shipped_config_is_a_whole_one():
+    config = read_config(Path(training.__file__).parent / "micro" / "unet.toml")
+    assert config.conditioning.null == "learned" and config.conditioning.position_encoding == "on"
+    assert UNetConfig.from_dict(config.model.unet).block_out_channels == (32, 64, 64)
