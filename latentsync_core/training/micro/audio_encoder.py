@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from whisper.audio import log_mel_spectrogram
 
-from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WhisperEncoder, extract_features
+from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WhisperEncoder, extract_features, load_whisper
 from ...embedded import WHISPER_DIMS
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ..synthetic.scripts import seeded_speech
@@ -34,6 +34,7 @@ GAIN = (0.3, 1.2)
 TONE = 0.15  # log-mel units from the lowest to the highest band
 MOUTH_WEIGHTS = (3.0, 0.5, 1.0)  # of the squared errors of opening, width and rounding
 CLASS_WEIGHT = 0.02  # of the cross-entropy beside the squared errors
+HEADS_FIRST = 80  # steps in which the heads learn to read an encoder that was not drawn at random
 LOG_EVERY = 25  # steps
 
 
@@ -130,14 +131,19 @@ def train_audio_encoder(
     path: Path | str,
     recipe: AudioRecipe | None = None,
     *,
+    start: Path | str | None = None,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> dict[str, float]:
-    """Train, measure on voices it never heard, and write the encoder to `path`; returns `measure`'s numbers."""
+    """Train, measure on voices it never heard, and write the encoder to `path`; returns `measure`'s numbers.
+
+    start: an encoder to go on from, so that its features keep their meaning; only the heads learn at first.
+    """
     recipe = recipe or AudioRecipe()
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    encoder = WhisperEncoder.from_dims(WHISPER_DIMS).train()
+    encoder = WhisperEncoder.from_dims(WHISPER_DIMS) if start is None else load_whisper(start)
+    encoder.train().requires_grad_(start is None)
     heads = MouthHeads(encoder.layers, encoder.width)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *heads.parameters()], recipe.learning_rate, weight_decay=0.01)
     total = recipe.steps + recipe.long_steps
@@ -146,6 +152,8 @@ def train_audio_encoder(
     history = []
     for step in range(total):
         check_cancelled()
+        if step == HEADS_FIRST:
+            encoder.requires_grad_(True)
         long = step >= recipe.steps
         block = encoder.n_ctx if long else int(recipe.block_seconds * FEATURE_RATE_HZ)
         loss = batch_loss(encoder, heads, clips, recipe.long_batch if long else recipe.batch, block, rng)
@@ -160,7 +168,7 @@ def train_audio_encoder(
         on_progress(step + 1, total)
     encoder.eval().requires_grad_(False)
     numbers = measure(encoder.half().float(), recipe)
-    about = {"dims": WHISPER_DIMS, "recipe": asdict(recipe), "measured": numbers}
+    about = {"dims": WHISPER_DIMS, "recipe": asdict(recipe), "measured": numbers, "went_on": start is not None}
     save_trained(path, encoder, about, history)
     return numbers
 
@@ -196,9 +204,11 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="file to write, .safetensors")
     parser.add_argument("--seed", type=int, default=AudioRecipe.seed)
     parser.add_argument("--steps", type=int, default=AudioRecipe.steps)
+    parser.add_argument("--start", type=Path, help="an encoder of the same kind to go on from")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    log.info("%s", train_audio_encoder(arguments.out, AudioRecipe(seed=arguments.seed, steps=arguments.steps)))
+    recipe = AudioRecipe(seed=arguments.seed, steps=arguments.steps)
+    log.info("%s", train_audio_encoder(arguments.out, recipe, start=arguments.start))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 ``python -m latentsync_core.training.micro.autoencoder OUT.safetensors`` takes some fifteen minutes on one core. It sees
 aligned crops as the pipeline makes them, whole and with the mouth masked out, in many poses and lights, the mouth in
-every position. Afterwards its latents are shifted and scaled, inside its own 1x1 convolutions, to mean 0 and, times
-Stable Diffusion's factor, deviation 1, as diffusion expects.
+every position. Then its latents are shifted and scaled, inside its own 1x1 convolutions, to mean 0 and, times Stable
+Diffusion's factor, deviation 1, as diffusion expects. From there on the encoder stays as it is, and the decoder alone
+learns to draw what the pipeline keeps of it, the lower face, also from slightly wrong latents.
 """
 
 import argparse
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,8 @@ MOUTH_BOX = (0.45, 0.98, 0.18, 0.82)  # top, bottom, left, right of the crop, wh
 MOUTH_WEIGHT = 3.0  # added to 1
 EDGE_WEIGHT = 0.5  # of the error of differences between neighbouring pixels
 KL_WEIGHT = 1e-3
+KEPT_WEIGHT = 0.15  # of pixels that the pipeline takes from the source, while the decoder alone learns
+LATENT_NOISE = 0.12  # deviation added to scaled latents meanwhile: a UNet is never exact
 LIGHT = 0.12  # deviation of the gain, per colour half of it
 JITTER_SCALE, JITTER_SHIFT, JITTER_ANGLE = 0.03, 2.0, 0.03  # of the alignment: a ratio, crop pixels, radians
 LOG_EVERY = 20  # steps
@@ -43,7 +47,7 @@ LOG_EVERY = 20  # steps
 
 @dataclass(frozen=True)
 class AutoencoderRecipe:
-    """seed; clips of clip_frames frames; steps with whole and half as many masked crops; the measured clips' number."""
+    """seed; clips of clip_frames frames; steps with whole and masked crops, then decoder_steps; clips to measure on."""
 
     seed: int = 30
     clips: int = 24
@@ -52,6 +56,8 @@ class AutoencoderRecipe:
     whole: int = 5
     masked: int = 2
     learning_rate: float = 3e-3
+    decoder_steps: int = 1000
+    decoder_learning_rate: float = 2e-3
     measured_clips: int = 3
 
 
@@ -128,31 +134,75 @@ def train_autoencoder(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     crops = np.concatenate([clip.crops for clip in crop_clips(recipe, recipe.clips, recipe.seed, jitter=True)])
-    network = AutoencoderKL(**SHAPE).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1)
-    weights, history = pixel_weights(), []
-    for step in range(recipe.steps):
+    network = AutoencoderKL(**SHAPE)
+    total, history = recipe.steps + recipe.decoder_steps, []
+
+    def watch(step: int, error: float) -> None:
+        if step % LOG_EVERY == 0 or step == total - 1:
+            history.append({"step": step, "reconstruction": round(error, 5)})
+            log.info("step %d of %d: reconstruction %.4f", step, total, error)
+        on_progress(step + 1, total)
         check_cancelled()
-        pixels = batch(crops, recipe, rng)
-        posterior = network.encode(pixels).latent_dist
-        error = reconstruction_loss(network.decode(posterior.sample()).sample, pixels, weights)
-        loss = error + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % LOG_EVERY == 0 or step == recipe.steps - 1:
-            history.append({"step": step, "loss": round(loss.item(), 5), "reconstruction": round(error.item(), 5)})
-            log.info("step %d of %d: reconstruction %.4f", step, recipe.steps, error.item())
-        on_progress(step + 1, recipe.steps)
-    network = network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+
+    learn_both(network, crops, recipe, rng, watch)
     standardise_latents(network, crops[:: max(1, len(crops) // 256)])
+    network.half().float()  # what the file will hold: the latents are final now
+    learn_decoder(network, crops, recipe, watch)
+    network.eval().requires_grad_(False)
     numbers = measure(network.half().float(), recipe)
     about = {"config": SHAPE, "recipe": asdict(recipe), "measured": numbers}
     save_trained(path, network, about, history)
     return numbers
+
+
+Watch = Callable[[int, float], None]
+"""Called after every step with its number and the reconstruction's error."""
+
+
+def learn_both(
+    network: AutoencoderKL, crops: np.ndarray, recipe: AutoencoderRecipe, rng: np.random.Generator, watch: Watch
+) -> None:
+    """The variational autoencoder proper (arXiv 1312.6114), with a very weak pull of the latents to the normal."""
+    network.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1)
+    weights = pixel_weights()
+    for step in range(recipe.steps):
+        pixels = batch(crops, recipe, rng)
+        posterior = network.encode(pixels).latent_dist
+        error = reconstruction_loss(network.decode(posterior.sample()).sample, pixels, weights)
+        loss = error + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+        descend(loss, network.parameters(), optimizer, schedule)
+        watch(step, error.item())
+
+
+def learn_decoder(network: AutoencoderKL, crops: np.ndarray, recipe: AutoencoderRecipe, watch: Watch) -> None:
+    """The decoder alone, on whole crops; latents keep their meaning, so that a UNet may already be learning them."""
+    rng, noise = np.random.default_rng(recipe.seed + 2), torch.Generator().manual_seed(recipe.seed + 2)
+    network.to(memory_format=torch.channels_last).train()
+    learned = [*network.post_quant_conv.parameters(), *network.decoder.parameters()]
+    optimizer = torch.optim.AdamW(learned, recipe.decoder_learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    rate = recipe.decoder_learning_rate
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, max(recipe.decoder_steps, 1), pct_start=0.1)
+    weights = pixel_weights() * (KEPT_WEIGHT + 1 - fixed_mask(RESOLUTION))
+    weights = weights / weights.mean()
+    for step in range(recipe.decoder_steps):
+        pixels = batch(crops, replace(recipe, masked=0), rng)
+        with torch.no_grad():
+            latents = network.encode(pixels).latent_dist.mean
+        latents = latents + LATENT_NOISE / LATENT_SCALE * torch.randn(latents.shape, generator=noise)
+        error = reconstruction_loss(network.decode(latents).sample, pixels, weights)
+        descend(error, learned, optimizer, schedule)
+        watch(recipe.steps + step, error.item())
+
+
+def descend(loss: Tensor, parameters: Iterable[nn.Parameter], optimizer, schedule) -> None:
+    """One step of the optimizer along the clipped gradient."""
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    schedule.step()
 
 
 def batch(crops: np.ndarray, recipe: AutoencoderRecipe, rng: np.random.Generator) -> Tensor:

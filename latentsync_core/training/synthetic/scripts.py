@@ -5,12 +5,21 @@ import numpy as np
 from ...audio import SAMPLE_RATE_HZ
 from .speech import Speech, join_speech, silence, speak
 
-VARIANTS = ("m1", "m2", "m3", "m5", "m6", "m7", "f1", "f2", "f4", "f5")
+VARIANTS = tuple(
+    "m1 m2 m3 m5 m6 m7 f1 f2 f4 f5 Alicia Andrea Andy Annie Denis Gene Jacky Lee Marco Mario Michael Mike adam anika "
+    "antonio aunty belinda boris david ed edward grandma john linda max michel pablo paul quincy rob sandro "
+    "steph".split()
+)
 HELD_OUT_VARIANTS = ("f3", "m4", "m8")  # never in training, in any language
 WORDS = {
     "en-us": "my mother made apple pie for nobody but papa while the big brown boat moved slowly past above our "
     "harbour and every happy baby waved at a funny monkey who jumped over piles of yellow bananas watch out father "
-    "calls me before you go home we all laugh about summer rain on warm evenings people speak softly when music plays",
+    "calls me before you go home we all laugh about summer rain on warm evenings people speak softly when music plays "
+    "coffee in the morning makes people open their eyes over there under a yellow umbrella nobody wants to move today "
+    "our neighbour owns five huge dogs and two old cats so please hold on tight while we walk through deep snow I "
+    "think you should follow that road about ten miles to find another village with a beautiful church and some good "
+    "food every bird can sing but few of them know how to whistle big problems often become small when friends help "
+    "out she showed him a new way home he thought it was fun to row across blue water before noon they all agreed",
     "de": "meine mutter backt am abend einen apfelkuchen aber papa mag lieber bananen und warme milch das alte boot "
     "fährt langsam über den blauen fluss viele bunte vögel fliegen am himmel bitte komm bald nach hause wir haben "
     "große pläne für morgen jeder baum im garten trägt pflaumen oder birnen",
@@ -23,6 +32,12 @@ WORDS = {
     "it": "la mamma prepara la pasta per papà mentre la barca bianca passa piano sotto il ponte molti bambini "
     "ballano in piazza domani andiamo al mare con un amico buono parla ancora un poco per favore la nonna ama la "
     "musica e il profumo del pane appena fatto",
+    "nl": "mijn moeder bakt vandaag een grote appeltaart en vader leest buiten de krant het oude bruine schip vaart "
+    "langzaam over het water wij lopen morgen door de mooie tuin naar huis",
+    "pl": "moja mama piecze dobre ciasto a tata pije kawę w małym domu nad wodą powoli płynie biała łódź jutro "
+    "pójdziemy razem do lasu szukać grzybów i malin",
+    "sv": "min mamma bakar bullar medan pappa målar båten blå många fåglar flyger över ön och vi badar varje morgon "
+    "sedan äter alla soppa under det stora äppelträdet",
 }
 WORDS["en"] = WORDS["en-us"]
 HELD_OUT_WORDS = {  # a language and sentences that no training clip speaks
