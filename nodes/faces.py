@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import ALIGNMENTS
+from ..latentsync_core.choices import ALIGNMENTS, MISSING
 from .types import CATEGORY, FaceLatentsType, FacesType, TrackedFaces
 
 PREVIEW_FRAMES = 8
@@ -55,36 +55,73 @@ class FaceTrack(io.ComfyNode):
                     tooltip="Frames without a face that are bridged when it is known on both sides; longer gaps pass "
                     "through untouched.",
                 ),
+                io.String.Input(
+                    "face",
+                    default="auto",
+                    optional=True,
+                    tooltip="Who speaks: auto (the largest and surest face of each shot), largest, left, right, a number "
+                    "of the preview, a point x,y or a box x0,y0,x1,y1 in pixels or as shares of the frame (0.25,0.5).",
+                ),
+                io.Mask.Input(
+                    "face_mask",
+                    optional=True,
+                    tooltip="White where the face to sync is, when somebody is first there; used in place of the words. "
+                    "Any size, laid over the whole frame.",
+                ),
+                io.Combo.Input(
+                    "missing",
+                    options=list(MISSING),
+                    default=MISSING[0],
+                    optional=True,
+                    tooltip="Frames in which the face is not found. pass: they stay untouched. hold: the last known place "
+                    "is synced on, for faces that only the detector loses. stop: an error that lists their times.",
+                ),
             ],
             outputs=[
                 FacesType.Output(display_name="faces", tooltip="The face in every frame, and where the frames are."),
-                io.Image.Output(display_name="preview", tooltip="Up to 8 frames over the clip with the numbered face."),
+                io.Image.Output(
+                    display_name="preview",
+                    tooltip="Up to 8 frames over the clip with everybody's number; dots mark the face that is to speak.",
+                ),
                 io.Mask.Output(display_name="mask", tooltip="Where the mouth will be redrawn in those frames."),
             ],
         )
 
     @classmethod
     def execute(
-        cls, images_fps: float, alignment: str, detection_threshold: float, max_gap: int, video=None, images=None
+        cls,
+        images_fps: float,
+        alignment: str,
+        detection_threshold: float,
+        max_gap: int,
+        video=None,
+        images=None,
+        face: str = "auto",
+        face_mask=None,
+        missing: str = "pass",
     ) -> io.NodeOutput:
-        from ..latentsync_core.faces import preview_frames, track_faces
+        from ..latentsync_core.faces import mask_selection, parse_face, preview_frames, track_numbered, without_gaps
         from ..latentsync_core.media import is_variable
         from .host.memory import face_networks, loaded, watchers
         from .host.video import open_clip
 
+        given = None if face_mask is None else face_mask.reshape(-1, *face_mask.shape[-2:])[0].float().cpu().numpy()
+        selection = parse_face(face) if given is None else mask_selection(given, "face_mask")
         open_reader = open_clip(video, images, Fraction(str(round(images_fps, 3))))
         with open_reader() as reader:
-            track = track_faces(
+            track, people = track_numbered(
                 (frame.rgb() for frame in reader.frames()),
+                selection,
                 nets=loaded(face_networks()),
                 total=reader.info.frames,
                 detection_threshold=detection_threshold,
                 max_gap=max_gap,
                 **watchers(),
             )
+            track = without_gaps(track, missing, reader.times, reader.times[-1] + 1 / reader.info.fps)
             variable = is_variable(reader.times, reader.info.fps)
             faces = TrackedFaces(open_reader, track, reader.times, reader.info.fps, variable, alignment)
-            preview, mask = preview_frames(reader, track, faces.matrices(256), PREVIEW_FRAMES)
+            preview, mask = preview_frames(reader, track, faces.matrices(256), PREVIEW_FRAMES, people)
         return io.NodeOutput(faces, preview, mask)
 
 

@@ -95,6 +95,13 @@ class LipSync(io.ComfyNode):
                     optional=True,
                     tooltip="Milliseconds the mouth moves later than the sound; below 0, earlier.",
                 ),
+                io.String.Input(
+                    "face",
+                    default="auto",
+                    optional=True,
+                    tooltip="Who speaks: auto, largest, left, right, a number of Face Track's preview, a point x,y or a box "
+                    "x0,y0,x1,y1.",
+                ),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
             enable_expand=True,
@@ -116,6 +123,7 @@ class LipSync(io.ComfyNode):
         extend,
         silence="off",
         offset=0,
+        face="auto",
     ) -> io.NodeOutput:
         graph = GraphBuilder()
         faces = graph.node(
@@ -125,6 +133,7 @@ class LipSync(io.ComfyNode):
             alignment="smooth",
             detection_threshold=0.5,
             max_gap=10,
+            face=face,
         )
         encoded = graph.node(
             "LatentSyncFaceEncode", faces=faces.out(0), vae=vae, resolution=resolution, crops="first frame"

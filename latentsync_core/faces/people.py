@@ -95,7 +95,12 @@ def track_people(
 class PeopleRecorder:
     """Feeds frames to a Crowd and numbers whom it saw."""
 
-    def __init__(self, nets: FaceNets, detection_threshold: float, presence_threshold: float):
+    def __init__(
+        self,
+        nets: FaceNets,
+        detection_threshold: float = DEFAULT_THRESHOLD,
+        presence_threshold: float = DEFAULT_PRESENCE,
+    ):
         detector = FaceDetector(nets=nets, threshold=detection_threshold)
         self.crowd = Crowd(detector, MeshFitter(nets=nets), presence_threshold)
         self.shape: tuple[int, ...] | None = None

@@ -1,6 +1,6 @@
 """Who speaks: a word, a number, a place or a mask, and the person it means."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from PIL import Image
 from ..choices import FACE_WORDS
 from ..errors import LatentSyncError
 from .detect import DEFAULT_THRESHOLD
-from .face_track import FaceTrack
-from .people import People, Person, track_people
+from .face_track import DEFAULT_MAX_GAP, FaceTrack
+from .nets import FaceNets
+from .people import People, PeopleRecorder, Person, track_people
 from .track import track_faces
 
 REACH = 0.3  # of a face's size: a point this far outside the mesh's box (on the hair, say) still means that face
@@ -68,7 +69,7 @@ def parse_face(text: str) -> FaceSelection:
 def mask_selection(mask: np.ndarray, text: str) -> FaceSelection:
     """The selection by a mask (h, w) in 0..1 laid over the whole frame. Raises LatentSyncError for an empty one."""
     if not (mask > 0.5).any():
-        raise LatentSyncError(f"The mask {text} has no white in it; paint the face that is to speak white.")
+        raise LatentSyncError(f"The face mask ({text}) has no white in it; paint the face that is to speak white.")
     return FaceSelection(text, "mask", mask=mask)
 
 
@@ -98,6 +99,29 @@ def track_selected(
         return track_faces(frames, detection_threshold=detection_threshold, **options)
     people = track_people(frames, detection_threshold=detection_threshold, **options)
     return choose(people, selection, detection_threshold).track
+
+
+def track_numbered(
+    frames: Iterable[np.ndarray], selection: FaceSelection, *, nets: FaceNets, **options
+) -> tuple[FaceTrack, People]:
+    """The track of the person who is to speak, and everybody with numbers to show, from one pass over the frames.
+
+    As track_selected, at the cost of a second look at every frame where the selection is "auto".
+    """
+    thresholds = {name: options[name] for name in ("detection_threshold", "presence_threshold") if name in options}
+    max_gap = options.get("max_gap", DEFAULT_MAX_GAP)
+    if not selection.is_auto:
+        people = track_people(frames, nets=nets, **options)
+        return choose(people, selection, thresholds.get("detection_threshold", DEFAULT_THRESHOLD)).track, people
+    recorder = PeopleRecorder(nets, **thresholds)
+
+    def watched() -> Iterator[np.ndarray]:
+        for frame in frames:
+            recorder.add(frame)
+            yield frame
+
+    track = track_faces(watched(), nets=nets, **options)
+    return track, recorder.people(max_gap)
 
 
 def choose(people: People, selection: FaceSelection, detection_threshold: float = DEFAULT_THRESHOLD) -> Person:
