@@ -16,6 +16,7 @@ DROPS = ("audio", "reference", "jointly", "separately")  # what training drops f
 SILENCES = ("off", "rest", "keep")
 FACE_WORDS = ("auto", "largest", "left", "right")
 MISSING = ("pass", "hold", "stop")
+SOUNDS = ("voice", "mix")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed

@@ -34,6 +34,8 @@ def fingerprint(run: Run, target: Path) -> dict[str, Any]:
         "output format": target.suffix.lower(),
     }
     settings = {name: value for name, value in asdict(run.settings).items() if name not in SHAPELESS}
+    if Path(run.settings.face).is_file():
+        settings["face"] = Path(run.settings.face)  # a mask counts by its content
     found |= flat({**settings, "resolution": run.resolution})
     return found | {f"{name} version": version for name, version in versions().items()}
 

@@ -1,9 +1,10 @@
 """One segment after the other: encode its faces, denoise them, paste and write them into a part of its own."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
+import av
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from .face_latents import ClipConditioning, FaceLatents
 from .face_store import FaceStore
 from .loading import Models
 from .media import VideoReader
+from .media.mix import mixed_blocks
 from .media.parts import PartedVideo, PartWriter, join_parts
 from .report import Report
 from .resume import RunFolder, SegmentRecord
@@ -55,9 +57,16 @@ def generate(
             records.append(record)
     with stage("write"):
         parts = [(folder.part(segment), segment.start, segment.stop) for segment in segments]
-        join_parts(video, parts, run.voice.blocks(), overwrite=settings.overwrite)
+        join_parts(video, parts, sound_of(run, plan), overwrite=settings.overwrite)
     report.memory["latents"] = store.peak
     return sum(record.synced for record in records)
+
+
+def sound_of(run: Run, plan: Plan) -> Iterator[av.AudioFrame]:
+    """The blocks of the result's sound: the voice, or the voice and what the video sounds like already."""
+    if run.settings.sound == "voice":
+        return run.voice.blocks()
+    return mixed_blocks(run.voice.blocks, run.video, plan.timeline.seconds)
 
 
 def denoise_segment(

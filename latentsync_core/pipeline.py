@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .audio import check_offset, check_silence
-from .choices import MISSING
+from .choices import MISSING, SOUNDS
 from .clip_plan import Plan, Run, TrackedSource, plan_clip, state_runs, track_clip
 from .compositing import OnFrame, ignore_frame
 from .diffusion import check_window, make_schedule
@@ -116,6 +116,8 @@ def check_settings(
         raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
     settings.guidance.scale_at(0, settings.steps)
     parse_face(settings.face)
+    if settings.sound not in SOUNDS:
+        raise LatentSyncError(f"The sound {settings.sound!r} is unknown; choose {', '.join(SOUNDS)}.")
     if settings.missing not in MISSING:
         raise LatentSyncError(f"The policy {settings.missing!r} is unknown; choose {', '.join(MISSING)}.")
     models.conditioning(settings.position)

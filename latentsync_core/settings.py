@@ -27,6 +27,7 @@ class Settings:
     rate: frames per second of the output; None = the source's.
     face: who speaks: "auto" (the largest and surest face of each shot), "largest", "left", "right", a number, a point
     "x,y", a box "x0,y0,x1,y1", or the path of a mask picture. missing: "pass", "hold" or "stop".
+    sound: of the result: "voice", or "mix" of the voice and the sound the video already has.
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
     resume: go on with what an earlier run, that was interrupted, has finished of the same output.
     """
@@ -53,6 +54,7 @@ class Settings:
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     face: str = "auto"
     missing: str = "pass"
+    sound: str = "voice"
     cache: Path | None = None
     overwrite: bool = False
     resume: bool = False

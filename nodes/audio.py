@@ -147,6 +147,12 @@ class AudioChunks(io.ComfyNode):
                     tooltip="Frames that neighbouring windows share; their predictions are fused, so that the mouth "
                     "does not jump where a window ends. 4 of 16 take a third longer, 8 twice as long; 0 is the reference.",
                 ),
+                io.Audio.Input(
+                    "sound",
+                    optional=True,
+                    tooltip="What the result sounds like, if not the voice alone: for a second speaker, both voices from "
+                    "Audio Merge. The mouth still follows the voice.",
+                ),
             ],
             outputs=[
                 TokensType.Output(display_name="tokens", tooltip="The result laid out: timeline, windows, voice."),
@@ -171,6 +177,7 @@ class AudioChunks(io.ComfyNode):
         fps: float,
         offset: int = 0,
         overlap: int = DEFAULT_OVERLAP,
+        sound: dict | None = None,
     ) -> io.NodeOutput:
         from ..latentsync_core.audio import AudioTokens, delay_features, indices_at
         from ..latentsync_core.diffusion import plan_windows
@@ -190,7 +197,9 @@ class AudioChunks(io.ComfyNode):
         heard = delay_features(features.features, offset)
         tokens = AudioTokens(heard, indices_at(len(heard), timeline.times))
         gate = features.activity.gate([time - Fraction(offset, 1000) for time in timeline.times])
-        clip = ClipTokens(timeline, windows, tokens, features.audio, gate if features.silence == "keep" else None)
+        clip = ClipTokens(
+            timeline, windows, tokens, sound or features.audio, gate if features.silence == "keep" else None
+        )
         return io.NodeOutput(clip, len(timeline), float(timeline.fps), gate.tolist())
 
 

@@ -157,6 +157,12 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
     group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
     group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
+    group.add_argument(
+        "--sound",
+        default="voice",
+        choices=choices.SOUNDS,
+        help="of the result: the voice, or a mix of it and the sound the video already has",
+    )
     group.add_argument("--audio-codec", default="auto", choices=("auto", "aac", "alac", "flac", "pcm"))
 
 
@@ -186,6 +192,7 @@ def settings_from(args: argparse.Namespace):
         offset=args.offset,
         face=args.face,
         missing=args.missing,
+        sound=args.sound,
         length=args.length,
         extend=args.extend,
         rate=parse_rate(args.fps),

@@ -17,7 +17,6 @@ from .paste import (
 from .people import People, PeopleRecorder, Person, track_people
 from .preview import draw_people, preview_frames
 from .seam import MouthMasks, Seam, match_color, mouth_masks, mouth_share, read_limit
-from .selection import FaceSelection, choose, mask_selection, parse_face, track_selected
 from .selection import FaceSelection, choose, mask_selection, parse_face, track_numbered, track_selected
 from .strength import FadeLimits, effect_strength
 from .track import track_faces

@@ -210,7 +210,7 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path):
     with pytest.raises(LatentSyncError, match="text.png is no picture"):
         parse_face(str(tmp_path / "text.png"))
     Image.new("L", (20, 20)).save(tmp_path / "black.png")
-    with pytest.raises(LatentSyncError, match="black.png\) has no white"):
+    with pytest.raises(LatentSyncError, match=r"black.png\) has no white"):
         parse_face(str(tmp_path / "black.png"))
 
 
