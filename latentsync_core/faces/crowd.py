@@ -13,6 +13,7 @@ from .follow import (
     SIMILAR_SIZE,
     SURE_PRESENCE,
     TILE_INTERVAL,
+    FaceSteps,
     Sighting,
     box_middles,
     box_sizes,
@@ -49,6 +50,7 @@ class Member:
     shot: int
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2, np.float32))  # pixels per frame
     unseen: int = 0
+    steps: FaceSteps = field(default_factory=FaceSteps)
 
     def mesh_at(self, index: int) -> np.ndarray | None:
         """The mesh in a frame, None where this person was not seen."""
@@ -89,53 +91,76 @@ class Crowd:
         self.cuts: list[int] = []
         self.count = 0  # frames seen
         self.best_detection = 0.0
+        self.before_light: tuple[list[Member], int] = [], 0  # members and shot before what may be a flash
         self._begin(shot=0)
 
     def _begin(self, shot: int) -> None:
         self.shot = shot
+        self.previous = self.count - 1  # the frame with which this one is compared
         self.small_faces_due = 0  # frame index
 
     def add(self, frame: np.ndarray) -> None:
         """Take the next frame, (H, W, 3) uint8 RGB."""
         index, self.count = self.count, self.count + 1
         change = self.changes.compare(frame)
-        if change.is_cut:
+        if change.returned:
+            self._undo_flash(index - change.returned)
+        elif change.is_cut:
+            if change.may_be_flash:
+                self.before_light = [replace(member) for member in self.members], self.shot
             self._cut(index)
-        followed = self._follow(frame, index)
-        if self._show_a_cut(followed, change, index):
+        followed = self._follow(frame)
+        if self._show_a_cut(followed, change):
             self._cut(index)
             followed = {}
         self._drop_double(followed, frame, index)
         if self._search_is_due(followed, index):
+            before = set(followed)
             self._search(frame, index, followed)
+            fresh = {member: followed[member] for member in followed if member not in before}
+            if index not in self.cuts and self._show_a_cut(fresh, change):
+                self._cut(index)
         for member, sighting in followed.items():
             if index % LOOK_INTERVAL == 0:
                 sighting = replace(sighting, lip_shift=lip_shift(self.fitter, frame, sighting.mesh))
             member.see(index, self.shot, sighting)
+        self.previous = index
         if index % VIEW_INTERVAL == 0:
             self._learn_looks(frame, index)
+
+    def _undo_flash(self, start: int) -> None:
+        """Take back the cuts since frame `start`: a flash is over, and all are where they were before it."""
+        self.cuts = [cut for cut in self.cuts if cut < start]
+        members, self.shot = self.before_light
+        for member in members:
+            member.sightings = {index: seen for index, seen in member.sightings.items() if index < start}
+        self.members = members
+        self.previous = start - 1
 
     def _cut(self, index: int) -> None:
         self.cuts.append(index)
         self._begin(self.shot + 1)
         self.small_faces_due = index
 
-    def _follow(self, frame: np.ndarray, index: int) -> dict[Member, Sighting]:
+    def _follow(self, frame: np.ndarray) -> dict[Member, Sighting]:
         """Where the mesh finds those who were in the previous frame of this shot."""
         followed = {}
         for member in self.members:
-            if member.seen != index - 1 or member.shot != self.shot:
+            if member.seen != self.previous or member.shot != self.shot:
                 continue
-            mesh, presence = self.fitter.fit(frame, roi_from_mesh(member.mesh_at(index - 1)))
+            mesh, presence = self.fitter.fit(frame, roi_from_mesh(member.mesh_at(self.previous)))
             if presence >= self.presence:
                 followed[member] = Sighting(mesh, presence)
         return followed
 
-    def _show_a_cut(self, followed: dict[Member, Sighting], change: Change, index: int) -> bool:
+    def _show_a_cut(self, followed: dict[Member, Sighting], change: Change) -> bool:
         """Whether faces jump as only a cut can make them, as in a punch-in."""
-        if not (change.sudden and change.is_suspicious):
-            return False
-        return any(leaps(member.mesh_at(index - 1), sighting.mesh) for member, sighting in followed.items())
+        jumped = False
+        for member, sighting in followed.items():
+            before = member.mesh_at(self.previous)
+            if before is not None:
+                jumped |= member.steps.jump(before, sighting.mesh) or leaps(before, sighting.mesh)
+        return jumped and change.may_jump
 
     def _drop_double(self, followed: dict[Member, Sighting], frame: np.ndarray, index: int) -> None:
         """Where two people cross, both meshes end on the face in front: it stays with whom it continues best."""

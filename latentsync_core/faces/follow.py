@@ -1,6 +1,7 @@
 """Follow one person's face from frame to frame: where it was, the mesh looks again; where it is lost, the detector."""
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ SAME_PLACE = 0.2  # intersection over union with the last box
 NEARBY = 1.5  # distance from the last place, in face sizes, that a face may cover while out of sight
 SIMILAR_SIZE = 1.6  # factor
 LEAP_SHIFT = 0.2  # face sizes from one frame to the next
+JUMP_STEP, JUMP_RATIO = 0.08, 3.0  # face sizes between frames, and times the largest step of the few before
+JUMP_FRAMES = 3
 LEAP_GROWTH = 1.1  # factor from one frame to the next
 
 
@@ -73,6 +76,14 @@ class FaceFollower:
         self.bystanders = np.zeros((0, 4), np.float32)  # boxes of faces seen beside the person's
         self.frames_missing = 0
         self.frames_unchecked = 0
+
+    def memory(self) -> tuple:
+        """What is known of this shot, for `recall` to go on from."""
+        return self.mesh, self.last_box, self.bystanders, self.frames_missing, self.frames_unchecked
+
+    def recall(self, memory: tuple) -> None:
+        """Go on from an earlier `memory`, as if nothing had been seen since."""
+        self.mesh, self.last_box, self.bystanders, self.frames_missing, self.frames_unchecked = memory
 
     def follow(self, frame: np.ndarray, maybe_cut: bool = False) -> Sighting:
         """Find the person in the next frame, (H, W, 3) uint8 RGB; anywhere in it if that may be a new shot."""
@@ -189,6 +200,22 @@ class FaceFollower:
 def prominence_order(faces: Detections) -> list[int]:
     """Indices of the faces, the main one first: largest area times score."""
     return np.argsort(-(box_sizes(faces.boxes) ** 2) * faces.scores, kind="stable").tolist()
+
+
+class FaceSteps:
+    """How far one face moves from frame to frame, and whether a step is out of all proportion to those before."""
+
+    def __init__(self):
+        self.recent: deque[float] = deque(maxlen=JUMP_FRAMES)
+
+    def jump(self, before: np.ndarray, after: np.ndarray) -> bool:
+        """Whether the step between two meshes (468, 3) of consecutive frames is one that only a cut makes."""
+        size = max(box_sizes(mesh_box(before)[None])[0], 1e-6)
+        step = float(np.abs(after[:, :2] - before[:, :2]).mean() / size)
+        enough = len(self.recent) == JUMP_FRAMES
+        jumped = enough and step > JUMP_STEP and step > JUMP_RATIO * max(self.recent)
+        self.recent.append(step)
+        return jumped
 
 
 def leaps(before: np.ndarray, after: np.ndarray) -> bool:

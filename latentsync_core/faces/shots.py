@@ -1,7 +1,7 @@
 """Where one shot ends and the next begins, from small views of consecutive frames."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -18,30 +18,52 @@ FADE_LAYOUT = 12.0
 SUSPECT_LAYOUT = 6.0
 SUDDEN = 3.0  # a sudden change is so many times the largest of the few before it
 SUDDEN_FRAMES = 3  # more than one, since a repeated frame changes nothing
+ABRUPT, ABRUPT_LAYOUT = 8.0, 10.0  # times the largest of at least two before it (and CALM): no camera starts like that
+CALM = 0.8  # layout change of a nearly still picture
+LIGHT = 0.95  # correlation of the layouts from which a change to brighter or darker all over is a change of light
+FLASH_FRAMES = 4  # after so many at most a flash, or a black frame, is over and the picture is back
+JUMP_LAYOUT = 2.5  # layout change above which a face that leaps shows a cut within one framing
 
 
 @dataclass(frozen=True)
 class Change:
     """How much a frame differs from the one before: colours 0..1, layout 0..255.
 
-    sudden: the layout changed far more than in the frames before, unlike in a camera movement.
+    sudden: the layout changed far more than in the frames before, unlike in a camera movement; abrupt: more still.
+    light: everything became brighter, or everything darker; alike: and the picture is otherwise the same.
+    returned: not 0 if the picture is back after a flash that began so many frames ago and that looked like a cut;
+    may_be_flash: such a one may begin here.
     """
 
     colours: float = 0.0
     layout: float = 0.0
     sudden: bool = False
+    abrupt: bool = False
+    light: bool = False
+    alike: bool = False
+    returned: int = 0
+    may_be_flash: bool = False
 
     @property
     def is_cut(self) -> bool:
         """Another picture: other colours, faster than a fade, or other places where no camera movement explains it."""
+        if self.returned or self.alike:
+            return False
+        if self.abrupt:
+            return True
         if self.layout > CUT_LAYOUT:
             return self.sudden or self.colours > SUSPECT_COLOURS
         return self.layout > FADE_LAYOUT and self.colours > CUT_COLOURS
 
     @property
     def is_suspicious(self) -> bool:
-        """A cut if the face leaps as well: two shots of one room, say."""
+        """A cut if the face is elsewhere as well: two shots of one room, say."""
         return self.colours > SUSPECT_COLOURS or self.layout > SUSPECT_LAYOUT
+
+    @property
+    def may_jump(self) -> bool:
+        """A cut if the face leaps as well."""
+        return self.sudden and (self.is_suspicious or self.layout > JUMP_LAYOUT) and not self.returned
 
 
 class ShotChanges:
@@ -50,6 +72,9 @@ class ShotChanges:
     def __init__(self):
         self.previous: tuple[np.ndarray, np.ndarray] | None = None
         self.layout_changes: deque[float] = deque([0.0], maxlen=SUDDEN_FRAMES)
+        self.compared = 0
+        self.before_light: tuple[np.ndarray, np.ndarray] | None = None  # the view before a change of light
+        self.since_light = 0  # frames
 
     def compare(self, frame: np.ndarray) -> Change:
         """The change from the previous frame to this one, (H, W, 3) uint8; none for the first frame."""
@@ -57,11 +82,43 @@ class ShotChanges:
         previous, self.previous = self.previous, (colour_histogram(view), brightness_layout(view))
         if previous is None:
             return Change()
-        colours, layout = (np.abs(new - old) for new, old in zip(self.previous, previous, strict=True))
-        change = float(layout.mean())
-        sudden = change > SUDDEN * max(self.layout_changes)
-        self.layout_changes.append(change)
-        return Change(float(colours.sum() / 2), change, sudden)
+        colours, layout = difference(self.previous, previous)
+        recent = max(self.layout_changes)
+        abrupt = self.compared >= 2 and layout > max(ABRUPT_LAYOUT, ABRUPT * max(recent, CALM))
+        light, alike = change_of_light(previous[1], self.previous[1])
+        change = Change(colours, layout, layout > SUDDEN * recent, abrupt, light, alike, self._back())
+        if change.is_cut and change.light and self.before_light is None:
+            self.before_light, self.since_light = previous, 0
+            change = replace(change, may_be_flash=True)
+        self.layout_changes.append(layout)
+        self.compared += 1
+        return change
+
+    def _back(self) -> int:
+        """How many frames ago the flash began that is over now; 0 without one."""
+        if self.before_light is None:
+            return 0
+        self.since_light += 1
+        colours, layout = difference(self.previous, self.before_light)
+        back = colours < SUSPECT_COLOURS and layout < SUSPECT_LAYOUT
+        if back or self.since_light >= FLASH_FRAMES:
+            self.before_light = None
+        return self.since_light if back else 0
+
+
+def difference(view: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """Of two views: the share of pixels whose colour differs, and the mean difference of the layouts."""
+    colours, layout = (np.abs(new - old) for new, old in zip(view, other, strict=True))
+    return float(colours.sum() / 2), float(layout.mean())
+
+
+def change_of_light(before: np.ndarray, after: np.ndarray) -> tuple[bool, bool]:
+    """Whether a layout became brighter or darker all over, and whether it is otherwise the same."""
+    change = after - before
+    light = bool((change > -CALM).all() or (change < CALM).all()) and bool(np.abs(change).max() > CALM)
+    spread = before.std() * after.std()
+    correlation = ((before - before.mean()) * (after - after.mean())).mean() / spread if spread > CALM else 0.0
+    return light, bool(light and correlation > LIGHT)
 
 
 def colour_histogram(view: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancel
 from .detect import DEFAULT_THRESHOLD, FaceDetector, Region
 from .face_track import DEFAULT_MAX_GAP, FaceTrack
 from .facemesh import MESH_POINTS
-from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, Sighting, leaps
+from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, FaceSteps, Sighting, leaps
 from .hidden_mouth import LOOK_INTERVAL, lip_shift
 from .landmarks import MeshFitter
 from .nets import FaceNets
@@ -70,6 +70,8 @@ class Recorder:
         self.sightings: list[Sighting] = []
         self.cuts: list[int] = []
         self.shape: tuple[int, ...] | None = None
+        self.steps = FaceSteps()
+        self.before_light: tuple | None = None  # the follower's memory before what may be a flash
         self.faceless: deque[np.ndarray] = deque(maxlen=LOOK_BACK)  # the frames just before this one without a face
 
     def add(self, frame: np.ndarray) -> None:
@@ -77,7 +79,11 @@ class Recorder:
         index = len(self.sightings)
         self.shape = require_frame(frame, index, self.shape)
         change = self.changes.compare(frame)
-        if change.is_cut:
+        if change.returned:
+            self._undo_flash(index - change.returned)
+        elif change.is_cut:
+            if change.may_be_flash:
+                self.before_light = self.follower.memory()
             self.cuts.append(index)
             self.faceless.clear()
             self.follower.start_shot()
@@ -97,7 +103,15 @@ class Recorder:
     def _leapt(self, before: np.ndarray | None, sighting: Sighting, change: Change) -> bool:
         """Whether the same face continues in a new shot from nearly the same place, as after a punch-in."""
         followed = before is not None and sighting.mesh is not None
-        return followed and change.sudden and change.is_suspicious and leaps(before, sighting.mesh)
+        jumps = followed and self.steps.jump(before, sighting.mesh)
+        return change.may_jump and followed and (jumps or leaps(before, sighting.mesh))
+
+    def _undo_flash(self, start: int) -> None:
+        """Take back the cuts since frame `start`: a flash is over, and the shot from before it goes on."""
+        self.cuts = [cut for cut in self.cuts if cut < start]
+        self.sightings[start:] = [Sighting(None, s.presence, s.detection) for s in self.sightings[start:]]
+        self.faceless.clear()
+        self.follower.recall(self.before_light)
 
     def _look_back(self, mesh: np.ndarray) -> None:
         """Follow a face that was just taken up backwards, into frames in which the detector missed it."""

@@ -116,6 +116,19 @@ def test_numbers_return_across_cuts_where_the_look_is_known(head, other):
         assert near(middles(people, number), lambda i, places=places: places[i // 8], 24).all()
 
 
+@pytest.mark.parametrize("flashed", [(6,), (6, 7, 8)])
+def test_a_flash_changes_nobody_and_is_no_cut(head, other, flashed):
+    frames = scene(14, (head, lambda i: 130), (other, lambda i: 420))
+    for index in flashed:
+        frames[index] = (frames[index].astype(int) + 230).clip(0, 255).astype(np.uint8)
+    people = track_people(frames)
+    auto = track_selected(frames, parse_face("auto"))
+    assert people.cuts == auto.cuts == () and len(people.persons) == 2
+    for track in (auto, *(person.track for person in people.persons)):
+        assert track.present.all() and track.runs() == [(0, 14)]
+        assert np.abs(track.points - track.points[0]).max() < 3
+
+
 def test_newcomers_count_on_from_those_who_were_there_and_from_left_to_right(head, other):
     def enters(index: int) -> float:
         return 660 - 10 * index if index < 18 else 480

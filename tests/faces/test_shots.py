@@ -48,3 +48,40 @@ def test_noise_and_repeated_frames_are_no_cuts(portrait):
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 500, 3), (500, 3, 3)])
 def test_tiny_frames_are_compared(shape):
     assert cuts([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]) == [1]
+
+
+# Light
+
+
+def lit(picture: np.ndarray, gain: float, lift: float = 0.0) -> np.ndarray:
+    return (picture * gain + lift).clip(0, 255).astype(np.uint8)
+
+
+def test_a_light_that_is_switched_on_is_no_cut(portrait):
+    assert cuts([lit(portrait, 0.6)] * 5 + [portrait] * 5) == []
+    assert cuts([portrait] * 5 + [lit(portrait, 0.55)] * 5) == []
+
+
+def test_a_flash_looks_like_a_cut_until_the_picture_is_back(portrait):
+    changes = ShotChanges()
+    frames = [portrait] * 4 + [lit(portrait, 1, 255), lit(portrait, 1, 230)] + [portrait] * 4
+    seen = [changes.compare(frame) for frame in frames]
+    assert [i for i, change in enumerate(seen) if change.may_be_flash] == [4]
+    assert [(i, change.returned) for i, change in enumerate(seen) if change.returned] == [(6, 2)]
+
+
+def test_another_picture_after_a_white_frame_stays_a_cut(portrait):
+    changes = ShotChanges()
+    frames = [portrait] * 4 + [np.full_like(portrait, 255)] + [portrait[::-1]] * 6
+    seen = [changes.compare(frame) for frame in frames]
+    assert seen[4].is_cut and seen[5].is_cut and not any(change.returned for change in seen)
+
+
+def test_a_small_change_is_a_cut_where_nothing_moved_before(portrait):
+    closer = np.array(Image.fromarray(portrait).crop((30, 30, 322, 322)).resize((352, 352)))
+    assert cuts([portrait] * 6 + [closer] * 4) == [6]
+    slowly = [
+        np.array(Image.fromarray(portrait).crop((3 * i, 3 * i, 352 - 3 * i, 352 - 3 * i)).resize((352, 352)))
+        for i in range(12)
+    ]
+    assert cuts(slowly) == []

@@ -262,3 +262,29 @@ def test_real_footage_has_a_face_in_every_frame(footage, name, count):
     acceleration = np.diff(track.points, 2, axis=0) / np.sqrt(6)  # of white noise: its standard deviation
     face_width = (track.boxes[:, 2] - track.boxes[:, 0]).mean()
     assert np.sqrt((acceleration**2).mean()) < 0.01 * face_width
+
+
+@pytest.mark.parametrize("name", ["demo1_video.mp4", "demo3_video.mp4"])
+def test_an_edit_of_real_footage_has_its_cuts_and_no_others(footage, name):
+    """Shots of both clips, a jump within one framing, a punch-in; a flash and a dissolve are not cuts."""
+    shots = {clip: small_frames(footage / clip, 90) for clip in ("demo1_video.mp4", "demo3_video.mp4")}
+    mine, other = shots.pop(name), next(iter(shots.values()))
+    closer = [np.array(Image.fromarray(f).crop((40, 60, 220, 380)).resize((270, 480))) for f in mine[30:38]]
+    flash = [f.astype(int) + 140 for f in mine[9:11]]
+    steady = [*mine[:9], *(f.clip(0, 255).astype(np.uint8) for f in flash), *mine[11:18]]
+    shares = np.linspace(0, 1, 12)
+    dissolve = [
+        ((1 - t) * a + t * b).astype(np.uint8) for t, a, b in zip(shares, mine[40:52], other[40:52], strict=True)
+    ]
+    parts = [steady, other[:8], mine[75:83], mine[18:26], closer, [*mine[31:40], *dissolve, *other[52:58]]]
+    starts = tuple(np.cumsum([len(part) for part in parts])[:-1].tolist())
+    frames = [frame for part in parts for frame in part]
+    assert track_faces(frames).cuts == starts
+
+
+def small_frames(path: Path, count: int) -> list[np.ndarray]:
+    import av
+
+    with av.open(str(path)) as container:
+        decoded = itertools.islice(container.decode(video=0), count)
+        return [np.array(frame.to_image().resize((270, 480))) for frame in decoded]
