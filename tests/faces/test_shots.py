@@ -80,8 +80,6 @@ def test_another_picture_after_a_white_frame_stays_a_cut(portrait):
 def test_a_small_change_is_a_cut_where_nothing_moved_before(portrait):
     closer = np.array(Image.fromarray(portrait).crop((30, 30, 322, 322)).resize((352, 352)))
     assert cuts([portrait] * 6 + [closer] * 4) == [6]
-    slowly = [
-        np.array(Image.fromarray(portrait).crop((3 * i, 3 * i, 352 - 3 * i, 352 - 3 * i)).resize((352, 352)))
-        for i in range(12)
-    ]
+    views = [(3 * i, 3 * i, 352 - 3 * i, 352 - 3 * i) for i in range(12)]
+    slowly = [np.array(Image.fromarray(portrait).crop(view).resize((352, 352))) for view in views]
     assert cuts(slowly) == []
