@@ -8,7 +8,6 @@ noise, level and tone varied.
 
 import argparse
 import logging
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from whisper.audio import log_mel_spectrogram
 from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WhisperEncoder, extract_features, load_whisper
 from ...embedded import WHISPER_DIMS
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from ...tensor_file import read_tensors
 from ..synthetic.scripts import seeded_speech
 from ..synthetic.visemes import CLASSES, mouth_motion
 from .trained_file import save_trained
@@ -34,7 +34,7 @@ GAIN = (0.3, 1.2)
 TONE = 0.15  # log-mel units from the lowest to the highest band
 MOUTH_WEIGHTS = (3.0, 0.5, 1.0)  # of the squared errors of opening, width and rounding
 CLASS_WEIGHT = 0.02  # of the cross-entropy beside the squared errors
-HEADS_FIRST = 80  # steps in which the heads learn to read an encoder that was not drawn at random
+HEADS_FIRST = 200  # steps in which the heads learn to read an encoder that was not drawn at random
 LOG_EVERY = 25  # steps
 
 
@@ -42,15 +42,15 @@ LOG_EVERY = 25  # steps
 class AudioRecipe:
     """seed; clips of clip_seconds; then `steps` short blocks (block_seconds) and `long_steps` whole 30 s blocks."""
 
-    seed: int = 20
-    clips: int = 100
+    seed: int = 21
+    clips: int = 150
     clip_seconds: float = 30.0
     block_seconds: float = 6.0
-    steps: int = 1500
+    steps: int = 2600
     batch: int = 8
-    long_steps: int = 200
+    long_steps: int = 240
     long_batch: int = 2
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1.3e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class MouthHeads(nn.Module):
 
     def __init__(self, layers: int, width: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(layers, width, 3 + len(CLASSES)) / math.sqrt(width))
+        self.weight = nn.Parameter(torch.zeros(layers, width, 3 + len(CLASSES)))
         self.bias = nn.Parameter(torch.zeros(layers, 3 + len(CLASSES)))
 
     def forward(self, states: Tensor) -> Tensor:
@@ -168,7 +168,9 @@ def train_audio_encoder(
         on_progress(step + 1, total)
     encoder.eval().requires_grad_(False)
     numbers = measure(encoder.half().float(), recipe)
-    about = {"dims": WHISPER_DIMS, "recipe": asdict(recipe), "measured": numbers, "went_on": start is not None}
+    about = {"dims": WHISPER_DIMS, "recipe": asdict(recipe), "measured": numbers}
+    if start is not None:
+        about["started_from"] = read_tensors(start).mapping("recipe") or Path(start).name
     save_trained(path, encoder, about, history)
     return numbers
 

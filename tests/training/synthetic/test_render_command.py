@@ -1,0 +1,27 @@
+"""The command that fills a folder with clips."""
+
+import subprocess
+import sys
+
+import pytest
+
+from latentsync_core.errors import LatentSyncError
+from latentsync_core.training.clips import find_clips
+from latentsync_core.training.synthetic.speech import speak
+
+pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
+
+
+def test_the_command_writes_what_the_trainer_finds(tmp_path):
+    try:
+        speak("a")
+    except LatentSyncError as error:
+        pytest.skip(f"espeak-ng cannot speak here: {error}")
+    command = [sys.executable, "-m", "latentsync_core.training.synthetic", tmp_path / "clips", "--seconds", "1"]
+    subprocess.run([*command, "--clips", "2"], check=True, capture_output=True)
+    before = (tmp_path / "clips" / "0000.mp4").stat().st_mtime_ns
+    subprocess.run([*command, "--clips", "2"], check=True, capture_output=True)
+    found = find_clips(tmp_path / "clips")
+    assert [source.video.name for source in found] == ["0000.mp4", "0001.mp4"]
+    assert [source.voice.name for source in found] == ["0000.wav", "0001.wav"]
+    assert (tmp_path / "clips" / "0000.mp4").stat().st_mtime_ns == before, "clips already there are kept"
