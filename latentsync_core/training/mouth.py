@@ -2,28 +2,26 @@
 
 import numpy as np
 
-from ..faces.landmarks import MeshFitter, roi_from_box
+from ..faces.landmarks import MeshFitter, roi_from_box, roi_from_mesh
+from .synthetic.truth import mouth_opening
 
-UPPER_LIP, LOWER_LIP = 13, 14  # mesh indices: the inner edges of the lips, in the middle
-FOREHEAD, CHIN = 10, 152
-FACE_BOX = (0.0, 0.0, 1.0, 1.0)  # of the crop: the aligned face fills it
+FACE_BOX = np.array([0.15, 0.1, 0.85, 0.9])  # where the face lies in an aligned crop, in shares of its side
+LEFT, RIGHT = np.array([0.0, 0.0]), np.array([1.0, 0.0])  # aligned: the eyes are level
 SURE = 0.5  # probability that there is a face
 
 
 def lip_gaps(crops: np.ndarray, fitter: MeshFitter) -> np.ndarray:
-    """The gap between the inner lips in each crop, as a share of the face's height: (f,), NaN without a face.
+    """The gap between the inner lips of every crop in distances between the outer eye corners: (f,), NaN without a face.
 
-    crops: (f, r, r, 3) uint8, aligned.
+    crops: (f, r, r, 3) uint8, aligned. The mesh is fitted twice, since the second look sees the face as large as it is.
     """
-    side = crops.shape[1]
-    box = np.array(FACE_BOX) * side
-    roi = roi_from_box(box, np.array([0.0, 0.0]), np.array([1.0, 0.0]))
+    first = roi_from_box(FACE_BOX * crops.shape[1], LEFT, RIGHT)
     gaps = np.full(len(crops), np.nan)
     for index, crop in enumerate(crops):
-        mesh, presence = fitter.fit(crop, roi)
+        mesh, _ = fitter.fit(crop, first)
+        mesh, presence = fitter.fit(crop, roi_from_mesh(mesh))
         if presence >= SURE:
-            height = np.linalg.norm(mesh[CHIN, :2] - mesh[FOREHEAD, :2])
-            gaps[index] = np.linalg.norm(mesh[LOWER_LIP, :2] - mesh[UPPER_LIP, :2]) / height
+            gaps[index] = mouth_opening(mesh)
     return gaps
 
 

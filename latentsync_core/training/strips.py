@@ -29,7 +29,7 @@ GAP = 2  # pixels between pictures
 class Strip:
     """face, voice_face, generated: (f, r, r, 3) uint8: the face given, the one that spoke the voice, the result.
 
-    gaps, true_gaps: (f,) share of the face's height that the lips are apart, generated and in the voice's own face.
+    gaps, true_gaps: (f,) as `mouth.lip_gaps` measures them, generated and in the face that spoke.
     """
 
     name: str
