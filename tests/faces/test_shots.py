@@ -54,7 +54,7 @@ def test_tiny_frames_are_compared(shape):
 
 
 def lit(picture: np.ndarray, gain: float, lift: float = 0.0) -> np.ndarray:
-    return (picture * gain + lift).clip(0, 255).astype(np.uint8)
+    return (picture.astype(np.float32) * gain + lift).clip(0, 255).astype(np.uint8)
 
 
 def test_a_light_that_is_switched_on_is_no_cut(portrait):
