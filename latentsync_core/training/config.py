@@ -163,6 +163,10 @@ class TrainConfig:
             raise LatentSyncError(
                 'model.train is "modules" but model.modules names none; try ["attn2", "motion_modules"].'
             )
+        if self.loss.sync and self.window != WINDOW_FRAMES:
+            raise LatentSyncError(
+                f"loss.sync is above 0 and the window has {self.window} frames; StableSyncNet sees {WINDOW_FRAMES}."
+            )
         if self.model.train == "lora" and self.conditioning.null == "learned":
             raise LatentSyncError(
                 "A LoRA file cannot carry a learned null: set conditioning.null to zeros, or model.train to modules."

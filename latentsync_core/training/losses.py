@@ -14,6 +14,7 @@ from .noise import predicted_latents
 
 SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet sees
 SYNCNET_FRAMES = 16
+SYNCNET_FPS = 25
 
 
 def noise_loss(predicted: Tensor, noise: Tensor, mask: Tensor, kept_weight: float, step_weights: Tensor) -> Tensor:

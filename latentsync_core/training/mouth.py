@@ -11,7 +11,7 @@ SURE = 0.5  # probability that there is a face
 
 
 def lip_gaps(crops: np.ndarray, fitter: MeshFitter) -> np.ndarray:
-    """The gap between the inner lips of every crop in distances between the outer eye corners: (f,), NaN without a face.
+    """The gap between the inner lips of every crop, in distances of the outer eye corners: (f,), NaN without a face.
 
     crops: (f, r, r, 3) uint8, aligned. The mesh is fitted twice, since the second look sees the face as large as it is.
     """

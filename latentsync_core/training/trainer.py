@@ -22,7 +22,7 @@ from ..syncnet import load_syncnet
 from .clips import Clip, find_clips, prepare_clips
 from .config import LossConfig, TrainConfig
 from .logs import RunLog
-from .losses import Losses, PixelLoss, SyncLoss
+from .losses import SYNCNET_FPS, Losses, PixelLoss, SyncLoss
 from .networks import TrainedNetworks, load_networks
 from .noise import draw_timesteps, mixed_noise, training_schedule
 from .processes import Processes, joined
@@ -70,6 +70,8 @@ class Trainer:
         clips, held_out = prepared_clips(config, self.networks, processes, check_cancelled)
         resolution = self.networks.models.resolution
         self.windows = TrainingWindows(clips, config.window, resolution, with_pictures=self.losses.need_pictures)
+        if self.losses.sync is not None:
+            self.windows.require_rate(SYNCNET_FPS)
         self.strips = strip_samplers(held_out or clips, config, self.networks)
         self.schedule = training_schedule()
         self.alphas = self.schedule.alphas_cumprod.to(self.device)

@@ -13,6 +13,7 @@ from ..faces import fixed_mask, latent_mask
 from .clips import POSTERIORS, Clip
 
 MEL_RATE_HZ = 80
+RATE_SLACK = 1e-3  # seconds a frame may come early or late
 MEL_STEPS = 52  # of one window of StableSyncNet
 
 
@@ -68,6 +69,15 @@ class TrainingWindows:
             )
         self.mask = latent_mask(fixed_mask(resolution))
         self.voices = [clip.read("features", "indices", "times", "mel") for clip in self.clips]
+
+    def require_rate(self, fps: int) -> None:
+        """LatentSyncError naming the first clip that is not shown at `fps` frames per second throughout."""
+        for clip, voice in zip(self.clips, self.voices, strict=True):
+            if not torch.allclose(voice["times"].diff(), torch.tensor(1 / fps, dtype=torch.float64), atol=RATE_SLACK):
+                raise LatentSyncError(
+                    f"{clip.name} is not shown at {fps} frames per second, as loss.sync needs; convert the clip, or "
+                    f"set loss.sync to 0."
+                )
 
     def __len__(self) -> int:
         return len(self.places)

@@ -139,6 +139,13 @@ def test_clips_too_short_for_a_reference_are_refused(clips):
         TrainingWindows(clips, 8, RESOLUTION)
 
 
+def test_the_sync_loss_asks_for_its_rate(clips):
+    windows = TrainingWindows(clips, WINDOW, RESOLUTION)
+    windows.require_rate(25)
+    with pytest.raises(LatentSyncError, match="a is not shown at 30 frames per second"):
+        windows.require_rate(30)
+
+
 def test_mel_windows_begin_with_their_frame():
     mel = torch.arange(100.0).expand(80, -1)
     assert mel_window(mel, 0.64)[0, 0, 0] == 51 and mel_window(mel, 0.64).shape == (1, 80, 52)

@@ -42,6 +42,7 @@ def test_toml_says_the_same(tmp_path):
         ({"conditioning": {"null": "learned"}, "model": {"train": "lora"}}, "LoRA file cannot carry"),
         ({"model": {"train": "modules"}}, "model.modules names none"),
         ({"loss": {"sync": 0.05}}, "loss.syncnet names no file"),
+        ({"loss": {"sync": 0.05, "syncnet": "s.pt"}, "window": 8}, "StableSyncNet sees 16"),
         ({"data": {}}, "data lacks a setting: .*clips"),
         ({"data": "clips"}, "data is 'clips'; a table"),
     ],
