@@ -70,7 +70,6 @@ VISEMES = {
     **_consonants("ɹɻ", 0.22, -0.2, 0.3, CONSONANT, 7),
     **_consonants("kɡgŋxɣhɦʁʀqʔħ", 0.24, 0.1, 0.0, LOOSE, 7),
 }
-MODIFIERS = "ːˑʰʲʷˠˤⁿ"  # letters that only colour the one before
 UNKNOWN = Viseme(0.2, 0.0, 0.0, LOOSE, 7)
 
 
@@ -93,8 +92,9 @@ class MouthMotion:
 
 def visemes_of(ipa: str) -> list[Viseme]:
     """The mouth positions of a phoneme, in order: two for a diphthong or an affricate, CLOSED for a pause."""
-    letters = (s for s in unicodedata.normalize("NFD", ipa) if unicodedata.category(s).startswith("L"))
-    visemes = [VISEMES.get(letter, UNKNOWN) for letter in letters if letter not in MODIFIERS]
+    # NFD parts a letter from its tilde; stress, length and aspiration are modifier letters, category Lm
+    letters = [s for s in unicodedata.normalize("NFD", ipa) if unicodedata.category(s) in ("Ll", "Lu", "Lo")]
+    visemes = [VISEMES.get(letter, UNKNOWN) for letter in letters]
     return visemes or [CLOSED]
 
 

@@ -51,4 +51,4 @@ def test_the_level_of_a_recording_changes_nothing():
 def test_a_diphthong_moves_through_its_vowels():
     assert [round(v.opening, 2) for v in visemes_of("aɪ")] == [1.0, 0.3]
     assert visemes_of("")[0].opening == 0
-    assert len(visemes_of("iː")) == len(visemes_of("ɔ̃")) == 1
+    assert len(visemes_of("ˈiː")) == len(visemes_of("ɔ̃")) == len(visemes_of("tʰ")) == 1
