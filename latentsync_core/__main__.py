@@ -1,11 +1,11 @@
-"""The command line: ``python -m latentsync_core sync | people | demo | bench | train | doctor | download``."""
+"""The command line: ``python -m latentsync_core sync | people | demo | bench | train | ablate | doctor | download``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import bench, demo, doctor, download, people, sync, train
+from .commands import ablate, bench, demo, doctor, download, people, sync, train
 from .errors import LatentSyncError
 
 REFUSED = 2  # exit code of every error a user can mend
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentsync", description="LatentSync lip-sync from the command line.")
     parser.add_argument("--version", action="version", version=f"latentsync {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (sync, people, demo, bench, train, doctor, download):
+    for command in (sync, people, demo, bench, train, ablate, doctor, download):
         command.add_parser(subparsers)
     return parser
 

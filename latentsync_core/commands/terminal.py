@@ -15,6 +15,7 @@ STAGES = {
     "sample": ("Denoising", "step"),
     "write": ("Pasting and writing", "frame"),
     "train": ("Training", "step"),
+    "exams": ("Dubbing drawn clips", "clip"),
 }
 QUIET_SECONDS = 10.0  # between lines where the output is no terminal
 
