@@ -1,4 +1,4 @@
-"""Exams with a known answer: one head, filmed saying one thing, is to say another; how it would have looked is drawn too.
+"""Exams with a known answer: a head filmed saying one thing is to say another, and how that looks is drawn too.
 
 Voices and words are those that training never hears. The source's own mouth says other words, so that nothing in the
 picture gives the answer away. What is marked is the file that `pipeline.lipsync` wrote, seen through the face mesh.
@@ -67,7 +67,7 @@ MOUTH = ("opening", "width", "rounding")
 
 @dataclass(frozen=True, eq=False)
 class Paper:
-    """What came out of an exam: frames (N, H, W, 3) uint8, opening (N,) as the mesh sees it, first frames of windows."""
+    """What came of an exam: frames (N, H, W, 3) uint8, opening (N,) as the mesh sees it, first frames of windows."""
 
     frames: np.ndarray
     opening: np.ndarray

@@ -8,8 +8,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Marks:
-    """correlation of the mouth's opening with the truth, -1 to 1; lag in frames at which it is greatest (late: above 0);
-    shuffled: correlation with the truth of other voices. psnr in dB and ssim of the lower face against the drawn answer.
+    """Numbers for people to compare.
+
+    correlation: of the mouth's opening with the truth, -1 to 1. lag: frames at which it is greatest, late: above 0.
+    shuffled: correlation with the truth of other voices. psnr (dB), ssim: of the lower face against the drawn answer.
     flicker, border_energy: relative to the drawn answer's own, 1 = as steady as that.
     """
 

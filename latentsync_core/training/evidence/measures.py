@@ -41,7 +41,7 @@ def ssim(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def flicker(pictures: np.ndarray) -> float:
-    """Mean absolute second difference over time of pictures (N, h, w, 3), in grey levels: what comes and goes at once."""
+    """What comes and goes at once: mean absolute second difference over time, in grey levels, of (N, h, w, 3)."""
     second = np.diff(pictures.astype(np.int16), n=2, axis=0)
     return float(np.abs(second).mean())
 

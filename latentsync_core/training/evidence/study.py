@@ -1,4 +1,4 @@
-"""The evidence on one finished model: its marks beside what the measures can reach at all, with guidance from 1 to 3."""
+"""The evidence on one finished model: its marks beside what the measures can reach at all, for several guidances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
