@@ -22,10 +22,14 @@ HEAD_RADII = (3.8, 4.6)  # hair included
 NECK_BELOW_MOUTH = 2.0
 UPPER_SHARE = 0.10  # of the gap, by which the upper lip rises; the lower one drops by the rest
 SEAM = 0.45  # where shut lips meet, from the portrait's upper to its lower lip
-JAW_SHARE = 1.0  # of the lower lip's drop, that the whole jaw makes
-CHIN, CHIN_END, NECK_END = 1.5, 2.0, 3.9  # below the mouth: the jaw's motion is full there, still full, gone
+JAW_SHARE = 0.6  # of the lower lip's drop, that the whole jaw makes
+# Below the mouth: the jaw's motion is full, still full, gone. It ends inside the mask of the face crop, as the upper lip's
+# does: a collar or a nose that moves with the mouth would tell a model the answer without the voice.
+CHIN, CHIN_END, NECK_END = 1.0, 1.25, 1.8
+JAW_INNER, JAW_OUTER = 0.9, 1.75  # from the middle: the jaw's motion is full, gone
+NOSE = 0.42  # above the mouth: the upper lip's motion is gone
 WIDTH_GAIN, ROUNDING_GAIN, OPENING_GAIN = 0.07, 0.24, 0.17  # of the mouth's width per unit of a parameter
-WIDTH_REACH = 2.6  # from the middle, where the sideways motion has faded
+WIDTH_REACH = 2.2  # from the middle, where the sideways motion has faded
 TEETH_RISE = 0.08  # of the gap, by which the teeth show less: the head tilts back a little with the jaw's drop
 EDGE = 0.9  # portrait pixels over which lips and inner mouth blend
 INSET = 0.4  # portrait pixels: lips are sampled so far from the edge that the mesh claims
@@ -173,7 +177,11 @@ def _trace_lips(
     u, v = mouth.local(x[part], y[part])
     opening = _each(pose.opening)
     width = 1 + _each(WIDTH_GAIN * pose.width - ROUNDING_GAIN * pose.rounding - OPENING_GAIN * pose.opening)
-    reach = _smooth((WIDTH_REACH - u.abs() / unit) / 2.0) * _smooth((1.2 - (v / unit - 0.2).abs()) / 0.85)
+    reach = (
+        _smooth((WIDTH_REACH - u.abs() / unit) / 2.0)
+        * _smooth((v / unit + NOSE) / NOSE)
+        * _smooth((1.4 - v / unit) / 0.85)
+    )
     moved_u = u * (1 + (1 / width - 1) * reach)
     s = moved_u / unit
     upper, lower = _curve(mouth.upper, s), _curve(mouth.lower, s)
@@ -182,12 +190,12 @@ def _trace_lips(
     top, bottom = seam - UPPER_SHARE * gap, seam + (1 - UPPER_SHARE) * gap
 
     jaw = opening * FULL_OPENING * portrait.eye_distance * (1 - UPPER_SHARE) * JAW_SHARE
-    side = _smooth((2.6 - u.abs() / unit) / 1.1)
+    side = _smooth((JAW_OUTER - u.abs() / unit) / (JAW_OUTER - JAW_INNER))
     v_moved = v - jaw * side * _jaw_share(v, unit)
     rise = upper - INSET - (top - jaw * side * _jaw_share(top, unit))
     fall = lower + INSET - (bottom - jaw * side * _jaw_share(bottom, unit))
     inside = (s.abs() < 1).float()
-    above = _smooth((v + 0.75 * unit) / (top + 0.75 * unit))
+    above = _smooth((v + NOSE * unit) / (top + NOSE * unit))
     below = 1 - _smooth((v - bottom - 0.22 * unit) / (1.0 * unit))
     corner = _smooth((1.12 - s.abs()) / 0.12)  # beyond the corners the edges' inset fades away
     middle = (top + bottom) / 2
@@ -202,7 +210,7 @@ def _trace_lips(
 
 def _jaw_share(v: Tensor, unit: float) -> Tensor:
     """How much of the jaw's drop a place below the nose takes part in: 0 there, 1 at the chin, 0 at the collar."""
-    return _smooth((v / unit + 0.35) / (CHIN + 0.35)) * (1 - _smooth((v / unit - CHIN_END) / (NECK_END - CHIN_END)))
+    return _smooth((v / unit + 0.3) / (CHIN + 0.3)) * (1 - _smooth((v / unit - CHIN_END) / (NECK_END - CHIN_END)))
 
 
 def _inner_mouth(portrait: Portrait, u: Tensor, v: Tensor, top: Tensor, bottom: Tensor, gap: Tensor) -> Tensor:
