@@ -23,8 +23,8 @@ NECK_BELOW_MOUTH = 2.0
 UPPER_SHARE = 0.10  # of the gap, by which the upper lip rises; the lower one drops by the rest
 SEAM = 0.45  # where shut lips meet, from the portrait's upper to its lower lip
 JAW_SHARE = 0.6  # of the lower lip's drop, that the whole jaw makes
-# Below the mouth: the jaw's motion is full, still full, gone. It ends inside the mask of the face crop, as the upper lip's
-# does: a collar or a nose that moves with the mouth would tell a model the answer without the voice.
+# Below the mouth: the jaw's motion is full, still full, gone. It ends inside the mask of the face crop, and the upper
+# lip's too: a collar or a nose that moves with the mouth would tell a model the answer without the voice.
 CHIN, CHIN_END, NECK_END = 1.0, 1.25, 1.8
 JAW_INNER, JAW_OUTER = 0.9, 1.75  # from the middle: the jaw's motion is full, gone
 NOSE = 0.42  # above the mouth: the upper lip's motion is gone
