@@ -16,6 +16,7 @@ from ...media import EncodeSettings, VideoReader
 from ...pipeline import lipsync
 from ...progress import CheckCancelled, never_cancelled
 from ...settings import Settings
+from ..mouth import correlation
 from ..synthetic.animate import true_opening
 from ..synthetic.clips import FPS, SyntheticClip, draw_frames, living_pose, write_clip
 from ..synthetic.portrait import Portrait, load_portrait
@@ -23,7 +24,7 @@ from ..synthetic.scripts import seeded_speech
 from ..synthetic.truth import mouth_opening
 from ..synthetic.visemes import mouth_motion
 from .marks import Marks
-from .measures import best_lag, border_energy, correlation, flicker, psnr, ssim
+from .measures import best_lag, border_energy, flicker, psnr, ssim
 
 SEED = 7  # of the exams, which no training recipe uses
 CROP = 128  # pixels of the aligned faces that pictures are compared on

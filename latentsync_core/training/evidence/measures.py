@@ -2,17 +2,10 @@
 
 import numpy as np
 
+from ..mouth import correlation
+
 MOST_LAG = 6  # frames looked at in either direction
 PEAK = 255.0
-STILL = 1e-6  # standard deviation of a curve that says nothing
-
-
-def correlation(found: np.ndarray, truth: np.ndarray) -> float:
-    """Pearson's correlation of two curves (N,), over the frames where both are known; NaN where one stands still."""
-    known = np.isfinite(found) & np.isfinite(truth)
-    if known.sum() < 3 or found[known].std() < STILL or truth[known].std() < STILL:
-        return float("nan")
-    return float(np.corrcoef(found[known], truth[known])[0, 1])
 
 
 def best_lag(found: np.ndarray, truth: np.ndarray, most: int = MOST_LAG) -> int:
