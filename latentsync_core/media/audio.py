@@ -21,6 +21,7 @@ MODEL_RATE = 16_000  # Hz, what whisper hears
 SILENCE_DBFS = -60.0  # dB below full scale: a recording whose loudest sample is quieter holds no voice
 SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as missing sound where nothing failed to decode
 LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound that was lost
+MOST_CHANNELS = 8
 BLOCK_SAMPLES = 4096  # per block made from a waveform or from silence
 MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
 SURROUND_WEIGHT = 0.5  # of every other channel
@@ -132,6 +133,12 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
             damage.append(error.strerror)
             continue
         for block in blocks:
+            channels = len(block.layout.channels)
+            if channels > MOST_CHANNELS:  # PyAV reads beyond the eighth plane's pointer
+                raise LatentSyncError(
+                    f"{path}: its audio has {channels} channels, up to {MOST_CHANNELS} are possible; export the voice as "
+                    "mono or stereo"
+                )
             block = with_named_layout(block)
             if block.pts is not None:
                 start = block.pts * block.time_base

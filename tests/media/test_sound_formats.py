@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import (
     EncodeSettings,
     VideoReader,
@@ -107,3 +108,11 @@ def test_an_ordinary_mp4_has_aac_up_to_96_khz_and_is_lossless_beyond(rate, layou
     assert abs(len(heard) - len(expected)) <= 16  # a millisecond
     length = min(len(heard), len(expected))
     assert np.corrcoef(heard[:length], expected[:length])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("channels", [9, 24])
+def test_more_channels_than_can_be_held_are_refused(channels, make_wav):
+    """Beyond eight planes PyAV reads memory that is not the sound's, and the process dies."""
+    path = make_wav("desk.wav", np.zeros((16000, channels)))
+    with pytest.raises(LatentSyncError, match=f"{channels} channels, up to 8"):
+        read_waveform(path)
