@@ -25,7 +25,8 @@ def test_mouths_survive_the_autoencoder():
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
     recipe = autoencoder.AutoencoderRecipe(clip_frames=32, measured_clips=1)
     numbers = autoencoder.measure(load_vae(FOLDER / "vae.safetensors"), recipe)
-    assert numbers["correlation"] > 0.95 and numbers["psnr"] > 25
+    # what the face mesh reads from the crops themselves is the most that reconstructions can reach
+    assert numbers["correlation"] > numbers["crop_correlation"] - 0.03 and numbers["psnr"] > 25
     assert 0.85 < numbers["latent_std"] < 1.15
 
 
