@@ -136,8 +136,8 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
             channels = len(block.layout.channels)
             if channels > MOST_CHANNELS:  # PyAV reads beyond the eighth plane's pointer
                 raise LatentSyncError(
-                    f"{path}: its audio has {channels} channels, up to {MOST_CHANNELS} are possible; export the voice as "
-                    "mono or stereo"
+                    f"{path}: its audio has {channels} channels, up to {MOST_CHANNELS} are possible; export the voice "
+                    "as mono or stereo"
                 )
             block = with_named_layout(block)
             if block.pts is not None:
