@@ -1,4 +1,4 @@
-"""Weights that depend on a tensor's name alone, so that a model without a checkpoint is the same everywhere.
+"""Weights that depend on a tensor's name alone, so that a network without a checkpoint is the same everywhere.
 
 The same draw fills the networks of the reference tensors in tests/golden (its README states the recipe).
 """
@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 POSITION_TABLES = ("pos_encoder.pe", "positional_embedding")
+NARROW_UNET = {"block_out_channels": [32, 64, 64, 64], "layers_per_block": 1, "cross_attention_dim": 48}
+"""The published UNet's shape, a tenth as wide, as `UNetConfig.from_dict` takes it."""
 
 
 def draw(name: str, *shape: int) -> np.ndarray:

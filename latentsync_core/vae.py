@@ -123,8 +123,10 @@ def load_vae(path: Path | str, dtype: torch.dtype | None = None, device: torch.d
             f"{file.path} is no Stable Diffusion 1.5 VAE: {len(misfits)} of {len(expected)} tensors are missing or of "
             f"another shape ({', '.join(misfits[:3])}); sd-vae-ft-mse is the one LatentSync was trained with."
         )
-    autoencoder.load_state_dict({name: state_dict[name] for name in expected}, assign=True)
-    return autoencoder.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    # Cast here, tensor by tensor: diffusers warns of a cast of the whole network, though nothing in it forbids one.
+    tensors = {name: state_dict[name].to(device=device, dtype=dtype or torch.float32) for name in expected}
+    autoencoder.load_state_dict(tensors, assign=True)
+    return autoencoder.eval().requires_grad_(False)
 
 
 OLD_ATTENTION_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

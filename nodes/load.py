@@ -6,7 +6,7 @@ from ..latentsync_core.choices import PRECISIONS
 from .host import folders
 from .types import CATEGORY, WhisperType
 
-EMBEDDED = "embedded (untrained)"
+EMBEDDED = "embedded (one portrait)"
 UNET_FOLDERS = (folders.FOLDER, "diffusion_models")
 WHISPER_FOLDERS = (folders.FOLDER, "audio_encoders")
 
@@ -28,7 +28,7 @@ class LoadModel(io.ComfyNode):
                     "checkpoint",
                     options=[*files, EMBEDDED],
                     tooltip="The UNet file, such as latentsync_unet_1.6.pt. The embedded model needs no file and shows "
-                    "the whole path, but nobody has taught it to speak.",
+                    "the whole path, but knows one portrait only, through a VAE of its own that the host cannot load.",
                 ),
                 io.Combo.Input(
                     "noise",

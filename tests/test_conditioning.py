@@ -9,10 +9,9 @@ from latentsync_core.audio import encode_positions, gather_tokens, window_indice
 from latentsync_core.choices import DROPS
 from latentsync_core.conditioning import ConditionDropout, Dropped, TrainedConditioning, without_reference
 from latentsync_core.diffusion import Window, sample_clip
-from latentsync_core.embedded import UNET_SHAPE
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.face_latents import ClipConditioning, FaceLatents
-from latentsync_core.seeded import draw, seed_weights
+from latentsync_core.seeded import NARROW_UNET, draw, seed_weights
 from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, read_checkpoint, save_unet
 
 BATCH, FRAMES, TOKENS, WIDTH, SIDE = 6, 3, 50, 48, 4
@@ -99,7 +98,7 @@ def test_gradients_reach_the_learned_null_from_dropped_samples_only(batch, shape
 
 
 def small_unet(null_tokens: int = 0) -> UNet3DConditionModel:
-    return seed_weights(UNet3DConditionModel(UNetConfig.from_dict({**UNET_SHAPE, "null_audio_tokens": null_tokens})))
+    return seed_weights(UNet3DConditionModel(UNetConfig.from_dict({**NARROW_UNET, "null_audio_tokens": null_tokens})))
 
 
 def test_a_learned_null_survives_the_checkpoint_and_guides_sampling(tmp_path, batch):

@@ -22,7 +22,7 @@ def test_without_any_checkpoint_the_embedded_model_says_so(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         models = load_models(directory=tmp_path, device="cpu")
     assert "No LatentSync checkpoint" in caplog.text and "download" in caplog.text
-    assert "untrained" in models.sources["unet"]
+    assert "one portrait" in models.sources["unet"]
     assert models.resolution == 128 and models.working_resolution(None) == 128
 
 

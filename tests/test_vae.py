@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 
-from latentsync_core.embedded import VAE_SHAPE, embedded_models
+from latentsync_core.embedded import embedded_models
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.seeded import seed_weights
 from latentsync_core.vae import OLD_ATTENTION_NAMES, SD_SHAPE, AutoencoderCodec, load_vae
@@ -50,7 +50,7 @@ def test_posterior_noise_depends_on_the_generator_alone(codec, pixels):
 
 
 def test_nan_in_half_precision_moves_to_float32_once(pixels, caplog):
-    autoencoder = seed_weights(AutoencoderKL(**VAE_SHAPE)).half()
+    autoencoder = seed_weights(AutoencoderKL(**NARROW)).half()
     with torch.no_grad():
         autoencoder.encoder.conv_in.bias += 6e4
         autoencoder.encoder.down_blocks[0].resnets[0].conv2.bias += 6e4  # their sum leaves float16, not float32

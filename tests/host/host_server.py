@@ -15,9 +15,10 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors.torch import save_file
 
-from latentsync_core.embedded import RESOLUTION, WHISPER_DIMS, embedded_models
-from latentsync_core.seeded import seed_weights
-from latentsync_core.unet.checkpoint import save_unet
+from latentsync_core.embedded import WHISPER as EMBEDDED_WHISPER
+from latentsync_core.seeded import NARROW_UNET, seed_weights
+from latentsync_core.tensor_file import read_tensors
+from latentsync_core.unet import UNet3DConditionModel, UNetConfig, save_unet
 from latentsync_core.vae import SD_SHAPE
 
 CHECKOUT = Path(__file__).parents[2]
@@ -54,12 +55,13 @@ def make_base(base: Path) -> Path:
 
 
 def write_latentsync_models(folder: Path) -> None:
-    """The embedded UNet and Whisper encoder in the layouts in which the published ones come."""
+    """A narrow UNet and the embedded Whisper encoder in the layouts in which the published ones come."""
     folder.mkdir(parents=True)
-    unet, _, whisper = embedded_models()
-    save_unet(unet, folder / UNET, {"resolution": str(RESOLUTION), "position_encoding": "off"})
-    tensors = {f"encoder.{name}": tensor for name, tensor in whisper.state_dict().items()}
-    torch.save({"dims": WHISPER_DIMS, "model_state_dict": tensors}, folder / WHISPER)
+    unet = seed_weights(UNet3DConditionModel(UNetConfig.from_dict(NARROW_UNET)), prefix="host.unet.")
+    whisper = read_tensors(EMBEDDED_WHISPER)
+    save_unet(unet, folder / UNET, {"resolution": "128", "position_encoding": "off"})
+    tensors = {f"encoder.{name}": tensor for name, tensor in whisper.tensors.items()}
+    torch.save({"dims": whisper.mapping("dims"), "model_state_dict": tensors}, folder / WHISPER)
 
 
 def write_fast_vae(folder: Path) -> None:

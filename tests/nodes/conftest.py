@@ -3,7 +3,7 @@
 import importlib
 import os
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -48,3 +48,21 @@ def node_classes(pack) -> dict[str, type]:
     from pack_in_process import node_classes
 
     return node_classes(pack)
+
+
+@pytest.fixture(scope="session")
+def narrow(pack) -> SimpleNamespace:
+    """`unet()` and `checkpoint()`: a network of the published shape, a tenth as wide, with seeded weights."""
+    core = f"{pack.__name__}.latentsync_core"
+    unets, seeded = importlib.import_module(f"{core}.unet"), importlib.import_module(f"{core}.seeded")
+
+    def unet():
+        network = unets.UNet3DConditionModel(unets.UNetConfig.from_dict(seeded.NARROW_UNET))
+        network.metadata = {"resolution": "128", "position_encoding": "off"}
+        return seeded.seed_weights(network, prefix="narrow.").requires_grad_(False)
+
+    def checkpoint():
+        network = unet()
+        return unets.Checkpoint(Path("narrow"), network.state_dict(), network.config, network.metadata)
+
+    return SimpleNamespace(unet=unet, checkpoint=checkpoint)

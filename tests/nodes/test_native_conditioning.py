@@ -21,7 +21,7 @@ def modules(pack):
 
     names = {"native": "nodes.host.native_model", "node": "nodes.conditioning", "types": "nodes.types"}
     names |= {"sampling": "nodes.sampling", "audio": "nodes.audio"}
-    core = ("conditioning", "diffusion", "seeded", "unet", "embedded", "face_latents", "audio")
+    core = ("conditioning", "diffusion", "seeded", "unet", "face_latents", "audio")
     return SimpleNamespace(
         **{name: load(path) for name, path in names.items()},
         core=SimpleNamespace(**{name: load(f"latentsync_core.{name}") for name in core}),
@@ -33,7 +33,7 @@ def checkpoint(request, modules, tmp_path):
     """A checkpoint file with one kind of training, read back."""
     null_tokens, metadata = TRAININGS[request.param]
     core = modules.core
-    config = core.unet.UNetConfig.from_dict({**core.embedded.UNET_SHAPE, "null_audio_tokens": null_tokens})
+    config = core.unet.UNetConfig.from_dict({**core.seeded.NARROW_UNET, "null_audio_tokens": null_tokens})
     unet = core.seeded.seed_weights(core.unet.UNet3DConditionModel(config))
     core.unet.save_unet(unet, tmp_path / "unet.safetensors", metadata)
     return tmp_path / "unet.safetensors"

@@ -24,19 +24,19 @@ def core(pack):
 
 
 @pytest.fixture(scope="module")
-def trained(core, tmp_path_factory):
-    """The embedded UNet with LoRA layers as if trained, and the file they were saved to."""
+def trained(core, narrow, tmp_path_factory):
+    """A UNet with LoRA layers as if trained, and the file they were saved to."""
     lora, draw = core("training.lora"), core("seeded").draw
-    unet = core("embedded").embedded_unet()
+    unet = narrow.unet()
     layers = lora.add_lora(unet, RANK, ALPHA, TARGETS, torch.Generator().manual_seed(0))
     for name, layer in layers.items():
         layer.up.data = 0.05 * torch.from_numpy(draw(name, *layer.up.shape))
     path = tmp_path_factory.mktemp("loras") / "voice.safetensors"
-    lora.save_lora(layers, path, {"base": "embedded"})
+    lora.save_lora(layers, path, {"base": "narrow"})
     return unet, layers, path
 
 
-def test_the_stock_loader_applies_every_layer_of_the_file(pack, core, trained, caplog):
+def test_the_stock_loader_applies_every_layer_of_the_file(pack, core, narrow, trained, caplog):
     import folder_paths
 
     from nodes import LoraLoaderModelOnly
@@ -44,7 +44,7 @@ def test_the_stock_loader_applies_every_layer_of_the_file(pack, core, trained, c
     unet, layers, path = trained
     folder_paths.add_model_folder_path("loras", str(path.parent))
     native = importlib.import_module(f"{pack.__name__}.nodes.host.native_model")
-    model = native.native_model(core("embedded").embedded_checkpoint(), torch.float32, "shared")
+    model = native.native_model(narrow.checkpoint(), torch.float32, "shared")
     with caplog.at_level(logging.WARNING):
         patched, *_ = LoraLoaderModelOnly().load_lora_model_only(model, path.name, 1.0)
     assert "not loaded" not in caplog.text
@@ -54,7 +54,7 @@ def test_the_stock_loader_applies_every_layer_of_the_file(pack, core, trained, c
     with torch.no_grad():
         found = patched.model.diffusion_model(sample, torch.tensor([300.0]), context=tokens)
         expected = unet(sample, torch.tensor([300.0]), tokens)
-        plain = core("embedded").embedded_unet()(sample, torch.tensor([300.0]), tokens)
+        plain = narrow.unet()(sample, torch.tensor([300.0]), tokens)
     patched.detach()
     assert float((found - expected).norm() / expected.norm()) < 1e-4
     assert float((plain - expected).norm() / expected.norm()) > 1e-2

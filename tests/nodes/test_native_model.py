@@ -12,7 +12,7 @@ STEPS, SCALE, SEED = 3, 1.5, 5
 
 
 @pytest.fixture(scope="module")
-def modules(pack):
+def modules(pack, narrow):
     """The pack's own modules, under the names the tests use."""
 
     def load(name: str):
@@ -21,7 +21,7 @@ def modules(pack):
     return SimpleNamespace(
         native=load("nodes.host.native_model"),
         sampling=load("nodes.sampling"),
-        embedded=load("latentsync_core.embedded"),
+        narrow=narrow,
         diffusion=load("latentsync_core.diffusion"),
         errors=load("latentsync_core.errors"),
         draw=load("latentsync_core.seeded").draw,
@@ -30,7 +30,7 @@ def modules(pack):
 
 @pytest.fixture
 def model(modules):
-    return modules.native.native_model(modules.embedded.embedded_checkpoint(), torch.float32, "shared")
+    return modules.native.native_model(modules.narrow.checkpoint(), torch.float32, "shared")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def relative(found, expected) -> float:
 
 def test_our_sampler_equals_the_library(modules, model, sides):
     (voice, extra), _ = sides[0][0], sides[1]
-    unet = modules.embedded.embedded_unet()
+    unet = modules.narrow.unet()
     noise = modules.diffusion.shared_noise(SIDE, torch.Generator().manual_seed(SEED))
     condition = extra[modules.native.CONDITION].transpose(0, 1)[None]
     expected = modules.diffusion.sample_windows(unet, noise, condition, voice, STEPS, SCALE)[0].transpose(0, 1)
@@ -84,7 +84,7 @@ def test_overlapping_windows_are_fused_alike_in_all_samplers(modules, model, sid
     fused = [[[tokens, {**side, modules.native.WINDOWS: spans}]] for ((tokens, side),) in sides[:2]]
     noise = modules.diffusion.shared_noise(SIDE, torch.Generator().manual_seed(SEED))
     condition = extra[modules.native.CONDITION].transpose(0, 1)[None]
-    unet = modules.embedded.embedded_unet()
+    unet = modules.narrow.unet()
     expected = modules.diffusion.sample_windows(unet, noise, condition, voice, STEPS, SCALE, overlap=4)[0]
     ours = sample_here(modules, model, (*fused, sides[2]))
     assert relative(ours * 0.18215, expected.transpose(0, 1)) < 1e-4
@@ -104,7 +104,7 @@ def test_ksampler_runs_on_it_and_shares_one_frame_of_noise(modules, sides):
     one_voice[0][1][modules.native.CONDITION] = positive[0][1][modules.native.CONDITION][:1].expand(FRAMES, -1, -1, -1)
     results = {}
     for noise in ("shared", "independent"):
-        model = modules.native.native_model(modules.embedded.embedded_checkpoint(), torch.float32, noise)
+        model = modules.native.native_model(modules.narrow.checkpoint(), torch.float32, noise)
         start = comfy.sample.prepare_noise(latent, SEED)
         run = (model, start, STEPS, SCALE, "ddim", "ddim_uniform", one_voice, negative, latent)
         results[noise] = comfy.sample.sample(*run, disable_pbar=True, seed=SEED)
@@ -164,7 +164,7 @@ def test_forced_partial_loading_changes_nothing(modules, model, sides):
 
 
 def test_half_precision_storage_computes_in_single(modules, model, sides):
-    half = modules.native.native_model(modules.embedded.embedded_checkpoint(), torch.float16, "shared")
+    half = modules.native.native_model(modules.narrow.checkpoint(), torch.float16, "shared")
     assert half.model.get_dtype() == torch.float16
     assert half.model.manual_cast_dtype in (None, torch.float32)
     found = sample_advanced(modules, half, sides)

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from latentsync_core.embedded import UNET_SHAPE
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.seeded import draw, seed_weights
+from latentsync_core.seeded import NARROW_UNET, draw, seed_weights
 from latentsync_core.tensor_file import read_tensors
 from latentsync_core.training import merge_lora, train
 from latentsync_core.training.lora import add_lora, save_lora
@@ -17,7 +16,7 @@ def generator() -> torch.Generator:
 
 
 def small_unet() -> UNet3DConditionModel:
-    return seed_weights(UNet3DConditionModel(UNetConfig.from_dict(UNET_SHAPE)))
+    return seed_weights(UNet3DConditionModel(UNetConfig.from_dict(NARROW_UNET)))
 
 
 def predict(unet) -> torch.Tensor:
@@ -79,6 +78,6 @@ def test_what_cannot_be_trained_or_merged_is_refused(make_config, tmp_path):
     with pytest.raises(LatentSyncError, match="holds no LoRA"):
         merge_lora(small_unet(), tmp_path / "base.safetensors")
     save_lora(trained_layers(small_unet()), tmp_path / "lora.safetensors", {})
-    other = UNet3DConditionModel(UNetConfig.from_dict({**UNET_SHAPE, "cross_attention_dim": 64}))
+    other = UNet3DConditionModel(UNetConfig.from_dict({**NARROW_UNET, "cross_attention_dim": 64}))
     with pytest.raises(LatentSyncError, match="does not fit this UNet"):
         merge_lora(other, tmp_path / "lora.safetensors")

@@ -1,1 +1,1 @@
-"""The embedded model's two small companions, autoencoder and audio encoder, trained from synthetic clips alone."""
+"""How the embedded model was made, from drawn clips alone: autoencoder, audio encoder, and the UNet by unet.toml."""

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from whisper.audio import log_mel_spectrogram
 
 from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WhisperEncoder, extract_features, load_whisper
-from ...embedded import WHISPER_DIMS
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ...tensor_file import read_tensors
 from ..synthetic.scripts import seeded_speech
@@ -27,6 +26,7 @@ from .trained_file import save_trained
 
 log = logging.getLogger(__name__)
 
+DIMS = {"n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 48, "n_audio_head": 4, "n_audio_layer": 4}
 MEL_PER_STEP = 2
 STRETCH = (0.88, 1.14)  # playback speed of a voice: other formants, other people
 NOISE_DB = (-70.0, -34.0)  # relative to the loudest sample
@@ -142,7 +142,7 @@ def train_audio_encoder(
     recipe = recipe or AudioRecipe()
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    encoder = WhisperEncoder.from_dims(WHISPER_DIMS) if start is None else load_whisper(start)
+    encoder = WhisperEncoder.from_dims(DIMS) if start is None else load_whisper(start)
     encoder.train().requires_grad_(start is None)
     heads = MouthHeads(encoder.layers, encoder.width)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *heads.parameters()], recipe.learning_rate, weight_decay=0.01)
@@ -168,7 +168,7 @@ def train_audio_encoder(
         on_progress(step + 1, total)
     encoder.eval().requires_grad_(False)
     numbers = measure(encoder.half().float(), recipe)
-    about = {"dims": WHISPER_DIMS, "recipe": asdict(recipe), "measured": numbers}
+    about = {"dims": DIMS, "recipe": asdict(recipe), "measured": numbers}
     if start is not None:
         about["started_from"] = read_tensors(start).mapping("recipe") or Path(start).name
     save_trained(path, encoder, about, history)

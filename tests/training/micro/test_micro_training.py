@@ -8,9 +8,9 @@ import torch
 from diffusers import AutoencoderKL
 
 from latentsync_core.audio import WhisperEncoder, extract_features, load_whisper
-from latentsync_core.embedded import WHISPER_DIMS
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.training.micro.audio_encoder import (
+    DIMS,
     AudioRecipe,
     heard_clips,
     hidden_states,
@@ -92,12 +92,12 @@ def test_polishing_the_decoder_leaves_the_latents_alone(network):
 def test_a_trained_audio_encoder_loads_as_whisper(voices, tmp_path):
     numbers = train_audio_encoder(tmp_path / "whisper.safetensors", TINY_AUDIO)
     features = extract_features(torch.zeros(16_000), load_whisper(tmp_path / "whisper.safetensors"))
-    assert features.shape == (50, WHISPER_DIMS["n_audio_layer"] + 1, WHISPER_DIMS["n_audio_state"])
+    assert features.shape == (50, DIMS["n_audio_layer"] + 1, DIMS["n_audio_state"])
     assert set(numbers) == {"opening", "width", "rounding", "feature_std"}
 
 
 def test_short_blocks_are_whispers_own_forward():
-    encoder = WhisperEncoder.from_dims({**WHISPER_DIMS, "n_audio_ctx": 40})
+    encoder = WhisperEncoder.from_dims({**DIMS, "n_audio_ctx": 40})
     mel = torch.randn(2, 80, 80)
     torch.testing.assert_close(hidden_states(encoder, mel, 0), encoder(mel))
 

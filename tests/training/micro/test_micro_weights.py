@@ -1,30 +1,33 @@
 """The shipped autoencoder and audio encoder do what their records claim."""
 
-from pathlib import Path
-
 import pytest
 
-import latentsync_core.training.micro as micro
 from latentsync_core.audio import load_whisper
+from latentsync_core.embedded import UNET, VAE, WHISPER
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.tensor_file import read_tensors
 from latentsync_core.training.micro import audio_encoder, autoencoder
 from latentsync_core.vae import load_vae
 
-FOLDER = Path(micro.__file__).parent
 
-
-@pytest.mark.parametrize("name", ["vae", "whisper"])
-def test_each_file_says_how_it_was_made_and_what_it_knows(name):
-    file = read_tensors(FOLDER / f"{name}.safetensors")
+@pytest.mark.parametrize("path", [VAE, WHISPER], ids=["vae", "whisper"])
+def test_each_file_says_how_it_was_made_and_what_it_knows(path):
+    file = read_tensors(path)
     assert "one portrait" in file.about["knows"] and file.mapping("recipe")["seed"] and file.mapping("measured")
     assert all(tensor.dtype.itemsize == 2 for tensor in file.tensors.values())
+
+
+def test_the_unet_says_how_it_was_trained_and_all_three_are_small():
+    file = read_tensors(UNET)
+    assert "one portrait" in file.about["knows"] and file.mapping("training")["optimizer"]["steps"] > 0
+    assert file.about["position_encoding"] == "on" and file.about["null"] == "learned"
+    assert sum(path.stat().st_size for path in (UNET, VAE, WHISPER)) < 25e6
 
 
 def test_mouths_survive_the_autoencoder():
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
     recipe = autoencoder.AutoencoderRecipe(clip_frames=32, measured_clips=1)
-    numbers = autoencoder.measure(load_vae(FOLDER / "vae.safetensors"), recipe)
+    numbers = autoencoder.measure(load_vae(VAE), recipe)
     # what the face mesh reads from the crops themselves is the most that reconstructions can reach
     assert numbers["correlation"] > numbers["crop_correlation"] - 0.03 and numbers["psnr"] > 25
     assert 0.85 < numbers["latent_std"] < 1.15
@@ -33,7 +36,7 @@ def test_mouths_survive_the_autoencoder():
 def test_the_audio_encoder_hears_the_mouths_of_unknown_voices():
     recipe = audio_encoder.AudioRecipe(clip_seconds=20.0)
     try:
-        numbers = audio_encoder.measure(load_whisper(FOLDER / "whisper.safetensors"), recipe, clips=3)
+        numbers = audio_encoder.measure(load_whisper(WHISPER), recipe, clips=3)
     except LatentSyncError as error:
         pytest.skip(f"espeak-ng cannot speak here: {error}")
     assert numbers["opening"] > 0.75 and numbers["rounding"] > 0.65

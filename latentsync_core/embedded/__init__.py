@@ -1,0 +1,32 @@
+"""The model that comes with the package: the real architecture, trained by this package on one drawn portrait.
+
+It runs anywhere without a download and really speaks, but knows a single face; how it was made is told by the files'
+own headers and by `training.micro`.
+"""
+
+from pathlib import Path
+
+import torch
+
+from ..audio import WhisperEncoder, load_whisper
+from ..unet import Checkpoint, UNet3DConditionModel, load_unet, read_checkpoint
+from ..vae import AutoencoderCodec, load_vae
+
+EMBEDDED_NAME = "embedded micro model (it really speaks, but knows one portrait only)"
+FOLDER = Path(__file__).parent
+UNET, VAE, WHISPER = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper"))
+
+
+def embedded_unet() -> UNet3DConditionModel:
+    """The UNet alone, float32 on the CPU, with its metadata."""
+    return load_unet(UNET, dtype=torch.float32)
+
+
+def embedded_checkpoint() -> Checkpoint:
+    """The UNet's file, read."""
+    return read_checkpoint(UNET)
+
+
+def embedded_models() -> tuple[UNet3DConditionModel, AutoencoderCodec, WhisperEncoder]:
+    """UNet, VAE and Whisper encoder in float32 on the CPU."""
+    return embedded_unet(), AutoencoderCodec(load_vae(VAE)), load_whisper(WHISPER)
