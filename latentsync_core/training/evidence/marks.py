@@ -24,8 +24,8 @@ class Marks:
     border_energy: float
 
     def to_dict(self) -> dict[str, float | None]:
-        """For JSON, which knows no NaN."""
-        return {name: None if np.isnan(value) else round(float(value), 4) for name, value in asdict(self).items()}
+        """For JSON, which knows neither NaN nor infinity."""
+        return {name: round(float(value), 4) if np.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 NAMES = tuple(field.name for field in fields(Marks))
