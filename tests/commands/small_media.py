@@ -1,6 +1,7 @@
 """Short voices, faceless clips and what a folder holds: what the command-line tests are made of."""
 
 import os
+import signal
 import sys
 import wave
 from fractions import Fraction
@@ -17,6 +18,11 @@ PROGRAM = (sys.executable, "-m", "latentsync_core")
 QUICK = ("--checkpoint", "embedded", "--device", "cpu", "--steps", "1", "--guidance", "1", "--no-cache")
 GENEROUS = 60  # seconds until a program under test counts as hung
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+
+
+def heed_ctrl_c() -> None:
+    """For a process's preexec_fn: whoever runs the tests in the background has it, and its children, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def contents(folder: Path) -> dict[Path, int]:

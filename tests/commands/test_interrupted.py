@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_media import QUICK, ROOT, cut_voice, posix
+from small_media import QUICK, ROOT, cut_voice, heed_ctrl_c, posix
 
 from latentsync_core.demo import CLIP
 
@@ -137,7 +137,7 @@ def test_a_run_killed_at_every_stage_ends_in_the_same_bytes(clip, undisturbed):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(clip):
-    with clip.start() as process:
+    with clip.start(preexec_fn=heed_ctrl_c) as process:
         deadline = time.monotonic() + GENEROUS
         while not clip.finished() and time.monotonic() < deadline:
             time.sleep(0.002)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_media import GENEROUS, PROGRAM, QUICK, ROOT, cut_voice, posix
+from small_media import GENEROUS, PROGRAM, QUICK, ROOT, cut_voice, heed_ctrl_c, posix
 
 from latentsync_core.__main__ import main
 from latentsync_core.demo import CLIP
@@ -38,10 +38,11 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, limit):
 # Stopping
 
 
-def started(folder: Path, voice: Path, *options: str) -> subprocess.Popen:
+def started(folder: Path, voice: Path, *more: str) -> subprocess.Popen:
     """The program at work on a whole clip."""
-    given = ("--video", CLIP, "--audio", voice, "--out", folder / "result.mp4", *QUICK, *options)
-    return subprocess.Popen([*PROGRAM, "sync", *given], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    given = ("--video", CLIP, "--audio", voice, "--out", folder / "result.mp4", *QUICK, *more)
+    options = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heed_ctrl_c}
+    return subprocess.Popen([*PROGRAM, "sync", *given], **options)
 
 
 @posix
