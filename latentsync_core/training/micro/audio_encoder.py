@@ -1,6 +1,6 @@
-"""Train the embedded audio encoder: Whisper's architecture, 48 wide, that hears how a mouth must look.
+"""Train the embedded audio encoder: Whisper's architecture, 96 wide, that hears how a mouth must look.
 
-``python -m latentsync_core.training.micro.audio_encoder OUT.safetensors`` takes some ten minutes on one core.
+``python -m latentsync_core.training.micro.audio_encoder OUT.safetensors`` takes about half an hour on one core.
 Every hidden state that `audio.extract_features` keeps learns to tell opening, width, rounding and the kind of sound
 through a linear head that is thrown away afterwards. Voices: espeak-ng's, with pitch, speed,
 noise, level and tone varied.
@@ -26,7 +26,7 @@ from .trained_file import save_trained
 
 log = logging.getLogger(__name__)
 
-DIMS = {"n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 48, "n_audio_head": 4, "n_audio_layer": 4}
+DIMS = {"n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 96, "n_audio_head": 4, "n_audio_layer": 4}
 MEL_PER_STEP = 2
 STRETCH = (0.88, 1.14)  # playback speed of a voice: other formants, other people
 NOISE_DB = (-70.0, -34.0)  # relative to the loudest sample
@@ -43,10 +43,10 @@ class AudioRecipe:
     """seed; clips of clip_seconds; then `steps` short blocks (block_seconds) and `long_steps` whole 30 s blocks."""
 
     seed: int = 20
-    clips: int = 100
+    clips: int = 400
     clip_seconds: float = 30.0
     block_seconds: float = 6.0
-    steps: int = 1500
+    steps: int = 8000
     batch: int = 8
     long_steps: int = 200
     long_batch: int = 2
