@@ -84,9 +84,10 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
     """Train and examine every cell: ablations.md, ablations.json and a plot of each ablation."""
     from ..training import read_config
     from ..training.evidence import make_exams
-    from ..training.evidence.ablation import across_seeds, run_ablations
+    from ..training.evidence.ablation import run_ablations
     from ..training.evidence.marks import table
     from ..training.evidence.plots import plot_marks
+    from ..training.evidence.seeds import across_seeds, comparison_table, comparisons
 
     base = read_config(args.train)
     if args.train_steps is not None:
@@ -111,10 +112,11 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
         (args.out / "ablations.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     parts = []
     for name in args.vary:
-        rows = across_seeds([result for result in results if result.ablation == name])
+        own = [result for result in results if result.ablation == name]
+        rows = across_seeds(own)
         plot_marks(rows, args.out / f"{name}.png")
         means, spreads = [(label, mean) for label, mean, _ in rows], [spread for _, _, spread in rows]
-        parts.append(f"### {name}\n\n{table(means, spreads)}")
+        parts.append(f"### {name}\n\n{table(means, spreads)}\n\n{comparison_table(comparisons(own))}")
     budget = f"{base.optimizer.steps} steps of training, {args.seeds} seeds, {args.exams} exams of {args.seconds:g} s"
     text = f"{budget}\n\n" + "\n\n".join(parts)
     (args.out / "ablations.md").write_text(text + "\n", encoding="utf-8")

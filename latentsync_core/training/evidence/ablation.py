@@ -4,18 +4,18 @@ Every cell is a whole training run of one budget; nothing differs between cells 
 Results are written cell by cell, so that a stopped ablation goes on where it was.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from ...diffusion import Guidance
 from ...loading import Models
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ...settings import Settings
 from ..config import TrainConfig
+from ..state import STATE_NAME
 from ..trainer import train
 from .exam import Exam, mark, sit_exam
 from .marks import Marks, average
@@ -27,17 +27,19 @@ GUIDANCES = (1.0, 1.5, 2.0, 3.0)
 class Cell:
     """One way to train, and the ways to sample from what it gives.
 
-    conditioning, loss: fields of the config that differ. guidances: scales to sit the exams with. positions: how audio
-    positions are used in sampling.
+    conditioning, loss, unet: fields of the config that differ. guidances: scales to sit the exams with. positions: how
+    audio positions are used in sampling.
     """
 
     name: str
     conditioning: dict = field(default_factory=dict)
     loss: dict = field(default_factory=dict)
+    unet: dict = field(default_factory=dict)
     guidances: tuple[float, ...] = (1.5,)
     positions: tuple[str, ...] = ("auto",)
 
 
+MOTION = {"use_motion_module": True}  # only frames that see one another can tell shared noise from their own
 ABLATIONS: dict[str, tuple[Cell, ...]] = {
     # The asymmetry of MuseTalk is the cell "trained off, used on".
     "positions": (
@@ -48,8 +50,11 @@ ABLATIONS: dict[str, tuple[Cell, ...]] = {
     "dropout": tuple(
         Cell(f"audio dropped p = {p:g}", {"drop_probability": p}, guidances=GUIDANCES) for p in (0.0, 0.1, 0.2)
     ),
-    "null": (Cell("null zeros", {"null": "zeros"}), Cell("null learned", {"null": "learned"})),
-    "noise": (Cell("noise mixed", loss={"noise_mix": 1.0}), Cell("noise per frame", loss={"noise_mix": 0.0})),
+    "null": tuple(Cell(f"null {null}", {"null": null}, guidances=(1.5, 3.0)) for null in ("zeros", "learned")),
+    "noise": (
+        Cell("noise shared", loss={"noise_mix": 10.0}, unet=MOTION),
+        Cell("noise mixed half and half", loss={"noise_mix": 1.0}, unet=MOTION),
+    ),
 }
 
 
@@ -70,6 +75,11 @@ class Result:
         return average(self.marks)
 
     @property
+    def way(self) -> tuple[str, float, str]:
+        """All but the seed: cell, guidance, position."""
+        return self.cell, self.guidance, self.position
+
+    @property
     def label(self) -> str:
         """Cell and way of sampling, without the seed."""
         used = "" if self.position == "auto" else f", used {self.position}"
@@ -77,12 +87,7 @@ class Result:
 
     def to_dict(self) -> dict:
         """For JSON."""
-        return {**asdict(self), "marks": [asdict(m) for m in self.marks]}
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Result":
-        """Back from JSON."""
-        return cls(**{**values, "marks": tuple(Marks(**m) for m in values["marks"])})
+        return {**asdict(self), "marks": [marks.to_dict() for marks in self.marks]}
 
 
 def examine(
@@ -124,75 +129,54 @@ def run_ablations(
         for cell in ABLATIONS[name]:
             for seed in seeds:
                 config = vary(base, cell, seed, folder)
-                record = config.output / "results.json"
-                if not record.is_file():
-                    checkpoint = train_cell(config, on_progress, check_cancelled)
-                    models = load(checkpoint, config)
-                    found = [
-                        Result(name, cell.name, seed, guidance, position, marks)
-                        for guidance, position, marks in examine_cell(
-                            cell, models, exams, sample_steps, config.output, check_cancelled
-                        )
-                    ]
-                    record.write_text(json.dumps([result.to_dict() for result in found], indent=1), encoding="utf-8")
-                for values in json.loads(record.read_text(encoding="utf-8")):
-                    yield Result.from_dict({**values, "ablation": name, "cell": cell.name})
+                checkpoint = train_cell(config, on_progress, check_cancelled)
+                models = load(checkpoint, config)
+                for guidance, position in itertools.product(cell.guidances, cell.positions):
+                    marks = examined(models, guidance, position, exams, sample_steps, config.output, check_cancelled)
+                    yield Result(name, cell.name, seed, guidance, position, marks)
 
 
 def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
     """The base's config with the cell's differences; equal cells of different ablations share one run."""
     conditioning = replace(base.conditioning, **cell.conditioning)
     loss = replace(base.loss, **cell.loss)
-    ways = "-".join(f"{scale:g}" for scale in cell.guidances) + "-" + "-".join(cell.positions)
+    model = replace(base.model, unet={**base.model.unet, **cell.unet})
     parts = (
         f"position-{conditioning.position_encoding}",
         f"null-{conditioning.null}",
         f"drop-{conditioning.drop_probability:g}",
         f"mix-{loss.noise_mix:g}",
+        *(f"{key}-{value}" for key, value in cell.unet.items()),
         f"seed-{seed}",
-        f"use-{ways}",
     )
-    return replace(base, conditioning=conditioning, loss=loss, seed=seed, output=folder / "_".join(parts))
+    return replace(base, conditioning=conditioning, loss=loss, model=model, seed=seed, output=folder / "_".join(parts))
 
 
 def train_cell(config: TrainConfig, on_progress: OnProgress, check_cancelled: CheckCancelled) -> Path:
-    """Train one cell, or go on with it; returns its checkpoint."""
-    resume = (config.output / "state.pt").exists()
+    """Train one cell, go on with it, or find it finished; returns its checkpoint."""
+    finished = config.output / f"unet-{config.optimizer.steps:07d}.safetensors"
+    if finished.is_file():
+        return finished
+    resume = (config.output / STATE_NAME).exists()
     return train(config, resume=resume, on_progress=on_progress, check_cancelled=check_cancelled)
 
 
-def examine_cell(
-    cell: Cell,
+def examined(
     models: Models,
+    guidance: float,
+    position: str,
     exams: Sequence[Exam],
-    sample_steps: int,
+    steps: int,
     folder: Path,
     check_cancelled: CheckCancelled,
-) -> Iterator[tuple[float, str, tuple[Marks, ...]]]:
-    """Sit the exams in each of the cell's ways of sampling."""
-    for guidance in cell.guidances:
-        for position in cell.positions:
-            settings = Settings(steps=sample_steps, guidance=Guidance(guidance), position=position)
-            yield guidance, position, examine(models, exams, settings, folder, check_cancelled=check_cancelled)
-
-
-def across_seeds(results: Sequence[Result]) -> list[tuple[str, Marks, Marks]]:
-    """For each label the mean over seeds of the exams' means, and the standard deviation between the seeds."""
-    labels = list(dict.fromkeys(result.label for result in results))
-    rows = []
-    for label in labels:
-        means = [result.mean for result in results if result.label == label]
-        values = {f.name: np.array([getattr(mean, f.name) for mean in means], float) for f in fields(Marks)}
-        spread = {name: float(v.std(ddof=1)) if len(v) > 1 else float("nan") for name, v in values.items()}
-        rows.append((label, average(means), Marks(**spread)))
-    return rows
-
-
-def beyond_seed_noise(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether two groups of values, one per seed, differ by more than seeds do: no value of one lies among the other's,
-    and their means are further apart than twice the larger standard deviation.
-    """
-    a, b = np.asarray(first, float), np.asarray(second, float)
-    apart = a.max() < b.min() or b.max() < a.min()
-    spread = max(a.std(ddof=1) if len(a) > 1 else 0.0, b.std(ddof=1) if len(b) > 1 else 0.0)
-    return bool(apart and len(a) > 1 and len(b) > 1 and abs(a.mean() - b.mean()) > 2 * spread)
+) -> tuple[Marks, ...]:
+    """Marks of every exam in one way of sampling: those kept in `folder`, or else taken now and kept there."""
+    asked = f"guidance {guidance:g}, position {position}, {steps} steps, " + ", ".join(exam.name for exam in exams)
+    record = folder / "results.json"
+    kept = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if asked not in kept:
+        settings = Settings(steps=steps, guidance=Guidance(guidance), position=position)
+        marks = examine(models, exams, settings, folder, check_cancelled=check_cancelled)
+        kept[asked] = [each.to_dict() for each in marks]
+        record.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return tuple(map(Marks.from_dict, kept[asked]))

@@ -27,6 +27,11 @@ class Marks:
         """For JSON, which knows neither NaN nor infinity."""
         return {name: round(float(value), 4) if np.isfinite(value) else None for name, value in asdict(self).items()}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, float | None]) -> "Marks":
+        """Back from JSON; what it does not know becomes NaN."""
+        return cls(**{name: float("nan") if value is None else value for name, value in values.items()})
+
 
 NAMES = tuple(field.name for field in fields(Marks))
 HEADINGS = ("correlation", "lag", "shuffled", "PSNR", "SSIM", "flicker", "borders")

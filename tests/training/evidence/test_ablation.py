@@ -1,13 +1,16 @@
 """Ablations vary one thing at a time, and call a difference one only where seeds do not explain it."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from latentsync_core.training.config import DataConfig, TrainConfig
-from latentsync_core.training.evidence.ablation import ABLATIONS, Result, across_seeds, beyond_seed_noise, vary
+from latentsync_core.training.config import ConditioningConfig, DataConfig, TrainConfig
+from latentsync_core.training.evidence.ablation import ABLATIONS, Result, vary
 from latentsync_core.training.evidence.marks import Marks
+from latentsync_core.training.evidence.seeds import across_seeds, beyond_seed_noise, comparisons
 
 VARIED = {"positions": "position_encoding", "dropout": "drop_probability", "null": "null", "noise": "noise_mix"}
 BASE = TrainConfig(Path("run"), DataConfig(Path("clips")))
@@ -26,7 +29,15 @@ def test_cells_differ_from_one_another_in_what_is_varied_alone(name, tmp_path):
     settings = [{**vars(plan.conditioning), **vars(plan.loss)} for plan in plans]
     differing = {key for key in settings[0] if len({repr(found[key]) for found in settings}) > 1}
     assert differing == {varied}
-    assert all(plan.seed == 3 and plan.optimizer == BASE.optimizer and plan.model == BASE.model for plan in plans)
+    assert all(plan.seed == 3 and plan.optimizer == BASE.optimizer for plan in plans)
+    assert all(plan.model == plans[0].model for plan in plans)
+
+
+def test_equal_runs_of_different_ablations_are_one(tmp_path):
+    base = replace(BASE, conditioning=ConditioningConfig("on", "learned", 0.1))
+    found = [vary(base, cell, 0, tmp_path) for name in ("positions", "dropout", "null") for cell in ABLATIONS[name]]
+    assert len(found) == 7 and len({plan.output for plan in found}) == 5
+    assert len({repr(plan) for plan in found}) == 5
 
 
 def test_the_asymmetry_of_musetalk_is_one_of_the_cells():
@@ -36,9 +47,14 @@ def test_the_asymmetry_of_musetalk_is_one_of_the_cells():
     assert ways == {("on", "on"), ("on", "off"), ("off", "on"), ("off", "off")}
 
 
-def test_results_survive_json_and_seeds_become_means_with_spreads():
+def test_marks_survive_json_also_where_a_measure_could_not_be_taken():
+    marks = Marks(0.5, 0, float("nan"), float("inf"), 0.9, 1, 1)
+    again = Marks.from_dict(json.loads(json.dumps(marks.to_dict(), allow_nan=False)))
+    assert again.correlation == 0.5 and np.isnan(again.shuffled) and np.isnan(again.psnr)
+
+
+def test_seeds_become_means_with_spreads():
     found = [result(0.8, 0), result(0.6, 1), result(0.5, 0, guidance=1.0)]
-    assert [Result.from_dict(each.to_dict()) for each in found] == found
     rows = across_seeds(found)
     assert [label for label, _, _ in rows] == [
         "audio dropped p = 0.1, guidance 1.5",
@@ -53,3 +69,18 @@ def test_only_differences_that_seeds_do_not_explain_count():
     assert not beyond_seed_noise([0.80, 0.60], [0.70, 0.50])
     assert not beyond_seed_noise([0.80, 0.70], [0.69, 0.60])
     assert not beyond_seed_noise([0.8], [0.5])
+
+
+def test_ways_are_compared_that_differ_in_one_thing():
+    p0, p1 = "audio dropped p = 0", "audio dropped p = 0.1"
+    values = {(p0, 1.0): 0.4, (p0, 1.5): 0.3, (p0, 2.0): 0.2, (p1, 1.0): 0.405, (p1, 1.5): 0.6, (p1, 2.0): 0.7}
+    found = [
+        replace(result(value + seed / 100, seed, guidance), cell=cell)
+        for (cell, guidance), value in values.items()
+        for seed in (0, 1)
+    ]
+    compared = {(c.first, c.second): c for c in comparisons(found)}
+    assert len(compared) == 7  # three of p, and of guidance 1.5 and 2 against 1 two for each p
+    assert not compared[f"{p0}, guidance 1", f"{p1}, guidance 1"].beyond
+    better = compared[f"{p0}, guidance 1.5", f"{p1}, guidance 1.5"]
+    assert better.beyond and better.difference == pytest.approx(0.3)
