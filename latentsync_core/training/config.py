@@ -35,6 +35,7 @@ class DataConfig:
 class ModelConfig:
     """checkpoint: the UNet to start from, a file or "embedded"; None starts afresh with the shape `unet`.
 
+    unet: entries of the UNet's config; beside a checkpoint those that add parts to it, which begin afresh.
     vae, whisper: files; None = those that belong to the checkpoint. resolution: of the face crop in pixels, None = the
     checkpoint's. train: "all" weights, "lora" matrices, or "modules" whose names contain one of `modules`.
     """

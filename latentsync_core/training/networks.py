@@ -47,7 +47,7 @@ def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
     unet = models.unet
     position = config.conditioning.position_encoding
     if config.conditioning.null == "learned":
-        models = replace(models, unet=with_learned_null(unet, STEPS_PER_FRAME * models.whisper.layers))
+        models = replace(models, unet=with_learned_null(unet, STEPS_PER_FRAME * models.whisper.layers, config.seed))
         unet = models.unet
     if settings.train == "lora" and models.conditioning(position).positions != models.conditioning().positions:
         raise LatentSyncError(
@@ -62,11 +62,10 @@ def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
 def load_models_of(settings: ModelConfig, seed: int, device: torch.device) -> Models:
     """UNet, VAE and Whisper: from files, from the package, or new."""
     if settings.checkpoint is not None:
-        if settings.unet:
-            raise LatentSyncError("model.unet is for a new UNet; leave it out where model.checkpoint names one.")
         files = {"vae": settings.vae, "whisper": settings.whisper}
         models = load_models(settings.checkpoint, **files, device=str(device), precision="fp32")
-        return replace(models, resolution=settings.resolution or models.resolution)
+        unet = grown(models.unet, settings.unet, seed) if settings.unet else models.unet
+        return replace(models, unet=unet, resolution=settings.resolution or models.resolution)
     if settings.resolution is None:
         raise LatentSyncError("model.resolution is missing; a new UNet needs it, 256 is usual.")
     unet = new_unet(settings.unet, seed)
@@ -86,14 +85,32 @@ def new_unet(shape: dict[str, Any], seed: int) -> UNet3DConditionModel:
         return UNet3DConditionModel(UNetConfig.from_dict(shape))
 
 
-def with_learned_null(unet: UNet3DConditionModel, tokens: int) -> UNet3DConditionModel:
+def grown(unet: UNet3DConditionModel, changes: dict[str, Any], seed: int) -> UNet3DConditionModel:
+    """The same UNet with parts of its own, such as motion modules, that begin afresh.
+
+    changes: entries of its config. Raises LatentSyncError where a weight it has would be lost or have another shape.
+    """
+    larger = new_unet({**unet.config.to_dict(), **changes}, seed).to(unet.device, unet.dtype)
+    try:
+        lost = larger.load_state_dict(unet.state_dict(), strict=False).unexpected_keys
+    except RuntimeError as error:  # torch lists every weight of another size
+        lost = [str(error).splitlines()[1].strip()]
+    if lost:
+        raise LatentSyncError(
+            f"model.unet does not keep what model.checkpoint holds ({lost[0]}); beside a checkpoint it may only add "
+            f"parts, such as use_motion_module = true."
+        )
+    larger.metadata = dict(unet.metadata)
+    return larger
+
+
+def with_learned_null(unet: UNet3DConditionModel, tokens: int, seed: int) -> UNet3DConditionModel:
     """The same UNet with a null of its own, which begins as zeros, as published ones are guided against."""
     if unet.null_audio_tokens is not None:
         return unet
-    widened = UNet3DConditionModel(replace(unet.config, null_audio_tokens=tokens)).to(unet.device, unet.dtype)
-    widened.load_state_dict(unet.state_dict(), strict=False)
-    widened.metadata = {**unet.metadata, "null": "learned"}
-    return widened
+    larger = grown(unet, {"null_audio_tokens": tokens}, seed)
+    larger.metadata["null"] = "learned"
+    return larger
 
 
 def select_weights(unet: UNet3DConditionModel, settings: ModelConfig, seed: int) -> dict[str, LoraLayer]:

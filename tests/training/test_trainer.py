@@ -195,3 +195,27 @@ def test_a_learned_null_is_kept_when_a_run_starts_from_its_checkpoint(make_confi
     trainer = Trainer(make_config(model=model), CPU)
     assert trainer.conditioning.positions
     assert torch.equal(trainer.conditioning.null_tokens, torch.ones(1, 48))
+
+
+def test_motion_modules_are_added_to_a_model_that_has_none_and_change_nothing_until_trained(make_config, tmp_path):
+    shape = make_config().model.unet
+    unet = seed_weights(UNet3DConditionModel(UNetConfig.from_dict({**shape, "use_motion_module": False})))
+    save_unet(unet, tmp_path / "base.safetensors", {"resolution": "64", "position_encoding": "on"})
+    model = {"checkpoint": str(tmp_path / "base.safetensors"), "train": "modules", "modules": ["motion_modules"]}
+    trainer = Trainer(make_config(model={**model, "unet": {"use_motion_module": True}}), CPU)
+    trained = [name for name in trainer.networks.trainable() if name != "null_audio_tokens"]
+    assert trained and all("motion_modules" in name for name in trained)
+    sample, voice = torch.randn(1, 13, 3, 8, 8), torch.randn(3, 2, unet.config.cross_attention_dim)
+    with torch.no_grad():
+        before, after = (network(sample, torch.tensor([5]), voice) for network in (unet, trainer.networks.unet.eval()))
+    assert torch.allclose(before, after, atol=1e-6)
+
+
+def test_a_shape_that_would_lose_weights_of_the_checkpoint_is_refused(make_config, tmp_path):
+    shape = make_config().model.unet
+    unet = UNet3DConditionModel(UNetConfig.from_dict({**shape, "use_motion_module": True}))
+    save_unet(unet, tmp_path / "base.safetensors", {"resolution": "64"})
+    for changes in ({"use_motion_module": False}, {"block_out_channels": [64, 64]}):
+        model = {"checkpoint": str(tmp_path / "base.safetensors"), "unet": changes}
+        with pytest.raises(LatentSyncError, match="only add parts"):
+            Trainer(make_config(model=model), CPU)
