@@ -23,7 +23,7 @@ from .models import (
     identify_release,
     models_directory,
 )
-from .unet import UNet3DConditionModel, load_unet
+from .unet import UNet3DConditionModel, load_unet, merge_lora
 from .vae import AutoencoderCodec, LatentCodec, load_vae
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,8 @@ def load_models(
     vae: Path | str | None = None,
     whisper: Path | str | None = None,
     directory: Path | str | None = None,
+    lora: Path | str | None = None,
+    lora_strength: float = 1.0,
     device: str = "auto",
     precision: str = "auto",
 ) -> Models:
@@ -119,7 +121,8 @@ def load_models(
 
     checkpoint: a UNet file, or "embedded". Without one the newest published UNet in the folder is taken, and the
     embedded model where there is none. A published UNet goes with the published VAE and Whisper, a narrow one with
-    the embedded ones. Raises LatentSyncError naming the missing or unfit file.
+    the embedded ones. lora: a LoRA file whose change to the UNet is added lora_strength times. Raises LatentSyncError
+    naming the missing or unfit file.
     """
     place = choose_device(device)
     dtype = choose_dtype(precision, place)
@@ -133,6 +136,9 @@ def load_models(
         codec = encoder = None
         if unet.config.block_out_channels[0] < PUBLISHED_WIDTH:
             _, codec, encoder = embedded_models()
+    if lora:
+        merge_lora(unet, lora, lora_strength)
+        sources["lora"] = f"{lora}, strength {lora_strength:g}"
     sources["vae"] = sources["whisper"] = EMBEDDED_NAME
     if vae or codec is None:
         sources["vae"] = vae or _required(VAE_FT_MSE, folder)

@@ -66,7 +66,8 @@ def study(args: argparse.Namespace, bars: StageBars) -> str:
     from ..training.evidence.study import study_model
 
     files = {"vae": args.vae, "whisper": args.whisper, "directory": args.models}
-    models = load_models(args.checkpoint, **files, device=args.device, precision=args.precision)
+    lora = {"lora": args.lora, "lora_strength": args.lora_strength}
+    models = load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
     exams = make_exams(args.exams, args.seconds)
     bars.on_stage("exams")
     with tempfile.TemporaryDirectory(prefix="latentsync-exams-") as folder:

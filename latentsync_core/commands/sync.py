@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         vae=args.vae,
         whisper=args.whisper,
         directory=args.models,
+        lora=args.lora,
+        lora_strength=args.lora_strength,
         device=args.device,
         precision=args.precision,
     )

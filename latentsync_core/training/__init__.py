@@ -1,7 +1,6 @@
 """Training: prepared clips, batches, losses, LoRA, and the loop that turns a config into a checkpoint."""
 
 from .config import TrainConfig, from_dict, read_config
-from .lora import merge_lora
 from .trainer import train
 
-__all__ = ["TrainConfig", "from_dict", "merge_lora", "read_config", "train"]
+__all__ = ["TrainConfig", "from_dict", "read_config", "train"]

@@ -9,10 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import LatentSyncError
-from ..tensor_file import METADATA_PREFIX, read_tensors
-
-HOST_PREFIX = "diffusion_model."  # the UNet's name inside the host's MODEL
-UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
+from ..tensor_file import METADATA_PREFIX
+from ..unet.lora_file import ALPHA, DOWN, HOST_PREFIX, UP
 
 
 class LoraLayer(nn.Module):
@@ -78,26 +76,3 @@ def lora_tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
 def save_lora(layers: Mapping[str, LoraLayer], path: Path | str, metadata: Mapping[str, str]) -> None:
     """Write the layers as safetensors with `metadata` (strings)."""
     save_file(lora_tensors(layers), path, {METADATA_PREFIX + name: value for name, value in metadata.items()})
-
-
-@torch.no_grad()
-def merge_lora(unet: nn.Module, path: Path | str, strength: float = 1.0) -> None:
-    """Add a LoRA file to the weights of a UNet without LoRA layers, as the host's loader does.
-
-    Raises LatentSyncError for a file that is none, or that does not fit the UNet.
-    """
-    file = read_tensors(path)
-    names = [key.removesuffix(UP) for key in file.tensors if key.endswith(UP)]
-    if not names:
-        raise LatentSyncError(f"{file.path} holds no LoRA (no tensor ends with {UP}); choose a LoRA file.")
-    parameters = dict(unet.named_parameters())
-    for name in names:
-        weight = parameters.get(f"{name.removeprefix(HOST_PREFIX)}.weight")
-        up, down = file.tensors[name + UP].float(), file.tensors[name + DOWN].float()
-        alpha = float(file.tensors.get(name + ALPHA, torch.tensor(float(len(down)))))
-        if weight is None or weight.numel() != len(up) * down[0].numel():
-            raise LatentSyncError(
-                f"{file.path} does not fit this UNet at {name}; use the checkpoint it was trained on."
-            )
-        change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
-        weight += (strength * alpha / len(down) * change).to(weight)

@@ -2,6 +2,7 @@
 
 from .checkpoint import Checkpoint, load_unet, read_checkpoint, save_unet
 from .config import MotionModuleConfig, UNetConfig
+from .lora_file import merge_lora
 from .model import UNet3DConditionModel
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "UNet3DConditionModel",
     "UNetConfig",
     "load_unet",
+    "merge_lora",
     "read_checkpoint",
     "save_unet",
 ]

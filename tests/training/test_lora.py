@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.loading import load_models
 from latentsync_core.seeded import NARROW_UNET, draw, seed_weights
 from latentsync_core.tensor_file import read_tensors
-from latentsync_core.training import merge_lora, train
+from latentsync_core.training import train
 from latentsync_core.training.lora import add_lora, save_lora
-from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, save_unet
+from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, merge_lora, save_unet
 
 
 def generator() -> torch.Generator:
@@ -65,7 +66,11 @@ def test_training_a_lora_writes_the_lora_only(make_config, tmp_path):
     assert {key.rsplit(".", 2)[-2] for key in file.tensors if key.endswith("weight")} == {"lora_up", "lora_down"}
     assert any(tensor.abs().sum() > 0 for key, tensor in file.tensors.items() if "lora_up" in key)
     assert file.about["position_encoding"] == "on" and file.about["base"].endswith("base.safetensors")
-    merge_lora(load_unet(tmp_path / "base.safetensors"), path)
+    trained = load_models(tmp_path / "base.safetensors", lora=path, lora_strength=3.0, device="cpu")
+    merged = load_unet(tmp_path / "base.safetensors")
+    merge_lora(merged, path, 3.0)
+    assert all(torch.equal(trained.unet.state_dict()[name], value) for name, value in merged.state_dict().items())
+    assert trained.sources["lora"] == f"{path}, strength 3"
 
 
 def test_what_cannot_be_trained_or_merged_is_refused(make_config, tmp_path):
