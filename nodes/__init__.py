@@ -8,7 +8,7 @@ from .conditioning import Conditioning
 from .faces import FaceEncode, FaceTrack
 from .host.folders import register_model_folder
 from .lip_sync import LipSync
-from .load import LoadModel, LoadWhisper
+from .load import LoadModel, LoadVAE, LoadWhisper
 from .sampling import GuidanceOptions, Sampler, SharedNoise, Sigmas
 
 
@@ -21,6 +21,7 @@ class LatentSyncExtension(ComfyExtension):
             LipSync,
             LoadModel,
             LoadWhisper,
+            LoadVAE,
             AudioFeatures,
             AudioChunks,
             PositionEncoding,

@@ -21,7 +21,11 @@ class FaceBlend(io.ComfyNode):
                 FacesType.Input("faces", tooltip="From LatentSync Face Track."),
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks: the timeline and the voice."),
                 io.Latent.Input("latent", optional=True, tooltip="From a sampler; needs the VAE."),
-                io.Vae.Input("vae", optional=True, tooltip="The VAE the faces were encoded with."),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="The VAE the faces were encoded with. Latents do not tell whose they are: connect one VAE to both.",
+                ),
                 io.Image.Input(
                     "crops",
                     optional=True,

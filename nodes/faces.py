@@ -139,7 +139,9 @@ class FaceEncode(io.ComfyNode):
             inputs=[
                 FacesType.Input("faces", tooltip="From LatentSync Face Track."),
                 io.Vae.Input(
-                    "vae", tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with."
+                    "vae",
+                    tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with. The embedded model needs "
+                    "the embedded VAE, from LatentSync Load VAE.",
                 ),
                 io.Int.Input(
                     "resolution",
@@ -165,11 +167,14 @@ class FaceEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, faces: TrackedFaces, vae, resolution: int, crops: str) -> io.NodeOutput:
+        from dataclasses import replace
+
         import torch
 
         from ..latentsync_core.face_latents import encode_faces
         from .host.memory import watchers
         from .host.vae import HostCodec
+        from .host.vae_loading import is_embedded
 
         present = faces.track.present.nonzero()[0].tolist()
         batches = [present[i : i + BATCH_FRAMES] for i in range(0, len(present), BATCH_FRAMES)]
@@ -191,4 +196,4 @@ class FaceEncode(io.ComfyNode):
                 on_crop=keep,
                 **watchers(),
             )
-        return io.NodeOutput(latents, torch.stack(kept))
+        return io.NodeOutput(replace(latents, embedded=is_embedded(vae)), torch.stack(kept))

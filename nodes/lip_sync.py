@@ -40,7 +40,8 @@ class LipSync(io.ComfyNode):
                 io.Vae.Input(
                     "vae",
                     raw_link=True,
-                    tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with.",
+                    tooltip="A Stable Diffusion 1.5 VAE; sd-vae-ft-mse is the one it was trained with. The embedded model needs "
+                    "the embedded VAE, from LatentSync Load VAE.",
                 ),
                 io.Int.Input(
                     "resolution",

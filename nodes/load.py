@@ -1,4 +1,4 @@
-"""Load the networks: the UNet as a MODEL, and Whisper."""
+"""Load the networks: the UNet as a MODEL, Whisper, and the VAE."""
 
 from comfy_api.latest import io
 
@@ -9,6 +9,7 @@ from .types import CATEGORY, WhisperType
 EMBEDDED = "embedded (one portrait)"
 UNET_FOLDERS = (folders.FOLDER, "diffusion_models")
 WHISPER_FOLDERS = (folders.FOLDER, "audio_encoders")
+VAE_FOLDER = "vae"
 
 
 class LoadModel(io.ComfyNode):
@@ -27,8 +28,8 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=[*files, EMBEDDED],
-                    tooltip="The UNet file, such as latentsync_unet_1.6.pt. The embedded model needs no file and shows "
-                    "the whole path, but knows one portrait only, through a VAE of its own that the host cannot load.",
+                    tooltip="The UNet file, such as latentsync_unet_1.6.pt. The embedded model needs no file and really "
+                    "speaks, but knows one portrait only; it goes with the embedded Whisper and the embedded VAE.",
                 ),
                 io.Combo.Input(
                     "noise",
@@ -93,7 +94,7 @@ class LoadWhisper(io.ComfyNode):
                 io.Combo.Input(
                     "whisper",
                     options=[*files, EMBEDDED],
-                    tooltip="The Whisper file, such as whisper_tiny.pt. The embedded one goes with the embedded model.",
+                    tooltip="The Whisper file, such as whisper_tiny.pt. The embedded one goes with the embedded model and with no other.",
                 ),
             ],
             outputs=[WhisperType.Output(display_name="whisper", tooltip="For Audio Features.")],
@@ -112,3 +113,35 @@ class LoadWhisper(io.ComfyNode):
 
             encoder = load_whisper(folders.model_path(whisper, *WHISPER_FOLDERS))
         return io.NodeOutput(patch_small_model(encoder))
+
+
+class LoadVAE(io.ComfyNode):
+    """A VAE file as the host loads it, or the embedded one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = folders.model_files(VAE_FOLDER, likely=("sd-vae-ft-mse", "ft-mse", "ft-ema", "sd-vae"))
+        return io.Schema(
+            node_id="LatentSyncLoadVAE",
+            display_name="LatentSync Load VAE",
+            category=CATEGORY,
+            description="Loads the VAE through which LatentSync sees and draws faces. Files are loaded as by the stock "
+            "Load VAE; the embedded one needs no file. What comes out is a VAE for every node that takes one.",
+            inputs=[
+                io.Combo.Input(
+                    "vae",
+                    options=[*files, EMBEDDED],
+                    tooltip="The VAE file from models/vae, best sd-vae-ft-mse. The embedded one goes with the embedded "
+                    "model and with no other.",
+                ),
+            ],
+            outputs=[
+                io.Vae.Output(display_name="vae", tooltip="For Face Encode and Face Blend, and for stock VAE nodes.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, vae: str) -> io.NodeOutput:
+        from .host.vae_loading import embedded_as_host_vae, file_vae
+
+        return io.NodeOutput(embedded_as_host_vae() if vae == EMBEDDED else file_vae(vae))

@@ -1,5 +1,6 @@
 """What every LatentSync workflow begins and ends with."""
 
+EMBEDDED = "embedded (one portrait)"
 HUB = "https://huggingface.co"
 VAE = {
     "name": "sd-vae-ft-mse.safetensors",
@@ -20,6 +21,14 @@ def models(w):
     model = w.add("LatentSyncLoadModel", checkpoint="latentsync_unet_1.6.pt")
     whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt")
     return model, whisper, w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
+
+
+def embedded_models(w):
+    """The three networks that come with the nodes: model, whisper, vae."""
+    w.column("Models")
+    model = w.add("LatentSyncLoadModel", checkpoint=EMBEDDED)
+    whisper = w.add("LatentSyncLoadWhisper", whisper=EMBEDDED)
+    return model, whisper, w.add("LatentSyncLoadVAE", vae=EMBEDDED)
 
 
 def listen_and_look(w, video, audio, model, whisper, vae):

@@ -10,9 +10,10 @@ import torch
 
 from ..audio import WhisperEncoder, load_whisper
 from ..unet import Checkpoint, UNet3DConditionModel, load_unet, read_checkpoint
-from ..vae import AutoencoderCodec, load_vae
+from ..vae import AutoencoderCodec, AutoencoderKL, load_vae
 
 EMBEDDED_NAME = "embedded micro model (it really speaks, but knows one portrait only)"
+KNOWS = "knows"  # in these files' metadata, and in no other: what the model has seen
 FOLDER = Path(__file__).parent
 UNET, VAE, WHISPER = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper"))
 
@@ -27,6 +28,11 @@ def embedded_checkpoint() -> Checkpoint:
     return read_checkpoint(UNET)
 
 
+def embedded_vae() -> AutoencoderKL:
+    """The autoencoder alone, float32 on the CPU."""
+    return load_vae(VAE)
+
+
 def embedded_models() -> tuple[UNet3DConditionModel, AutoencoderCodec, WhisperEncoder]:
     """UNet, VAE and Whisper encoder in float32 on the CPU."""
-    return embedded_unet(), AutoencoderCodec(load_vae(VAE)), load_whisper(WHISPER)
+    return embedded_unet(), AutoencoderCodec(embedded_vae()), load_whisper(WHISPER)

@@ -20,7 +20,9 @@ from einops import rearrange
 from ...latentsync_core.audio.positions import encode_positions
 from ...latentsync_core.choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ...latentsync_core.conditioning import TrainedConditioning
+from ...latentsync_core.embedded import KNOWS
 from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.loading import PUBLISHED_WIDTH
 from ...latentsync_core.unet.checkpoint import Checkpoint
 from ...latentsync_core.unet.model import UNet3DConditionModel
 from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, watchers
@@ -30,6 +32,7 @@ WRAPPER_KEY = "latentsync"
 CONDITION = "latentsync_condition"  # (frames, 9, h, w): mask, masked and reference latents, scaled
 WINDOWS = "latentsync_windows"  # ((start, stop), ...) in frames of the batch
 POSITIONS = "latentsync_positions"  # "auto": the model is to add positions if it was trained with them
+EMBEDDED_VAE = "latentsync_embedded_vae"  # whether the embedded VAE made the faces
 VOICELESS = "latentsync_voiceless"  # True on the negative side, which carries the model's own null
 
 
@@ -99,6 +102,7 @@ class LatentSyncModel(comfy.model_base.BaseModel):
                 "carries no face and no voice."
             )
         self.require_voice(kwargs["cross_attn"])
+        require_fitting_vae(self.diffusion_model, kwargs.get(EMBEDDED_VAE))
         (condition, tokens), noise = self.side(kwargs["cross_attn"], kwargs), kwargs["noise"]
         if condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
             raise LatentSyncError(
@@ -226,6 +230,7 @@ def sample_natively(
     if CONDITION not in extra or CONDITION not in unguided:
         raise LatentSyncError("positive and negative must come from the LatentSync Conditioning node.")
     model.require_voice(voice)
+    require_fitting_vae(model.diffusion_model, extra.get(EMBEDDED_VAE))
     (condition, voice), (null_condition, silence) = model.side(voice, extra), model.side(silence, unguided)
     sides = [condition] if null_condition is condition else [null_condition, condition]
     condition = rearrange(sides, "sides f c h w -> sides c f h w")
@@ -270,3 +275,20 @@ def require_native(model) -> LatentSyncModel:
             f"The model is a {type(model.model).__name__}; connect the MODEL of the LatentSync Load Model node."
         )
     return model.model
+
+
+def require_fitting_vae(network: UNet3DConditionModel, embedded_vae: bool | None) -> None:
+    """LatentSyncError where it is certain that another VAE made the faces than the network was trained on.
+
+    embedded_vae: whether the embedded one made them, None = unknown. Latents do not tell one VAE from another.
+    """
+    if embedded_vae is False and KNOWS in network.metadata:
+        raise LatentSyncError(
+            "The embedded model sees through the embedded VAE only, and the faces were encoded by another: choose "
+            '"embedded (one portrait)" in LatentSync Load VAE, or another checkpoint in LatentSync Load Model.'
+        )
+    if embedded_vae and network.config.block_out_channels[0] >= PUBLISHED_WIDTH:
+        raise LatentSyncError(
+            "The faces were encoded by the embedded VAE, which this model was not trained on: load the VAE that "
+            "belongs to it (sd-vae-ft-mse for LatentSync 1.5 and 1.6)."
+        )
