@@ -8,6 +8,7 @@ import av
 import pytest
 
 from latentsync_core.demo import CLIP, VOICE
+from latentsync_core.embedded import embedded_models
 from latentsync_core.media import VideoReader
 from latentsync_core.training import TrainConfig, from_dict
 
@@ -17,7 +18,7 @@ TINY_UNET = {
     "down_block_types": ["CrossAttnDownBlock3D", "DownBlock3D"],
     "up_block_types": ["UpBlock3D", "CrossAttnUpBlock3D"],
     "layers_per_block": 1,
-    "cross_attention_dim": 48,
+    "cross_attention_dim": embedded_models()[2].width,
 }
 
 
