@@ -15,8 +15,9 @@ help: ## list the targets
 demo: $(VENV)/.ready ## make the embedded portrait speak, offline, on whatever this machine has
 	$(BIN)/python -m latentsync_core demo
 
+# One process per core, one thread each: threads of several processes would wait for one another.
 test: $(VENV)/.ready-dev ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.ready-dev ## check style and formatting
 	$(BIN)/ruff check

@@ -1,10 +1,12 @@
-"""Render the demo's own media: a portrait that moves its head, and a voice that says one sentence.
+"""Render the demo's own media: a portrait that moves its head, a voice that says one sentence, and how its mouth moves.
 
-A development tool: ``python tools/render_demo_clip.py`` needs scikit-image (for the portrait) and the program
-``espeak-ng`` (for the voice) and rewrites latentsync_core/demo/clip.mp4 and voice.wav. The demo only reads those two.
+A development tool: ``python tools/render_demo_clip.py`` needs scikit-image (for the portrait), the program
+``espeak-ng`` (for the voice) and its library (for the phonemes), and rewrites clip.mp4, voice.wav and mouth.json in
+latentsync_core/demo. The demo only reads those.
 The motion is a sum of sines with whole numbers of cycles, so the clip loops without a step and needs no seed.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -30,7 +32,8 @@ HEAD_RADII = (74.0, 92.0)  # hair included
 NECK = (229.0, 180.0)  # the head rolls about this point
 
 SENTENCE = "Hello there! My voice comes from a computer, and now my lips can follow every word."
-VOICE = ("espeak-ng", "-v", "en-us+f3", "-s", "170", "-p", "55")
+SPEAKER, SPEED, PITCH = "en-us+f3", 170, 55  # a voice that the embedded model was not trained on
+VOICE = ("espeak-ng", "-v", SPEAKER, "-s", str(SPEED), "-p", str(PITCH))
 
 
 def sway(phase: float, cycles: tuple[int, ...], amplitudes: tuple[float, ...]) -> np.ndarray:
@@ -116,14 +119,26 @@ def write_voice(path: Path) -> None:
     subprocess.run([*VOICE, "-w", str(path), SENTENCE], check=True)
 
 
+def write_mouth(path: Path) -> None:
+    """Write how far the mouth opens that says SENTENCE, 0 to 1 for every frame, by the phonemes' times."""
+    from latentsync_core.training.synthetic.speech import speak
+    from latentsync_core.training.synthetic.visemes import mouth_motion
+
+    speech = speak(SENTENCE, SPEAKER, SPEED, PITCH)
+    opening = mouth_motion(speech, int(speech.duration * FPS), FPS).opening
+    text = json.dumps({"fps": FPS, "opening": [round(float(value), 3) for value in opening]})
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
-    """Render both files and say how large they are."""
+    """Render the files and say how large they are."""
     from skimage.data import astronaut
 
     DEMO.mkdir(parents=True, exist_ok=True)
     write_clip(render_frames(astronaut()), DEMO / "clip.mp4")
     write_voice(DEMO / "voice.wav")
-    for path in (DEMO / "clip.mp4", DEMO / "voice.wav"):
+    write_mouth(DEMO / "mouth.json")
+    for path in (DEMO / "clip.mp4", DEMO / "voice.wav", DEMO / "mouth.json"):
         print(f"{path.name}: {path.stat().st_size / 1e3:.0f} KB")
 
 

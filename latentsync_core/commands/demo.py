@@ -9,7 +9,8 @@ from ..errors import LatentSyncError
 from . import sync
 from .sync_options import add_options
 
-DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report and a contact sheet."""
+DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report, a contact sheet
+and how the mouth moves beside what the voice asks for."""
 STEPS = 8  # enough to show every stage; a published checkpoint deserves 20
 
 
@@ -24,6 +25,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when video, report and picture are written."""
+    from ..demo.lips import watch_lips
     from ..embedded import EMBEDDED_NAME
 
     folder = args.out
@@ -37,5 +39,11 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint == "embedded":
         sys.stdout.write(f"Model: {EMBEDDED_NAME}.\n")
     code = sync.run(args)
-    sys.stdout.write(f"Report: {args.report}\nPicture: {args.contact_sheet}\n")
+    lips, curve = watch_lips(args.out), folder / "demo_mouth.png"
+    lips.save(curve)
+    sys.stdout.write(
+        f"Report: {args.report}\nPicture: {args.contact_sheet}\n"
+        f"Mouth: {curve} (correlation with what the voice asks for {lips.correlation:.2f}, with other words "
+        f"{lips.of_other_words:.2f})\n"
+    )
     return code

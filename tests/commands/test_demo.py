@@ -1,0 +1,20 @@
+"""``demo`` as a newcomer runs it: the model of the package makes its portrait say a sentence it was not trained on."""
+
+import re
+
+from PIL import Image
+
+from latentsync_core.__main__ import main
+from latentsync_core.media import VideoReader
+
+
+def test_the_mouth_says_the_sentence(tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    own, other = map(float, re.search(r"asks for (-?[\d.]+), with other words (-?[\d.]+)\)", printed).groups())
+    assert own > 0.7 and abs(other) < 0.3
+    assert {path.name for path in tmp_path.iterdir()} == {"demo.mp4", "demo.json", "demo.png", "demo_mouth.png"}
+    with VideoReader(tmp_path / "demo.mp4") as reader:
+        assert sum(1 for _ in reader.frames()) == 135  # as long as the voice
+    with Image.open(tmp_path / "demo_mouth.png") as curve:
+        assert len(curve.convert("RGB").getcolors(100_000)) > 20
