@@ -12,10 +12,13 @@ log = logging.getLogger("latentsync_core.training.synthetic")
 
 
 def render_folder(folder: Path, recipe: ClipRecipe, count: int, first: int = 0) -> None:
-    """Write clips number `first` to `first + count` of a recipe as NNNN.mp4, .wav and .npz; existing ones are kept."""
+    """Write clips number `first` to `first + count` of a recipe as NNNN.mp4, .wav and .npz; existing ones are kept.
+
+    Held-out clips are called unheard-NNNN and so come last by name, where `data.held_out` takes them from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(first, first + count):
-        video = folder / f"{index:04d}.mp4"
+        video = folder / f"{'unheard-' if recipe.held_out else ''}{index:04d}.mp4"
         if video.exists():
             log.info("%s is there already", video)
             continue

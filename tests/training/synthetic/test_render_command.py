@@ -21,7 +21,9 @@ def test_the_command_writes_what_the_trainer_finds(tmp_path):
     subprocess.run([*command, "--clips", "2"], check=True, capture_output=True)
     before = (tmp_path / "clips" / "0000.mp4").stat().st_mtime_ns
     subprocess.run([*command, "--clips", "2"], check=True, capture_output=True)
-    found = find_clips(tmp_path / "clips")
-    assert [source.video.name for source in found] == ["0000.mp4", "0001.mp4"]
-    assert [source.voice.name for source in found] == ["0000.wav", "0001.wav"]
+    subprocess.run([*command, "--clips", "1", "--first", "1", "--held-out"], check=True, capture_output=True)
+    found = find_clips(tmp_path / "clips")  # where those held out are the last
+    names = ["0000", "0001", "unheard-0001"]
+    assert [source.video.name for source in found] == [f"{name}.mp4" for name in names]
+    assert [source.voice.name for source in found] == [f"{name}.wav" for name in names]
     assert (tmp_path / "clips" / "0000.mp4").stat().st_mtime_ns == before, "clips already there are kept"
