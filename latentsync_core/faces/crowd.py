@@ -25,6 +25,7 @@ from .follow import (
 from .hidden_mouth import LOOK_INTERVAL, lip_shift
 from .landmarks import MeshFitter, mesh_box, roi_from_box, roi_from_mesh
 from .look import KnownLooks, Look, look_at
+from .mesh_memory import MeshMemory
 from .shots import Change, ShotChanges
 
 SEARCH_INTERVAL = 3  # frames between two looks of the detector while everybody is in sight
@@ -51,6 +52,7 @@ class Member:
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2, np.float32))  # pixels per frame
     unseen: int = 0
     steps: FaceSteps = field(default_factory=FaceSteps)
+    memory: MeshMemory = field(default_factory=MeshMemory)
 
     def mesh_at(self, index: int) -> np.ndarray | None:
         """The mesh in a frame, None where this person was not seen."""
@@ -65,7 +67,8 @@ class Member:
             self.velocity = (1 - SMOOTHING) * self.velocity + SMOOTHING * step
         elif self.seen != index:
             self.velocity = np.zeros(2, np.float32)
-        self.sightings[index], self.box, self.seen, self.shot = sighting, box, index, shot
+        self.sightings[index] = replace(sighting, mesh=self.memory.keep(sighting.mesh))
+        self.box, self.seen, self.shot = box, index, shot
 
     def expected_box(self, index: int) -> np.ndarray:
         """Where this person is if they went on as before."""

@@ -16,6 +16,7 @@ from .facemesh import MESH_POINTS
 from .follow import DEFAULT_PRESENCE, TILE_INTERVAL, FaceChoice, FaceFollower, FaceSteps, Sighting, leaps
 from .hidden_mouth import LOOK_INTERVAL, lip_shift
 from .landmarks import MeshFitter
+from .mesh_memory import MeshMemory
 from .nets import FaceNets
 from .pictures import NO_FRAMES, require_frame
 from .shots import Change, ShotChanges
@@ -68,6 +69,7 @@ class Recorder:
         self.follower = follower
         self.changes = ShotChanges()
         self.sightings: list[Sighting] = []
+        self.memory = MeshMemory()
         self.cuts: list[int] = []
         self.shape: tuple[int, ...] | None = None
         self.steps = FaceSteps()
@@ -94,7 +96,7 @@ class Recorder:
             self.faceless.clear()
         if sighting.mesh is not None and index % LOOK_INTERVAL == 0:
             sighting = replace(sighting, lip_shift=lip_shift(self.follower.fitter, frame, sighting.mesh))
-        self.sightings.append(sighting)
+        self.sightings.append(self._kept(sighting))
         if sighting.mesh is None:
             self.faceless.append(frame.copy())  # the caller may reuse its buffer
         else:
@@ -119,9 +121,13 @@ class Recorder:
             sighting = self.follower.trace_back(self.faceless.pop(), mesh)
             if sighting.mesh is None:
                 break
-            self.sightings[i] = sighting
+            self.sightings[i] = self._kept(sighting)
             mesh = sighting.mesh
         self.faceless.clear()
+
+    def _kept(self, sighting: Sighting) -> Sighting:
+        """The same to be kept to the clip's end."""
+        return sighting if sighting.mesh is None else replace(sighting, mesh=self.memory.keep(sighting.mesh))
 
     def track(self, detection_threshold: float, max_gap: int) -> FaceTrack:
         """The finished track."""
@@ -132,7 +138,8 @@ class Recorder:
         if not seen:
             raise LatentSyncError(self._no_face(detection_threshold))
         mesh = np.full((count, MESH_POINTS, 3), np.nan, np.float32)
-        mesh[seen] = [self.sightings[i].mesh for i in seen]
+        for i in seen:
+            mesh[i] = self.sightings[i].mesh
         scores = np.array([sighting.presence for sighting in self.sightings])
         shifts = np.array([sighting.lip_shift for sighting in self.sightings])
         track = FaceTrack.from_meshes(mesh, scores, self.cuts, self.shape[:2], max_gap, shifts)
