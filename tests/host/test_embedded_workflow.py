@@ -103,3 +103,15 @@ def test_the_canvas_draws_what_the_library_draws(client, workflow, short_voice, 
     assert np.abs(drawn.astype(np.int16) - ours).mean() < CLOSE
     filmed = frames_of(CLIP)[: len(ours)]
     assert np.abs(ours.astype(np.int16) - filmed).mean() > 2 * CLOSE  # the mouth was redrawn
+
+
+def test_another_vae_is_refused_in_a_sentence(client, workflow, short_clip, short_voice):
+    from host_server import FAST_VAE
+
+    workflow = json.loads(json.dumps(workflow))
+    (loader,) = [node for node in workflow.values() if node["class_type"] == "LatentSyncLoadVAE"]
+    loader.update(class_type="VAELoader", inputs={"vae_name": FAST_VAE})
+    the(workflow, "LoadVideo")["file"], the(workflow, "LoadAudio")["audio"] = short_clip, short_voice
+    error = client.run(workflow).error
+    assert "sees through the embedded VAE only" in error["exception_message"]
+    assert "LatentSync Load VAE" in error["exception_message"]
