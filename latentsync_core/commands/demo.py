@@ -11,7 +11,7 @@ from .sync_options import add_options
 
 DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report, a contact sheet
 and how the mouth moves beside what the voice asks for."""
-STEPS = 8  # enough to show every stage; a published checkpoint deserves 20
+STEPS = 20
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
