@@ -91,7 +91,7 @@ class TrainingState:
             "resolution": str(models.resolution),
             "step": str(self.step),
             "weights": f"averaged, decay {settings.ema:g}" if settings.ema else "last step",
-            "base": str(models.sources["unet"]),
+            "base": Path(str(models.sources["unet"])).name,
             "vae": Path(str(models.sources["vae"])).name,
             "whisper": Path(str(models.sources["whisper"])).name,
             "training": json.dumps(portable(self.config.to_dict())),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from latentsync_core.embedded import embedded_unet
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.loading import load_models
 from latentsync_core.seeded import NARROW_UNET, draw, seed_weights
@@ -11,17 +12,23 @@ from latentsync_core.training import train
 from latentsync_core.training.lora import add_lora, save_lora
 from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, merge_lora, save_unet
 
+SMALL = {
+    **NARROW_UNET,
+    "cross_attention_dim": embedded_unet().config.cross_attention_dim,
+}  # hears the package's Whisper
+
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
 def small_unet() -> UNet3DConditionModel:
-    return seed_weights(UNet3DConditionModel(UNetConfig.from_dict(NARROW_UNET)))
+    return seed_weights(UNet3DConditionModel(UNetConfig.from_dict(SMALL)))
 
 
 def predict(unet) -> torch.Tensor:
-    sample, tokens = torch.from_numpy(draw("sample", 1, 13, 2, 8, 8)), torch.from_numpy(draw("tokens", 2, 50, 48))
+    sample = torch.from_numpy(draw("sample", 1, 13, 2, 8, 8))
+    tokens = torch.from_numpy(draw("tokens", 2, 50, SMALL["cross_attention_dim"]))
     with torch.no_grad():
         return unet(sample, torch.tensor(300), tokens)
 
@@ -83,6 +90,6 @@ def test_what_cannot_be_trained_or_merged_is_refused(make_config, tmp_path):
     with pytest.raises(LatentSyncError, match="holds no LoRA"):
         merge_lora(small_unet(), tmp_path / "base.safetensors")
     save_lora(trained_layers(small_unet()), tmp_path / "lora.safetensors", {})
-    other = UNet3DConditionModel(UNetConfig.from_dict({**NARROW_UNET, "cross_attention_dim": 64}))
+    other = UNet3DConditionModel(UNetConfig.from_dict({**SMALL, "cross_attention_dim": 64}))
     with pytest.raises(LatentSyncError, match="does not fit this UNet"):
         merge_lora(other, tmp_path / "lora.safetensors")

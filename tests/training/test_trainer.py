@@ -157,7 +157,8 @@ def test_tensorboard_reads_the_log(make_config):
 
 
 def test_a_published_checkpoint_is_fine_tuned_in_chosen_modules_only(make_config, tmp_path):
-    unet = seed_weights(UNet3DConditionModel(UNetConfig.from_dict(NARROW_UNET)))
+    width = make_config().model.unet["cross_attention_dim"]
+    unet = seed_weights(UNet3DConditionModel(UNetConfig.from_dict({**NARROW_UNET, "cross_attention_dim": width})))
     torch.save({"global_step": 1, "state_dict": unet.state_dict()}, tmp_path / "latentsync_unet.pt")
     model = {"checkpoint": str(tmp_path / "latentsync_unet.pt"), "unet": {}, "train": "modules", "modules": ["attn2"]}
     path = train(make_config(model=model, optimizer={"ema": 0.0}))

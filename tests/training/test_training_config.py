@@ -2,14 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from latentsync_core import training
+from latentsync_core.embedded import UNET
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.training import TrainConfig, from_dict, read_config
-from latentsync_core.unet import UNetConfig
+from latentsync_core.unet import UNetConfig, read_checkpoint
 
 MINIMAL = {"output": "run", "data": {"clips": "clips"}}
 
@@ -64,7 +66,12 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
-def test_the_shipped_config_is_a_whole_one():
-    config = read_config(Path(training.__file__).parent / "micro" / "unet.toml")
-    assert config.conditioning.null == "learned" and config.conditioning.position_encoding == "on"
-    assert UNetConfig.from_dict(config.model.unet).block_out_channels == (32, 64, 64)
+def test_the_shipped_configs_are_whole_ones():
+    stages = [read_config(Path(training.__file__).parent / "micro" / f"{name}.toml") for name in ("unet", "motion")]
+    assert all(
+        stage.conditioning.null == "learned" and stage.conditioning.position_encoding == "on" for stage in stages
+    )
+    first, second = (UNetConfig.from_dict({**stages[0].model.unet, **stage.model.unet}) for stage in stages)
+    assert (first.use_motion_module, second.use_motion_module) == (False, True)
+    trained = read_checkpoint(UNET).config
+    assert trained == replace(second, null_audio_tokens=trained.null_audio_tokens)  # what is shipped was made so

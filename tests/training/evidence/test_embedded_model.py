@@ -9,7 +9,7 @@ from latentsync_core.training.evidence import make_exams, sit_exam
 from latentsync_core.training.evidence.exam import mark
 
 pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
-LEAST_CORRELATION = 0.65
+LEAST_CORRELATION = 0.8
 
 
 def test_the_mouth_follows_an_unknown_voice_and_nobody_elses(tmp_path):
@@ -20,4 +20,4 @@ def test_the_mouth_follows_an_unknown_voice_and_nobody_elses(tmp_path):
     paper = sit_exam(exam, load_models("embedded", device="cpu"), Settings(), tmp_path)
     marks = mark(exam, paper, [other.answer.opening])
     assert marks.correlation > LEAST_CORRELATION and abs(marks.lag) <= 1
-    assert marks.shuffled < 0.5 and marks.psnr > 20
+    assert marks.shuffled < 0.2 and marks.psnr > 25
