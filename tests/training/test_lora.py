@@ -12,10 +12,11 @@ from latentsync_core.training import train
 from latentsync_core.training.lora import add_lora, save_lora
 from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, merge_lora, save_unet
 
+# As wide as what the package's Whisper gives.
 SMALL = {
     **NARROW_UNET,
     "cross_attention_dim": embedded_unet().config.cross_attention_dim,
-}  # hears the package's Whisper
+}
 
 
 def generator() -> torch.Generator:
