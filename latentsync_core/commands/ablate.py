@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def study(args: argparse.Namespace, bars: StageBars) -> str:
-    """Evidence on one model: evidence.md, evidence.json and openings.png."""
+    """Evidence on one model: evidence.md, evidence.json, openings.png and strip.png."""
+    from PIL import Image
+
     from ..loading import load_models
     from ..settings import Settings
     from ..training.evidence import make_exams
@@ -76,6 +78,7 @@ def study(args: argparse.Namespace, bars: StageBars) -> str:
     every = {name: [marks.to_dict() for marks in row] for name, row in found.every.items()}
     (args.out / "evidence.json").write_text(json.dumps(every, indent=1), encoding="utf-8")
     plot_openings(found.curves[:4], args.out / "openings.png")
+    Image.fromarray(found.strip).save(args.out / "strip.png")
     text = f"{args.exams} exams of {args.seconds:g} s, {args.steps} steps\n\n{table(found.rows)}"
     (args.out / "evidence.md").write_text(text + "\n", encoding="utf-8")
     return text

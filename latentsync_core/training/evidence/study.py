@@ -14,17 +14,19 @@ from .exam import Exam, Paper, mark, measured_opening, sit_exam
 from .marks import Marks, average
 
 ANSWER, SOURCE = "the drawn answer itself", "the source, not dubbed"
+STRIP_FRAMES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
     """rows: (what, mean marks over the exams). every: marks of every exam by row. curves: (exam, truth, generated) of
-    each exam at the first guidance.
+    each exam at the first guidance. strip: see `strip_of`, of the first exam.
     """
 
     rows: tuple[tuple[str, Marks], ...]
     every: dict[str, tuple[Marks, ...]]
     curves: tuple[tuple[str, np.ndarray, np.ndarray], ...]
+    strip: np.ndarray
 
 
 def study_model(
@@ -39,7 +41,7 @@ def study_model(
 ) -> Study:
     """Sit all exams at every guidance scale. folder: for the clips. on_progress counts sittings."""
     every = {ANSWER: mark_clips(exams, "answer", settings), SOURCE: mark_clips(exams, "source", settings)}
-    curves, done = [], 0
+    curves, strips, done = [], [], 0
     for guidance in guidances:
         marks = []
         for exam in exams:
@@ -47,11 +49,26 @@ def study_model(
             marks.append(mark(exam, paper, truths_of_others(exams, exam)))
             if guidance == guidances[0]:
                 curves.append((exam.name, exam.answer.opening, paper.opening))
+                strips = strips or [strip_of(exam, paper)]
             done += 1
             on_progress(done, len(guidances) * len(exams))
         every[f"guidance {guidance:g}"] = tuple(marks)
     rows = tuple((name, average(marks)) for name, marks in every.items())
-    return Study(rows, every, tuple(curves))
+    return Study(rows, every, tuple(curves), strips[0])
+
+
+def strip_of(exam: Exam, paper: Paper, count: int = STRIP_FRAMES) -> np.ndarray:
+    """A picture (3 h, count w, 3) uint8 of frames in which the voice asks for a shut mouth, up to a wide open one.
+
+    Rows: the source, the dubbed clip, the drawn answer.
+    """
+    frames = min(len(paper.frames), len(exam.answer.frames))
+    order = np.argsort(exam.answer.opening[:frames], kind="stable")
+    picks = order[np.linspace(0, frames - 1, count).round().astype(int)]
+    rows = (
+        np.concatenate(list(clip[picks]), axis=1) for clip in (exam.source.frames, paper.frames, exam.answer.frames)
+    )
+    return np.concatenate(list(rows))
 
 
 def mark_clips(exams: Sequence[Exam], which: str, settings: Settings) -> tuple[Marks, ...]:

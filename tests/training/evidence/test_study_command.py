@@ -1,0 +1,29 @@
+"""``ablate`` on one model: its table, its curves and its strip of frames."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latentsync_core.__main__ import main
+
+pytest.importorskip("skimage", reason="the drawn portrait comes with scikit-image")
+pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib")
+
+
+def test_a_model_is_shown_beside_the_most_and_the_least_that_can_be_measured(tmp_path, capsys):
+    options = ("--exams", 2, "--seconds", 0.8, "--steps", 2, "--guidance", 1.5, "--checkpoint", "embedded")
+    assert main(["ablate", "--out", str(tmp_path), *map(str, options)]) == 0
+    text = (tmp_path / "evidence.md").read_text()
+    assert capsys.readouterr().out == text
+    every = json.loads((tmp_path / "evidence.json").read_text())
+    answer, source, guided = every.values()
+    assert list(every)[2] == "guidance 1.5" and len(guided) == 2
+    assert answer[0]["correlation"] > 0.9 and answer[0]["psnr"] is None  # the answer is the answer
+    assert 10 < source[0]["psnr"] < guided[0]["psnr"]
+    with Image.open(tmp_path / "strip.png") as strip:
+        rows = np.asarray(strip).reshape(3, 256, 8, 256, 3)
+    source, dubbed, drawn = rows[:, 90:180, -1].astype(float)  # where the voice asks for the widest mouth
+    assert np.abs(dubbed - drawn).mean() < np.abs(source - drawn).mean()
+    assert (tmp_path / "openings.png").stat().st_size > 10_000
