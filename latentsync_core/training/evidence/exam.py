@@ -122,10 +122,15 @@ def mark(exam: Exam, paper: Paper, other_truths: Sequence[np.ndarray] = ()) -> M
 
 def lower_faces(guide: np.ndarray, *clips: np.ndarray) -> list[np.ndarray]:
     """The part of the face that is regenerated, cut from every clip where it lies in `guide`: (N, h, w, 3) each."""
-    matrices = track_faces(iter(guide)).matrices(CROP, "smooth")
     rows, columns = np.nonzero(fixed_mask(CROP).numpy() < 0.5)
-    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    box = slice(None), slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    return [faces[box] for faces in aligned_faces(guide, *clips)]
+
+
+def aligned_faces(guide: np.ndarray, *clips: np.ndarray) -> list[np.ndarray]:
+    """The face crops of every clip, taken where the face lies in `guide`: (N, CROP, CROP, 3) uint8 each."""
+    matrices = track_faces(iter(guide)).matrices(CROP, "smooth")
     return [
-        np.stack([crop_face(frame, matrix, CROP, True)[box] for frame, matrix in zip(clip, matrices, strict=True)])
+        np.stack([crop_face(frame, matrix, CROP, True) for frame, matrix in zip(clip, matrices, strict=True)])
         for clip in clips
     ]

@@ -10,7 +10,7 @@ from ...diffusion import Guidance
 from ...loading import Models
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ...settings import Settings
-from .exam import Exam, Paper, mark, measured_opening, sit_exam
+from .exam import Exam, Paper, aligned_faces, mark, measured_opening, sit_exam
 from .marks import Marks, average
 
 ANSWER, SOURCE = "the drawn answer itself", "the source, not dubbed"
@@ -58,17 +58,16 @@ def study_model(
 
 
 def strip_of(exam: Exam, paper: Paper, count: int = STRIP_FRAMES) -> np.ndarray:
-    """A picture (3 h, count w, 3) uint8 of frames in which the voice asks for a shut mouth, up to a wide open one.
+    """A picture (3 CROP, count CROP, 3) uint8 of faces from where the voice asks for a shut mouth to a wide open one.
 
     Rows: the source, the dubbed clip, the drawn answer.
     """
     frames = min(len(paper.frames), len(exam.answer.frames))
     order = np.argsort(exam.answer.opening[:frames], kind="stable")
     picks = order[np.linspace(0, frames - 1, count).round().astype(int)]
-    rows = (
-        np.concatenate(list(clip[picks]), axis=1) for clip in (exam.source.frames, paper.frames, exam.answer.frames)
-    )
-    return np.concatenate(list(rows))
+    clips = exam.source.frames, paper.frames, exam.answer.frames
+    rows = aligned_faces(exam.answer.frames[:frames], *(clip[:frames] for clip in clips))
+    return np.concatenate([np.concatenate(list(faces[picks]), axis=1) for faces in rows])
 
 
 def mark_clips(exams: Sequence[Exam], which: str, settings: Settings) -> tuple[Marks, ...]:
