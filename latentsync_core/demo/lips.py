@@ -22,7 +22,10 @@ RANGE = (2, 98)  # percentiles of a course that span the picture's height
 
 @dataclass(frozen=True, eq=False)
 class Lips:
-    """Openings of the mouth per frame, (frames,), NaN where there is no face. found: in face widths. true: 0 to 1."""
+    """Openings of the mouth per frame, (frames,), NaN where there is no face.
+
+    found: in distances of the outer eye corners (`mouth_opening`). true: 0 to 1. fps: frames per second.
+    """
 
     found: np.ndarray
     true: np.ndarray
