@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .audio.feature_file import Features
 from .audio.positions import positions_wanted
 from .audio.tokens import AudioTokens
 from .choices import DROPS
@@ -112,7 +113,7 @@ class TrainedConditioning:
             "drop_probability": str(dropout.probability),
         }
 
-    def audio_tokens(self, features: Tensor, indices: Tensor) -> AudioTokens:
+    def audio_tokens(self, features: Features, indices: Tensor) -> AudioTokens:
         """The tokens of frames that hear the steps `indices` (frames, 10) of `features` (T, L, D)."""
         return AudioTokens(features, indices, self.positions)
 

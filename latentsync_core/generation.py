@@ -8,7 +8,7 @@ import av
 import torch
 from torch import Tensor
 
-from .audio import indices_at
+from .audio import Features, indices_at
 from .clip_plan import Plan, Run
 from .compositing import composite, generated_faces
 from .diffusion import NonFiniteLatentsError, disjoint_windows, sample_clip
@@ -30,7 +30,7 @@ Stage = Callable[[str], AbstractContextManager]
 
 
 def generate(
-    run: Run, plan: Plan, segments: Sequence[Segment], features: Tensor, folder: RunFolder, report: Report, stage: Stage
+    run: Run, plan: Plan, segments: Sequence[Segment], features: Features, folder: RunFolder, report: Report, stage: Stage
 ) -> int:
     """Make every segment that is not finished yet, then join all with the voice; returns how many frames were synced.
 
@@ -70,7 +70,7 @@ def sound_of(run: Run, plan: Plan) -> Iterator[av.AudioFrame]:
 
 
 def denoise_segment(
-    run: Run, plan: Plan, segment: Segment, store: FaceStore, features: Tensor, stage: Stage
+    run: Run, plan: Plan, segment: Segment, store: FaceStore, features: Features, stage: Stage
 ) -> Tensor | None:
     """The generated latents (1, 4, frames, h, w) of a segment; None where it shows no face."""
     if not segment.windows:
@@ -82,7 +82,7 @@ def denoise_segment(
 
 
 def sample_segment(
-    run: Run, plan: Plan, segment: Segment, faces: FaceLatents, features: Tensor, noise: Tensor
+    run: Run, plan: Plan, segment: Segment, faces: FaceLatents, features: Features, noise: Tensor
 ) -> Tensor:
     """Denoise a segment; if half precision ends in NaN, once more in float32, and say so.
 

@@ -85,7 +85,9 @@ def lipsync(
             folder.check_same(identity)
             predict = Predictor(run, folder, report, on_forecast)
             with stage("voice"):
-                heard = hear_voice(voice, models.whisper, settings, run.on_progress, run.check_cancelled)
+                heard = hear_voice(
+                    voice, models.whisper, settings, run.on_progress, run.check_cancelled, folder.open_file
+                )
             with stage("faces"):
                 tracked = folder.tracked() or track_clip(run, heard)
                 run.on_progress(len(tracked.track), len(tracked.track))  # the header's count was an estimate
@@ -158,7 +160,4 @@ def describe(report: Report, plan: Plan, tracked: TrackedSource, heard: Voice, t
         "seconds": float(timeline.seconds),
         "windows": len(plan.windows),
     }
-    report.memory |= {
-        "track": sum(array.nbytes for array in track.to_arrays().values()),
-        "voice_features": heard.features.nbytes,
-    }
+    report.memory["track"] = sum(array.nbytes for array in track.to_arrays().values())

@@ -5,15 +5,15 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from .clip_plan import TrackedSource
 from .errors import LatentSyncError
@@ -28,9 +28,10 @@ from .segments import Segment
 log = logging.getLogger(__name__)
 
 FOLDER_SUFFIX = ".parts"
+SCRATCH_PREFIX = ".latentsync-"  # as PendingFile calls its files
 NAME_BYTES = 255  # the longest name common file systems take
 OWN_FILES = re.compile(
-    rf"run\.json|track\.safetensors|lock|segment-\d+(\.json|{re.escape(PART_EXTENSION)})|\.latentsync-.*"
+    rf"run\.json|track\.npz|lock|segment-\d+(\.json|{re.escape(PART_EXTENSION)})|{re.escape(SCRATCH_PREFIX)}.*"
 )
 DIFFERENCES_NAMED = 3
 
@@ -63,6 +64,7 @@ class RunFolder:
         self._lock = FolderLock(self.path / "lock")
         self._begun = False
         self._total = 0
+        self._scratch: list[BinaryIO] = []
         self.before: dict[str, Any] | None = None  # what the earlier run noted about itself
 
     def __enter__(self) -> "RunFolder":
@@ -77,6 +79,8 @@ class RunFolder:
         return self
 
     def __exit__(self, kind, *_) -> None:
+        for file in self._scratch:
+            file.close()
         finished = len(self._finished_parts())
         if self._begun and (kind is None or not finished):
             self._clear()
@@ -107,13 +111,14 @@ class RunFolder:
         if self.before is None:
             return None
         try:
-            arrays = safetensors.numpy.load_file(self.path / "track.safetensors")
-        except (OSError, safetensors.SafetensorError) as error:
+            with np.load(self.path / "track.npz") as arrays:
+                track, stamps = FaceTrack.from_arrays(arrays), arrays["times"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise LatentSyncError(
                 f"{self.path}: the face track in it is damaged ({error}); remove the folder"
             ) from error
-        times = tuple(Fraction(int(over), int(under)) for over, under in arrays["times"])
-        return TrackedSource(FaceTrack.from_arrays(arrays), times, self.before["complete"], self.before["damage"])
+        times = tuple(Fraction(int(over), int(under)) for over, under in stamps)
+        return TrackedSource(track, times, self.before["complete"], self.before["damage"])
 
     def begin(self, fingerprint: Mapping[str, Any], tracked: TrackedSource, segments: int, report: Report) -> None:
         """Make the folder this run's: unless it is resumed, empty it and note what the run is and warned of so far."""
@@ -123,15 +128,22 @@ class RunFolder:
             return
         self._clear()
         times = np.array([time.as_integer_ratio() for time in tracked.times], np.int64)
-        arrays = {name: np.ascontiguousarray(array) for name, array in tracked.track.to_arrays().items()}
+        arrays = tracked.track.to_arrays()
         run = {
             "fingerprint": fingerprint,
             "segments": segments,
             "complete": tracked.complete,
             "warnings": report.warnings,
         }
-        self._write("track.safetensors", safetensors.numpy.save({**arrays, "times": times}))
-        self._write("run.json", json.dumps({**run, "damage": tracked.damage}, indent=1).encode())
+        self._write("track.npz", lambda file: np.savez(file, **arrays, times=times))
+        self._write("run.json", text(json.dumps({**run, "damage": tracked.damage}, indent=1)))
+
+    def open_file(self) -> BinaryIO:
+        """A nameless file for what only this run needs, gone with it."""
+        with refusing_failed_writes(self.target):
+            file = tempfile.TemporaryFile(dir=self.path, prefix=SCRATCH_PREFIX)
+        self._scratch.append(file)
+        return file
 
     def part(self, segment: Segment) -> Path:
         """The file of a segment's pictures."""
@@ -152,7 +164,7 @@ class RunFolder:
 
     def note(self, segment: Segment, record: SegmentRecord) -> None:
         """Write down what is known of `segment`, before its pictures get their name."""
-        self._write(self.part(segment).with_suffix(".json").name, json.dumps(asdict(record)).encode())
+        self._write(self.part(segment).with_suffix(".json").name, text(json.dumps(asdict(record))))
 
     def _take_lock(self) -> None:
         try:
@@ -169,7 +181,7 @@ class RunFolder:
             raise LatentSyncError(
                 f"{self.path}: this folder is needed for finished segments but holds {foreign[0]!r}; move it away"
             )
-        for stump in self.path.glob(".latentsync-*"):  # what a kill has cut off
+        for stump in self.path.glob(f"{SCRATCH_PREFIX}*"):  # what a kill has cut off
             stump.unlink()
         note = self.path / "run.json"
         if not note.exists() or (self._overwrite and not self._resume):
@@ -189,11 +201,12 @@ class RunFolder:
     def _finished_parts(self) -> list[Path]:
         return sorted(self.path.glob(f"segment-*{PART_EXTENSION}"))
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         with refusing_failed_writes(self.target):
             pending = PendingFile(self.path / name, overwrite=True)
             try:
-                pending.temporary.write_bytes(content)
+                with open(pending.temporary, "wb") as file:
+                    write(file)
                 pending.commit()
             finally:
                 pending.discard()
@@ -210,6 +223,11 @@ class RunFolder:
         with contextlib.suppress(OSError):  # not empty
             self.path.rmdir()
             sync_folder(self.path.parent)
+
+
+def text(content: str) -> Callable[[BinaryIO], Any]:
+    """Writes `content` to a file."""
+    return lambda file: file.write(content.encode())
 
 
 def folder_beside(target: Path) -> Path:

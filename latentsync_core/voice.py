@@ -1,24 +1,27 @@
 """The voice of a run: what Whisper hears in it, when it speaks, and how long it lasts."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from .audio import (
     SAMPLE_RATE_HZ,
     FeatureCache,
+    FeatureFile,
+    Features,
     VoiceActivity,
     WhisperEncoder,
     delay_features,
     detect_voice,
-    extract_features,
     feature_key,
+    feature_pieces,
     put_to_rest,
-    silent_features,
+    silent_pieces,
 )
 from .errors import LatentSyncError
 from .media import AudioInfo, check_voice, read_waveform
@@ -34,7 +37,7 @@ class Voice:
     """features: (T, L, D) as frames are to hear them, offset and rest included. activity: of the recording itself.
     seconds: of the recording. offset: milliseconds the mouth is late."""
 
-    features: torch.Tensor
+    features: Features
     activity: VoiceActivity
     seconds: Fraction
     offset: float
@@ -51,30 +54,38 @@ def hear_voice(
     settings: Settings,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
+    open_file: Callable[[], BinaryIO] = tempfile.TemporaryFile,
 ) -> Voice:
-    """Read the voice and listen to it; features come from the cache if it has them."""
+    """Read the voice and listen to it; features come from the cache if it has them.
+
+    open_file: opens files for what is heard, which is more than memory should hold for as long as the run lasts.
+    """
     waveform = read_waveform(info.path, track=info.track)
     check_voice(waveform, info.path)
     check_cancelled()
     activity = detect_voice(waveform)
 
-    def compute() -> torch.Tensor:
+    def heard() -> Iterator[Tensor]:
         watchers = {"on_progress": on_progress, "check_cancelled": check_cancelled}
         try:
-            return extract_features(waveform, whisper, settings.joins, **watchers)
+            yield from feature_pieces(waveform, whisper, settings.joins, **watchers)
         except LatentSyncError as error:
             raise LatentSyncError(f"{info.path}: {error}") from error
 
-    if settings.cache is None:
-        features = compute()
-    else:
-        features = FeatureCache(settings.cache).get(feature_key(waveform, whisper, settings.joins), compute)
-    if settings.silence == "rest":
+    def silence() -> Iterator[Tensor]:
         check_cancelled()
-        features = put_to_rest(
-            features, lambda: silent_features(waveform, whisper, settings.joins), activity.step_gate()
-        )
-    features = delay_features(features, settings.offset)
+        return silent_pieces(waveform, whisper, settings.joins)
+
+    def keep(pieces: Iterator[Tensor]) -> FeatureFile:
+        return FeatureFile(open_file(), pieces)
+
+    if settings.cache is None:
+        features = keep(heard())
+    else:
+        features = FeatureCache(settings.cache).get(feature_key(waveform, whisper, settings.joins), heard, keep)
+    if settings.silence == "rest":
+        features = put_to_rest(features, silence, activity.step_gate(), keep)
+    features = delay_features(features, settings.offset, keep)
     return Voice(features, activity, voice_length(info, len(waveform)), settings.offset)
 
 

@@ -60,10 +60,11 @@ class AudioFeatures(io.ComfyNode):
         from ..latentsync_core.audio import (
             FeatureCache,
             detect_voice,
-            extract_features,
             feature_key,
+            feature_pieces,
+            join_pieces,
             put_to_rest,
-            silent_features,
+            silent_pieces,
         )
         from ..latentsync_core.media import check_voice, resample_waveform
         from .host.folders import feature_cache
@@ -75,14 +76,15 @@ class AudioFeatures(io.ComfyNode):
         encoder = loaded(whisper)
 
         def compute():
-            return extract_features(waveform, encoder, joins, **watchers())
+            return feature_pieces(waveform, encoder, joins, **watchers())
 
-        features = (
-            FeatureCache(feature_cache()).get(feature_key(waveform, encoder, joins), compute) if cache else compute()
-        )
+        if cache:
+            features = FeatureCache(feature_cache()).get(feature_key(waveform, encoder, joins), compute)
+        else:
+            features = join_pieces(compute())
         activity = detect_voice(waveform)
         if silence == "rest":
-            features = put_to_rest(features, lambda: silent_features(waveform, encoder, joins), activity.step_gate())
+            features = put_to_rest(features, lambda: silent_pieces(waveform, encoder, joins), activity.step_gate())
         seconds = Fraction(audio["waveform"].shape[-1], rate)
         return io.NodeOutput(VoiceFeatures(features, audio, seconds, activity, silence))
 

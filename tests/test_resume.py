@@ -132,7 +132,7 @@ def interrupted(models, media, tmp_path) -> tuple[Path, Path]:
 def test_what_is_there_is_refused_kept_and_started_anew_only_when_asked(models, media, interrupted):
     out, folder = interrupted
     content = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert set(content) == {"run.json", "track.safetensors", "segment-00001.nut", "segment-00001.json"}
+    assert set(content) == {"run.json", "track.npz", "segment-00001.nut", "segment-00001.json"}
     refusals = {
         "1 of 3 segments of an unfinished run are there; add --resume": FAST,
         r"steps 1, now 2\)": replace(FAST, steps=2, resume=True),

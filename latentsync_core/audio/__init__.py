@@ -1,7 +1,8 @@
 """From a voice to the tokens each video frame attends to."""
 
 from .cache import FeatureCache, feature_key
-from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, silent_features
+from .feature_file import FeatureFile, Features, join_pieces
+from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, feature_pieces, silent_pieces
 from .positions import encode_positions, position_table, positions_wanted
 from .silence import check_silence, put_to_rest
 from .tokens import AudioTokens, check_offset, delay_features, frame_tokens, gather_tokens, indices_at, window_indices
@@ -13,6 +14,8 @@ __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioTokens",
     "FeatureCache",
+    "FeatureFile",
+    "Features",
     "VoiceActivity",
     "WhisperEncoder",
     "check_offset",
@@ -22,13 +25,15 @@ __all__ = [
     "encode_positions",
     "extract_features",
     "feature_key",
+    "feature_pieces",
     "frame_tokens",
     "gather_tokens",
     "indices_at",
+    "join_pieces",
     "load_whisper",
     "position_table",
     "positions_wanted",
     "put_to_rest",
-    "silent_features",
+    "silent_pieces",
     "window_indices",
 ]

@@ -1,18 +1,20 @@
 """Features kept on disk between runs: the same voice, encoder and mode are never encoded twice."""
 
 import hashlib
+import json
 import logging
 import os
+import struct
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from .feature_file import Features, Keep, join_pieces, spans
 from .whisper_encoder import WhisperEncoder
 
 log = logging.getLogger(__name__)
@@ -40,44 +42,64 @@ class FeatureCache:
     def __init__(self, directory: Path | str):
         self.directory = Path(directory)
 
-    def get(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        """The (T, L, D) float32 features under `key`, from disk if sound, else from `compute()`."""
-        features = self._read(self._path(key))
-        if features is None:
-            features = compute()
-            self._write(self._path(key), features)
+    def get(self, key: str, compute: Callable[[], Iterator[Tensor]], keep: Keep = join_pieces) -> Features:
+        """The (T, L, D) float32 features under `key`, from disk if sound, else the pieces of `compute()`.
+
+        keep: where they go for use; memory unless given. The cache's own file is not touched again.
+        """
+        path = self.directory / f"{key}.safetensors"
+        if path.is_file():
+            try:
+                return keep(read_pieces(path))
+            except (SafetensorError, OSError, ValueError) as error:
+                log.warning("Cached features %s are damaged (%s); computing them again.", path, error)
+        features = keep(compute())
+        self._write(path, features)
         return features
 
-    def _path(self, key: str) -> Path:
-        return self.directory / f"{key}.safetensors"
-
-    def _read(self, path: Path) -> Tensor | None:
-        if not path.is_file():
-            return None
-        try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                recorded = (file.metadata() or {}).get("sha256")
-                features = file.get_tensor("features")
-        except (SafetensorError, OSError, ValueError) as error:
-            log.warning("Cached features %s are damaged (%s); computing them again.", path, error)
-            return None
-        if recorded != hashlib.sha256(_bytes(features)).hexdigest():
-            log.warning("Cached features %s do not match their digest; computing them again.", path)
-            return None
-        return features
-
-    def _write(self, path: Path, features: Tensor) -> None:
+    def _write(self, path: Path, features: Features) -> None:
         partial = path.with_name(f".{path.stem}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
-        metadata = {"format": FORMAT, "sha256": hashlib.sha256(_bytes(features)).hexdigest()}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            save_file({"features": features.contiguous()}, partial, metadata)
+            write_pieces(partial, features)
             os.replace(partial, path)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             log.warning("Features were not cached in %s: %s.", self.directory, error)
             if partial.exists():
                 partial.unlink()
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+def read_pieces(path: Path) -> Iterator[Tensor]:
+    """The features in a cache file, piece by piece; whether they are sound shows at their end.
+
+    Raises SafetensorError, OSError or ValueError for a damaged file.
+    """
+    digest = hashlib.sha256()
+    with safe_open(path, framework="pt", device="cpu") as file:
+        rows = file.get_slice("features")
+        for span in spans(rows.get_shape()[0]):
+            piece = rows[span]
+            digest.update(_bytes(piece))
+            yield piece
+        recorded = (file.metadata() or {}).get("sha256")
+    if digest.hexdigest() != recorded:
+        raise ValueError("they do not match their digest")
+
+
+def write_pieces(path: Path, features: Features) -> None:
+    """Write a cache file: a safetensors file, laid out here as its library takes only what is whole in memory."""
+    digest = hashlib.sha256()
+    for span in spans(len(features)):
+        digest.update(_bytes(features[span]))
+    tensor = {"dtype": "F32", "shape": list(features.shape), "data_offsets": [0, features.nbytes]}
+    header = json.dumps({"__metadata__": {"format": FORMAT, "sha256": digest.hexdigest()}, "features": tensor})
+    header += " " * (-len(header) % 8)  # so that the numbers lie at a multiple of their size
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header.encode())
+        for span in spans(len(features)):
+            file.write(_bytes(features[span]))
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor in memory, as they lie there if that is in one piece."""
+    return memoryview(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -1,6 +1,6 @@
 """What a mouth does while nobody speaks: shown as it was filmed, generated at rest, or generated as ever."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..choices import SILENCES
 from ..errors import LatentSyncError
+from .feature_file import Features, Keep, join_pieces
 
 
 def check_silence(mode: str, blend: str) -> None:
@@ -21,9 +22,22 @@ def check_silence(mode: str, blend: str) -> None:
         )
 
 
-def put_to_rest(features: Tensor, silent: Callable[[], Tensor], gate: np.ndarray) -> Tensor:
-    """Features (T, L, D) cross-faded to those of true silence, `silent()`, where the gate (T,) in 0..1 is closed."""
+def put_to_rest(
+    features: Features, silent: Callable[[], Iterable[Tensor]], gate: np.ndarray, keep: Keep = join_pieces
+) -> Features:
+    """Features (T, L, D) cross-faded to those of true silence where the gate (T,) in 0..1 is closed.
+
+    silent: gives the pieces of silence, (T, L, D) together. keep: where the result goes.
+    """
     if gate.min(initial=1.0) == 1.0:
         return features
-    share = torch.from_numpy(np.asarray(gate, np.float32))[:, None, None]  # (T, 1, 1)
-    return torch.lerp(silent(), features, share)
+    return keep(rested(features, silent(), torch.from_numpy(np.asarray(gate, np.float32))))
+
+
+def rested(features: Features, silent: Iterable[Tensor], gate: Tensor) -> Iterator[Tensor]:
+    """The same piece by piece."""
+    start = 0
+    for silence in silent:
+        part = slice(start, start + len(silence))
+        yield torch.lerp(silence, features[part], gate[part][:, None, None])
+        start = part.stop

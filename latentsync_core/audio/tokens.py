@@ -1,7 +1,7 @@
 """Which stretch of the voice each video frame hears: ten feature steps around its instant, as attention tokens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..choices import MAX_OFFSET_MS
 from ..errors import LatentSyncError
+from .feature_file import Features, Keep, join_pieces, spans, take
 from .features import FEATURE_RATE_HZ
 from .positions import encode_positions
 
@@ -42,19 +43,26 @@ def indices_around(length: int, centres: Sequence[int]) -> Tensor:
     return (centre + offsets).clamp(0, length - 1)
 
 
-def delay_features(features: Tensor, offset_ms: float) -> Tensor:
+def delay_features(features: Features, offset_ms: float, keep: Keep = join_pieces) -> Features:
     """(T, L, D) features of a voice as if it began `offset_ms` later; before it began its first step stands.
 
     Frames that hear these move their mouth `offset_ms` later than the sound; below 0, earlier. Whole steps of 20 ms
     are exact, between two steps the features are mixed in proportion. Returns as many steps more (or fewer) as needed.
+    keep: where the result goes.
     """
     check_offset(offset_ms)
     steps = Fraction(offset_ms) * FEATURE_RATE_HZ / 1000
+    return keep(delayed(features, steps)) if steps else features
+
+
+def delayed(features: Features, steps: Fraction) -> Iterator[Tensor]:
+    """The same by a number of steps, piece by piece."""
     whole, part = math.floor(steps), float(steps % 1)
-    index = torch.arange(max(len(features) + math.ceil(steps), 1)) - whole
     last = len(features) - 1
-    delayed = features[index.clamp(0, last)] if steps else features
-    return torch.lerp(delayed, features[(index - 1).clamp(0, last)], part) if part else delayed
+    for span in spans(max(len(features) + math.ceil(steps), 1)):
+        index = torch.arange(span.start, span.stop) - whole
+        piece = take(features, index.clamp(0, last))
+        yield torch.lerp(piece, take(features, (index - 1).clamp(0, last)), part) if part else piece
 
 
 def check_offset(offset_ms: float) -> None:
@@ -66,12 +74,12 @@ def check_offset(offset_ms: float) -> None:
         )
 
 
-def gather_tokens(features: Tensor, indices: Tensor) -> Tensor:
+def gather_tokens(features: Features, indices: Tensor) -> Tensor:
     """(T, L, D) features and (frames, 10) steps -> (frames, 10 * L, D) tokens, steps outermost."""
-    return rearrange(features[indices], "f s l d -> f (s l) d")
+    return rearrange(take(features, indices), "f s l d -> f (s l) d")
 
 
-def frame_tokens(features: Tensor, fps: Rate, frames: int) -> Tensor:
+def frame_tokens(features: Features, fps: Rate, frames: int) -> Tensor:
     """The audio tokens of every frame at a constant rate: (T, L, D) features -> (frames, 10 * L, D)."""
     return gather_tokens(features, window_indices(len(features), fps, frames))
 
@@ -84,7 +92,7 @@ class AudioTokens:
     ``tokens[a:b]`` is (b - a, 10 * L, D).
     """
 
-    features: Tensor
+    features: Features
     indices: Tensor
     positions: bool = False
 

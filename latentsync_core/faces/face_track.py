@@ -58,12 +58,12 @@ class FaceTrack:
         lip_shifts: np.ndarray | None = None,
         hidden: Collection[int] = (),
     ) -> "FaceTrack":
-        """Build a track from meshes (N, 468, 3) that are NaN where no face was found.
+        """Build a track from meshes (N, 468, 3) float32 that are NaN where no face was found; it takes them over.
 
         Gaps of up to `max_gap` frames inside a shot are filled by linear interpolation where the motion across them
         is plausible for one face, unless they hold a `hidden` frame. size: (height, width) in pixels.
         """
-        mesh = mesh.astype(np.float32)
+        mesh = mesh.astype(np.float32, copy=False)
         states = np.where(np.isnan(mesh[:, 0, 0]), FaceState.ABSENT, FaceState.DETECTED).astype(np.uint8)
         for start, stop in gaps(states, cuts):
             covered = any(start <= frame < stop for frame in hidden)

@@ -137,14 +137,20 @@ class Recorder:
         seen = [i for i, sighting in enumerate(self.sightings) if sighting.mesh is not None]
         if not seen:
             raise LatentSyncError(self._no_face(detection_threshold))
-        mesh = np.full((count, MESH_POINTS, 3), np.nan, np.float32)
-        for i in seen:
-            mesh[i] = self.sightings[i].mesh
         scores = np.array([sighting.presence for sighting in self.sightings])
         shifts = np.array([sighting.lip_shift for sighting in self.sightings])
+        mesh = self._meshes()
         track = FaceTrack.from_meshes(mesh, scores, self.cuts, self.shape[:2], max_gap, shifts)
         logger.info("tracked a face over %d frames: %s, cuts at %s", count, track.counts(), list(track.cuts))
         return track
+
+    def _meshes(self) -> np.ndarray:
+        """The meshes of all frames (N, 468, 3), which the recorder gives away: kept twice they would be a peak."""
+        mesh = np.empty((len(self.sightings), MESH_POINTS, 3), np.float32)
+        for i, sighting in enumerate(self.sightings):
+            mesh[i] = np.nan if sighting.mesh is None else sighting.mesh
+            self.sightings[i] = replace(sighting, mesh=None)
+        return mesh
 
     def _no_face(self, detection_threshold: float) -> str:
         detection = max(sighting.detection for sighting in self.sightings)

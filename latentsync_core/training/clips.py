@@ -179,7 +179,7 @@ def prepare_clip(
     faces, latents, voice = preparation.paths(source)
     if not (faces.is_file() and voice.is_file()):
         heard = hear_voice(probe_audio(source.voice), preparation.models.whisper, SETTINGS)
-        write_tensors(voice, {"features": heard.features})
+        write_tensors(voice, {"features": heard.features[:]})
         if not faces.is_file():
             write_tensors(faces, follow_clip(source, heard, preparation, check_cancelled))
     clip = Clip.open(source.video.stem, faces, latents, voice)

@@ -16,7 +16,7 @@ def features_of(value: float) -> torch.Tensor:
 
 def count_computations(cache: FeatureCache, key: str, value: float = 1.0) -> tuple[torch.Tensor, int]:
     calls = []
-    result = cache.get(key, lambda: calls.append(1) or features_of(value))
+    result = cache.get(key, lambda: calls.append(1) or iter(features_of(value).split(17)))
     return result, len(calls)
 
 
@@ -80,7 +80,7 @@ def use_cache_repeatedly(directory: str, failures) -> None:
     cache = FeatureCache(directory)
     for round_ in range(30):
         key = str(round_ % 3)
-        if not torch.equal(cache.get(key, lambda k=key: features_of(float(k))), features_of(float(key))):
+        if not torch.equal(cache.get(key, lambda k=key: iter([features_of(float(k))])), features_of(float(key))):
             failures.put(key)
 
 

@@ -1,0 +1,90 @@
+"""Features of a long voice, kept on disk: only the rows that are asked for come into memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import LatentSyncError
+
+PIECE_STEPS = 1500  # 30 s: about as many rows as are handed on at once
+
+
+class FeatureFile:
+    """(T, layers, width) float32 features in a file: len(), shape, nbytes and [a:b] as of a tensor.
+
+    file: open for writing and reading, empty, and the object's own from then on; nameless ones vanish with a run even
+    if it is killed.
+    """
+
+    def __init__(self, file: BinaryIO, pieces: Iterable[Tensor]):
+        """Write `pieces`, (any number, layers, width) each, one behind the other.
+
+        Raises LatentSyncError where the disk has no room for them, ValueError where there are none.
+        """
+        self._file = file
+        try:
+            self.shape = torch.Size(self._written(pieces))
+        except BaseException:
+            file.close()
+            raise
+
+    def _written(self, pieces: Iterable[Tensor]) -> tuple[int, ...]:
+        steps, row = 0, None
+        for piece in pieces:
+            steps, row = steps + len(piece), piece.shape[1:]
+            try:
+                self._file.write(np.ascontiguousarray(piece.numpy(), np.float32))
+                self._file.flush()
+            except OSError as error:
+                raise LatentSyncError(
+                    f"What Whisper hears in the voice could not be kept on disk after {steps} steps "
+                    f"({error.strerror}); free some room there or write the result to another disk."
+                ) from error
+        if row is None:
+            raise ValueError("there are no pieces")
+        return steps, *row
+
+    @property
+    def nbytes(self) -> int:
+        """How long the file is."""
+        return self.shape.numel() * np.dtype(np.float32).itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError(f"rows can be read in steps of 1, not {step}")
+        found = np.empty((max(stop - start, 0), *self.shape[1:]), np.float32)
+        self._file.seek(start * found[:1].nbytes if len(found) else 0)
+        if self._file.readinto(found) != found.nbytes:
+            raise LatentSyncError("What Whisper heard in the voice was cut off on disk meanwhile; start the run again.")
+        return torch.from_numpy(found)
+
+
+Features = Tensor | FeatureFile
+Keep = Callable[[Iterator[Tensor]], Features]
+"""Where pieces of features go: into memory (`join_pieces`) or into a file."""
+
+
+def join_pieces(pieces: Iterable[Tensor]) -> Tensor:
+    """Pieces (any number, layers, width) as one tensor in memory."""
+    return torch.cat(tuple(pieces))
+
+
+def take(features: Features, steps: Tensor) -> Tensor:
+    """The rows of (T, layers, width) features at `steps`, int64 of any shape: (*shape, layers, width)."""
+    if isinstance(features, Tensor):
+        return features[steps]
+    first, stop = (int(steps.min()), int(steps.max()) + 1) if steps.numel() else (0, 0)
+    return features[first:stop][steps - first]
+
+
+def spans(length: int) -> Iterator[slice]:
+    """0 to `length` in stretches of 30 s."""
+    for start in range(0, length, PIECE_STEPS):
+        yield slice(start, min(start + PIECE_STEPS, length))

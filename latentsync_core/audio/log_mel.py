@@ -1,0 +1,38 @@
+"""Whisper's log-mel spectrogram of a recording of any length, computed a minute at a time."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from whisper.audio import HOP_LENGTH, N_FFT, SAMPLE_RATE, mel_filters
+
+FRAMES_PER_SECOND = SAMPLE_RATE // HOP_LENGTH
+FRAMES_AT_ONCE = 60 * FRAMES_PER_SECOND  # the spectra of a long voice would take several times its memory
+QUIETEST = 1e-10  # power under which nothing is told apart
+MEL_RANGE = 2.0  # of the normalised log-mel: 80 dB from a recording's peak to its floor
+
+
+def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
+    """As whisper.audio.log_mel_spectrogram gives it for a recording (samples,) float32 at 16 kHz.
+
+    Returns (n_mels, samples // 160) float32. The floor is 80 dB below the loudest of the whole recording, wherever
+    that is, so all has to be heard before any of it is final.
+    """
+    frames = len(waveform) // HOP_LENGTH
+    filters, window = mel_filters(waveform.device, n_mels), torch.hann_window(N_FFT, device=waveform.device)
+    mel = torch.empty(n_mels, frames, device=waveform.device)
+    for start in range(0, frames, FRAMES_AT_ONCE):
+        stop = min(start + FRAMES_AT_ONCE, frames)
+        spectrum = torch.stft(
+            around_frames(waveform, start, stop), N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True
+        )
+        mel[:, start:stop] = (filters @ spectrum.abs() ** 2).clamp(min=QUIETEST).log10()
+    # The scale on which Whisper was trained: 4 on the log10 of power is 80 dB, 1 after the division.
+    mel = torch.maximum(mel, mel.max() - 4 * MEL_RANGE, out=mel)
+    return mel.add_(4).div_(4)
+
+
+def around_frames(waveform: Tensor, start: int, stop: int) -> Tensor:
+    """The samples under the windows of the frames `start` to `stop`; beyond its ends the recording is mirrored."""
+    first, last = start * HOP_LENGTH - N_FFT // 2, (stop - 1) * HOP_LENGTH + N_FFT // 2
+    inside = waveform[max(first, 0) : last]
+    return F.pad(inside[None], (max(-first, 0), max(last - len(waveform), 0)), mode="reflect")[0]
