@@ -31,8 +31,7 @@ WARM_SECONDS = 1.0  # what takes less is done twice, as the first time includes 
 BLOCK_SECONDS = 30  # of voice, encoded at once
 LATENT_CHANNELS = 12  # masked face, whole face, result: 4 each
 FLOAT_BYTES = 4
-VOICE_BYTES = 400_000  # per second of voice: the waveform and its spectrogram in several precisions
-TRACK_COPIES = 3  # of the mesh while a track is put together
+VOICE_BYTES = 150_000  # per second of voice while it is heard: the waveform, its spectrogram, and a copy of either
 ENCODER_FRAMES = 60  # pictures x264 and x265 look ahead and refer back to
 ENCODER_SHARE = 2  # what a picture takes there, by the picture's own bytes
 MIB = 2**20
@@ -132,13 +131,12 @@ def peak_forecast(run: Run, work: Work) -> int | None:
     tried = peak_memory()
     if tried is None:
         return None
-    whisper, side = run.models.whisper, run.resolution // LATENT_STRIDE
-    features = work.voice * 50 * whisper.layers * whisper.width * FLOAT_BYTES
+    side = run.resolution // LATENT_STRIDE
     track = work.read * MESH_POINTS * 3 * FLOAT_BYTES
     latents = min(work.frames, 2 * SEGMENT_FRAMES) * LATENT_CHANNELS * side * side * FLOAT_BYTES
     picture = run.info.width * run.info.height * 3 / 2 * math.ceil(run.info.bit_depth / 8)
     ahead = (min(ENCODER_FRAMES, work.frames) - PROBE_FRAMES) * ENCODER_SHARE * picture
-    return int(tried + features + max(work.voice * VOICE_BYTES, TRACK_COPIES * track, track + latents + max(ahead, 0)))
+    return int(tried + max(work.voice * VOICE_BYTES, track + latents + max(ahead, 0)))
 
 
 def work_at_most(run: Run) -> Work:

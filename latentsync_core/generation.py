@@ -30,7 +30,7 @@ Stage = Callable[[str], AbstractContextManager]
 
 
 def generate(
-    run: Run, plan: Plan, segments: Sequence[Segment], features: Features, folder: RunFolder, report: Report, stage: Stage
+    run: Run, plan: Plan, segments: Sequence[Segment], heard: Features, folder: RunFolder, report: Report, stage: Stage
 ) -> int:
     """Make every segment that is not finished yet, then join all with the voice; returns how many frames were synced.
 
@@ -48,7 +48,7 @@ def generate(
             report.segments["computed" if record is None else "reused"] += 1
             if record is None:
                 known = len(report.warnings)
-                latents = denoise_segment(run, plan, segment, store, features, stage)
+                latents = denoise_segment(run, plan, segment, store, heard, stage)
                 with stage("write"), PartWriter(folder.part(segment), video, segment.start) as part:
                     synced = write_segment(run, plan, segment, latents, pictures, part)
                     record = SegmentRecord(synced, *precision_of(run.models), tuple(report.warnings[known:]))

@@ -85,9 +85,8 @@ def lipsync(
             folder.check_same(identity)
             predict = Predictor(run, folder, report, on_forecast)
             with stage("voice"):
-                heard = hear_voice(
-                    voice, models.whisper, settings, run.on_progress, run.check_cancelled, folder.open_file
-                )
+                watched = (run.on_progress, run.check_cancelled)
+                heard = hear_voice(voice, models.whisper, settings, *watched, folder.keep)
             with stage("faces"):
                 tracked = folder.tracked() or track_clip(run, heard)
                 run.on_progress(len(tracked.track), len(tracked.track))  # the header's count was an estimate

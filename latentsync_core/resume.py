@@ -7,14 +7,16 @@ import logging
 import re
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from torch import Tensor
 
+from .audio import FeatureFile
 from .clip_plan import TrackedSource
 from .errors import LatentSyncError
 from .faces import FaceTrack
@@ -138,12 +140,12 @@ class RunFolder:
         self._write("track.npz", lambda file: np.savez(file, **arrays, times=times))
         self._write("run.json", text(json.dumps({**run, "damage": tracked.damage}, indent=1)))
 
-    def open_file(self) -> BinaryIO:
-        """A nameless file for what only this run needs, gone with it."""
+    def keep(self, pieces: Iterable[Tensor]) -> FeatureFile:
+        """Pieces of features in a nameless file that goes with the run."""
         with refusing_failed_writes(self.target):
             file = tempfile.TemporaryFile(dir=self.path, prefix=SCRATCH_PREFIX)
-        self._scratch.append(file)
-        return file
+            self._scratch.append(file)
+            return FeatureFile(file, pieces)
 
     def part(self, segment: Segment) -> Path:
         """The file of a segment's pictures."""

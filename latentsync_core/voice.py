@@ -1,10 +1,9 @@
 """The voice of a run: what Whisper hears in it, when it speaks, and how long it lasts."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,14 +11,15 @@ from torch import Tensor
 from .audio import (
     SAMPLE_RATE_HZ,
     FeatureCache,
-    FeatureFile,
     Features,
+    Keep,
     VoiceActivity,
     WhisperEncoder,
     delay_features,
     detect_voice,
     feature_key,
     feature_pieces,
+    keep_on_disk,
     put_to_rest,
     silent_pieces,
 )
@@ -54,11 +54,11 @@ def hear_voice(
     settings: Settings,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
-    open_file: Callable[[], BinaryIO] = tempfile.TemporaryFile,
+    keep: Keep = keep_on_disk,
 ) -> Voice:
     """Read the voice and listen to it; features come from the cache if it has them.
 
-    open_file: opens files for what is heard, which is more than memory should hold for as long as the run lasts.
+    keep: where they go, as a long voice's are more than memory should hold for as long as a run lasts.
     """
     waveform = read_waveform(info.path, track=info.track)
     check_voice(waveform, info.path)
@@ -75,9 +75,6 @@ def hear_voice(
     def silence() -> Iterator[Tensor]:
         check_cancelled()
         return silent_pieces(waveform, whisper, settings.joins)
-
-    def keep(pieces: Iterator[Tensor]) -> FeatureFile:
-        return FeatureFile(open_file(), pieces)
 
     if settings.cache is None:
         features = keep(heard())

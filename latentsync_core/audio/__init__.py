@@ -1,7 +1,7 @@
 """From a voice to the tokens each video frame attends to."""
 
 from .cache import FeatureCache, feature_key
-from .feature_file import FeatureFile, Features, join_pieces
+from .feature_file import FeatureFile, Features, Keep, join_pieces, keep_on_disk
 from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, feature_pieces, silent_pieces
 from .positions import encode_positions, position_table, positions_wanted
 from .silence import check_silence, put_to_rest
@@ -16,6 +16,7 @@ __all__ = [
     "FeatureCache",
     "FeatureFile",
     "Features",
+    "Keep",
     "VoiceActivity",
     "WhisperEncoder",
     "check_offset",
@@ -30,6 +31,7 @@ __all__ = [
     "gather_tokens",
     "indices_at",
     "join_pieces",
+    "keep_on_disk",
     "load_whisper",
     "position_table",
     "positions_wanted",

@@ -51,7 +51,7 @@ class FeatureCache:
         if path.is_file():
             try:
                 return keep(read_pieces(path))
-            except (SafetensorError, OSError, ValueError) as error:
+            except ValueError as error:
                 log.warning("Cached features %s are damaged (%s); computing them again.", path, error)
         features = keep(compute())
         self._write(path, features)
@@ -70,18 +70,18 @@ class FeatureCache:
 
 
 def read_pieces(path: Path) -> Iterator[Tensor]:
-    """The features in a cache file, piece by piece; whether they are sound shows at their end.
-
-    Raises SafetensorError, OSError or ValueError for a damaged file.
-    """
+    """The features in a cache file, piece by piece; raises ValueError if it is damaged, which may show at the end."""
     digest = hashlib.sha256()
-    with safe_open(path, framework="pt", device="cpu") as file:
-        rows = file.get_slice("features")
-        for span in spans(rows.get_shape()[0]):
-            piece = rows[span]
-            digest.update(_bytes(piece))
-            yield piece
-        recorded = (file.metadata() or {}).get("sha256")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            rows = file.get_slice("features")
+            for span in spans(rows.get_shape()[0]):
+                piece = rows[span]
+                digest.update(_bytes(piece))
+                yield piece
+            recorded = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError) as error:
+        raise ValueError(str(error)) from error
     if digest.hexdigest() != recorded:
         raise ValueError("they do not match their digest")
 

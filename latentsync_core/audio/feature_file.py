@@ -1,5 +1,7 @@
 """Features of a long voice, kept on disk: only the rows that are asked for come into memory."""
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
@@ -15,37 +17,28 @@ PIECE_STEPS = 1500  # 30 s: about as many rows as are handed on at once
 class FeatureFile:
     """(T, layers, width) float32 features in a file: len(), shape, nbytes and [a:b] as of a tensor.
 
-    file: open for writing and reading, empty, and the object's own from then on; nameless ones vanish with a run even
-    if it is killed.
+    file: open for writing and reading, empty, and the object's own from then on; a nameless one vanishes with the
+    process even if that is killed.
     """
 
     def __init__(self, file: BinaryIO, pieces: Iterable[Tensor]):
         """Write `pieces`, (any number, layers, width) each, one behind the other.
 
-        Raises LatentSyncError where the disk has no room for them, ValueError where there are none.
+        Raises OSError where the disk has no room for them, ValueError where there are none.
         """
-        self._file = file
+        self._file, steps, row = file, 0, None
         try:
-            self.shape = torch.Size(self._written(pieces))
+            for piece in pieces:
+                file.write(np.ascontiguousarray(piece.numpy(), np.float32))
+                steps, row = steps + len(piece), piece.shape[1:]
+            file.flush()
         except BaseException:
-            file.close()
+            with contextlib.suppress(OSError):  # closing tries once more to write what found no room
+                file.close()
             raise
-
-    def _written(self, pieces: Iterable[Tensor]) -> tuple[int, ...]:
-        steps, row = 0, None
-        for piece in pieces:
-            steps, row = steps + len(piece), piece.shape[1:]
-            try:
-                self._file.write(np.ascontiguousarray(piece.numpy(), np.float32))
-                self._file.flush()
-            except OSError as error:
-                raise LatentSyncError(
-                    f"What Whisper hears in the voice could not be kept on disk after {steps} steps "
-                    f"({error.strerror}); free some room there or write the result to another disk."
-                ) from error
         if row is None:
             raise ValueError("there are no pieces")
-        return steps, *row
+        self.shape = torch.Size((steps, *row))
 
     @property
     def nbytes(self) -> int:
@@ -68,7 +61,12 @@ class FeatureFile:
 
 Features = Tensor | FeatureFile
 Keep = Callable[[Iterator[Tensor]], Features]
-"""Where pieces of features go: into memory (`join_pieces`) or into a file."""
+"""Where pieces of features go: into memory (`join_pieces`) or a file (`keep_on_disk`)."""
+
+
+def keep_on_disk(pieces: Iterable[Tensor]) -> FeatureFile:
+    """Pieces (any number, layers, width) in a nameless file where the system keeps such."""
+    return FeatureFile(tempfile.TemporaryFile(), pieces)
 
 
 def join_pieces(pieces: Iterable[Tensor]) -> Tensor:

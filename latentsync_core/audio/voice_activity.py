@@ -83,20 +83,27 @@ def spectral_features(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Flatness is the geometric mean of the power spectrum over its arithmetic mean: near 0 for a tone, 0.56 for noise.
     """
     steps = len(waveform) // SAMPLES_PER_FEATURE
-    margin = (WINDOW_SAMPLES - SAMPLES_PER_FEATURE) // 2
-    padded = np.pad(waveform, (margin, WINDOW_SAMPLES))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::SAMPLES_PER_FEATURE][:steps]
     taper = np.hanning(WINDOW_SAMPLES)
     band = slice(*(round(hz * WINDOW_SAMPLES / SAMPLE_RATE_HZ) for hz in (LOWEST_HZ, HIGHEST_HZ)))
     energy, flatness = np.empty(steps), np.empty(steps)
     for start in range(0, steps, STEPS_AT_ONCE):
-        part = slice(start, start + STEPS_AT_ONCE)
-        spectrum = np.fft.rfft((windows[part] - windows[part].mean(axis=1, keepdims=True)) * taper, axis=1)
+        part = slice(start, min(start + STEPS_AT_ONCE, steps))
+        windows = windows_of(waveform, part)
+        spectrum = np.fft.rfft((windows - windows.mean(axis=1, keepdims=True)) * taper, axis=1)
         power = np.abs(spectrum[:, band]) ** 2 + 1e-12  # (steps, bins)
         mean = power.mean(axis=1)
         energy[part] = 10 * np.log10(mean)
         flatness[part] = np.exp(np.log(power).mean(axis=1)) / mean
     return energy, flatness
+
+
+def windows_of(waveform: np.ndarray, steps: slice) -> np.ndarray:
+    """The samples around each of some steps, (steps, 512); silence beyond the recording's ends."""
+    before = (WINDOW_SAMPLES - SAMPLES_PER_FEATURE) // 2
+    first = steps.start * SAMPLES_PER_FEATURE - before
+    stop = (steps.stop - 1) * SAMPLES_PER_FEATURE - before + WINDOW_SAMPLES
+    padded = np.pad(waveform[max(first, 0) : stop], (max(-first, 0), max(stop - len(waveform), 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::SAMPLES_PER_FEATURE]
 
 
 def voice_score(energy: np.ndarray, flatness: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Read a voice: what the file holds, its own sample blocks for the writer, and a mono waveform for the model."""
 
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -169,15 +170,16 @@ def resample_waveform(waveform: np.ndarray, rate: int, sample_rate: int = MODEL_
 def mix_down(blocks: Iterable[av.AudioFrame], sample_rate: int, path: str | os.PathLike) -> np.ndarray:
     """Blocks of one rate, layout and format as one mono waveform; `path` is what errors call them."""
     resampler = av.AudioResampler(format="fltp", layout=None, rate=sample_rate)
-    pieces, weights = [], None
-    for block in blocks:
-        if weights is None:
-            weights = mono_weights([channel.name for channel in block.layout.channels])
-        block.pts = None  # the resampler counts on: samples, not stamps, make the length
-        pieces += [weights @ piece.to_ndarray() for piece in resampler.resample(block)]
-    if weights is not None:
-        pieces += [weights @ piece.to_ndarray() for piece in resampler.resample(None)]
-    waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    samples, weights = bytearray(), None  # grows in place: thousands of pieces would leave the heap full of holes
+    for block in itertools.chain(blocks, [None]):
+        if block is not None:
+            weights = mono_weights([channel.name for channel in block.layout.channels]) if weights is None else weights
+            block.pts = None  # the resampler counts on: samples, not stamps, make the length
+        elif weights is None:
+            break
+        for piece in resampler.resample(block):
+            samples += (weights @ piece.to_ndarray()).tobytes()
+    waveform = np.frombuffer(samples, np.float32)
     if not np.isfinite(waveform).all():
         raise LatentSyncError(f"{path}: its audio holds samples that are no numbers; export the recording again")
     return np.clip(waveform, -1, 1, out=waveform)

@@ -19,11 +19,11 @@ from latentsync_core.audio import (
     feature_pieces,
     gather_tokens,
     indices_at,
+    keep_on_disk,
     put_to_rest,
 )
 from latentsync_core.audio.feature_file import take
 from latentsync_core.audio.log_mel import FRAMES_AT_ONCE, log_mel
-from latentsync_core.errors import LatentSyncError
 
 STEPS = 4000  # 80 s: three pieces
 
@@ -32,13 +32,9 @@ def in_memory() -> torch.Tensor:
     return torch.randn(STEPS, 3, 8, generator=torch.Generator().manual_seed(3))
 
 
-def on_disk(pieces) -> FeatureFile:
-    return FeatureFile(tempfile.TemporaryFile(), pieces)
-
-
 @pytest.fixture
 def both() -> tuple[torch.Tensor, FeatureFile]:
-    return in_memory(), on_disk(in_memory().split(777))
+    return in_memory(), keep_on_disk(in_memory().split(777))
 
 
 def test_rows_are_those_of_the_tensor(both):
@@ -60,10 +56,10 @@ def test_a_run_hears_the_same_from_disk(both):
     assert torch.equal(AudioTokens(disk, indices, True)[1990:], AudioTokens(memory, indices, True)[1990:])
     gate = np.clip(np.sin(np.arange(STEPS) / 50) * 2, 0, 1)
     silence = torch.zeros_like(memory)
-    rested = [put_to_rest(heard, lambda: silence.split(900), gate, on_disk) for heard in both]
+    rested = [put_to_rest(heard, lambda: silence.split(900), gate, keep_on_disk) for heard in both]
     assert torch.equal(rested[0][:], rested[1][:])
     for offset in (0, 20, -60, 7, -13.5):
-        assert torch.equal(delay_features(disk, offset, on_disk)[:], delay_features(memory, offset))
+        assert torch.equal(delay_features(disk, offset, keep_on_disk)[:], delay_features(memory, offset))
 
 
 def test_only_what_is_asked_for_is_read(both):
@@ -82,21 +78,22 @@ def test_only_what_is_asked_for_is_read(both):
 
 def test_the_cache_can_put_them_on_disk_and_its_file_may_then_go(tmp_path):
     cache = FeatureCache(tmp_path)
-    first = cache.get("k", lambda: iter(in_memory().split(500)), on_disk)
-    again = cache.get("k", lambda: pytest.fail("they are cached"), on_disk)
+    first = cache.get("k", lambda: iter(in_memory().split(500)), keep_on_disk)
+    again = cache.get("k", lambda: pytest.fail("they are cached"), keep_on_disk)
     (tmp_path / "k.safetensors").unlink()
     assert torch.equal(first[:], in_memory()) and torch.equal(again[:], in_memory())
 
 
-def test_a_full_disk_is_named(tmp_path):
+def test_a_full_disk_is_the_disks_error_and_not_the_caches(tmp_path, caplog):
     class Full(io.BytesIO):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    file = Full()
-    with pytest.raises(LatentSyncError, match=r"after 100 steps \(No space left on device\); free some room"):
-        FeatureFile(file, in_memory().split(100))
-    assert file.closed
+    FeatureCache(tmp_path).get("k", lambda: iter([in_memory()]))
+    files = []
+    with pytest.raises(OSError, match="No space left"):
+        FeatureCache(tmp_path).get("k", list, lambda pieces: FeatureFile(files.append(Full()) or files[0], pieces))
+    assert files[0].closed and not caplog.records
 
 
 def test_pieces_come_before_all_is_heard(whisper, speech):
