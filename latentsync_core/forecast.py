@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,15 @@ from .audio import SAMPLE_RATE_HZ, extract_features
 from .audio.tokens import STEPS_PER_FRAME
 from .clip_plan import Plan, Run
 from .compositing import composite
-from .diffusion import NonFiniteLatentsError, TensorConditioning, Window, sample_clip
+from .diffusion import (
+    NonFiniteLatentsError,
+    TensorConditioning,
+    Window,
+    WindowGroup,
+    plan_windows,
+    sample_clip,
+    window_groups,
+)
 from .errors import LatentSyncError
 from .face_latents import FaceLatents, encode_faces
 from .faces import LATENT_STRIDE, alignment_matrices, parse_face, track_selected
@@ -147,7 +155,8 @@ def work_at_most(run: Run) -> Work:
     seconds = {"audio": voice, "video": stated / info.fps}.get(run.settings.length, min(voice, stated / info.fps))
     frames = max(1, round(seconds * (run.settings.rate or info.fps)))
     read = stated if run.settings.length == "video" else min(stated, heard)
-    return Work(voice, read, min(read, frames), math.ceil(frames / run.settings.window), frames)
+    windows = window_groups(plan_windows([True] * frames, (), run.settings.window, run.settings.overlap))
+    return Work(voice, read, min(read, frames), count_windows(windows), frames)
 
 
 def work_left(plan: Plan, segments: Sequence[Segment]) -> Work:
@@ -155,7 +164,13 @@ def work_left(plan: Plan, segments: Sequence[Segment]) -> Work:
     shown = {
         plan.timeline.source[f] for part in segments for span in part.windows for f in range(span.start, span.stop)
     }
-    return Work(0.0, 0, len(shown), sum(len(part.windows) for part in segments), sum(map(len, segments)))
+    windows = count_windows(group for part in segments for group in part.groups)
+    return Work(0.0, 0, len(shown), windows, sum(map(len, segments)))
+
+
+def count_windows(groups: Iterable[WindowGroup]) -> int:
+    """How many windows are denoised for some groups."""
+    return sum(len(group.windows) for group in groups)
 
 
 def measure_costs(run: Run, folder: RunFolder) -> Costs:
@@ -238,7 +253,7 @@ def denoise_few(run: Run, faces: FaceLatents) -> None:
     condition = faces.condition([next(iter(faces.row_of))] * count)
     noise = torch.zeros(1, 4, 1, *condition.shape[-2:])
     guidance = max(run.settings.guidance.scale_at(step, run.settings.steps) for step in range(run.settings.steps))
-    given = (noise, TensorConditioning(condition, tokens), count, [Window(0, count)], 1, guidance)
+    given = (noise, TensorConditioning(condition, tokens), count, window_groups([Window(0, count)]), 1, guidance)
     with contextlib.suppress(NonFiniteLatentsError):  # half precision that fails here is repaired in the run
         sample_clip(run.models.unet, *given, solver=run.settings.solver, device=run.models.device)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from .audio import Features, indices_at
 from .clip_plan import Plan, Run
 from .compositing import composite, generated_faces
-from .diffusion import NonFiniteLatentsError, disjoint_windows, sample_clip
+from .diffusion import NonFiniteLatentsError, sample_clip
 from .errors import LatentSyncError
 from .face_latents import ClipConditioning, FaceLatents
 from .face_store import FaceStore
@@ -73,7 +73,7 @@ def denoise_segment(
     run: Run, plan: Plan, segment: Segment, store: FaceStore, features: Features, stage: Stage
 ) -> Tensor | None:
     """The generated latents (1, 4, frames, h, w) of a segment; None where it shows no face."""
-    if not segment.windows:
+    if not segment.groups:
         return None
     with stage("encode"):
         faces = store.of(segment, run.on_progress, run.check_cancelled)
@@ -90,17 +90,18 @@ def sample_segment(
     """
     settings, models, timeline = run.settings, run.models, plan.timeline
     trained = models.conditioning(settings.position)
-    tokens = trained.audio_tokens(features, indices_at(len(features), timeline.times[segment.frames]))
-    conditioning = ClipConditioning(faces, tokens, timeline.source[segment.frames], trained)
-    before, total = settings.steps * segment.first_window, settings.steps * len(plan.windows)
+    reach = segment.reach
+    tokens = trained.audio_tokens(features, indices_at(len(features), timeline.times[reach]))
+    conditioning = ClipConditioning(faces, tokens, timeline.source[reach], trained)
+    before, total = settings.steps * segment.first_window, settings.steps * segment.all_windows
 
     def sample() -> Tensor:
-        return sample_clip(
+        latents = sample_clip(
             models.unet,
             noise,
             conditioning,
-            len(segment),
-            segment.own_windows,
+            reach.stop - reach.start,
+            [group.moved(-reach.start) for group in segment.groups],
             settings.steps,
             settings.guidance,
             solver=settings.solver,
@@ -108,8 +109,9 @@ def sample_segment(
             on_progress=lambda done, _: run.on_progress(before + done, total),
             check_cancelled=run.check_cancelled,
         )
+        return latents[:, :, segment.start - reach.start : segment.stop - reach.start]
 
-    where = f"{{}} of the stretch from frame {segment.start} on"
+    where = f"{{}} of the stretch from frame {reach.start} on"
     try:
         return sample()
     except NonFiniteLatentsError as error:
@@ -137,11 +139,7 @@ def write_segment(
 ) -> int:
     """Decode, paste and encode frame by frame; returns how many frames were synced."""
     settings, synced = run.settings, 0
-    faces = (
-        iter(())
-        if latents is None
-        else generated_faces(latents, disjoint_windows(segment.own_windows), run.models.codec)
-    )
+    faces = iter(()) if latents is None else generated_faces(latents, segment.synced, run.models.codec)
     frames = composite(
         reader.frames_at(plan.timeline.source[segment.frames]),
         faces,

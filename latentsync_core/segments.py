@@ -3,24 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .diffusion import Window
+from .diffusion import Window, WindowGroup, window_groups
 
 SEGMENT_FRAMES = 128  # output frames, 8 windows: 5 s of work lost at most, and latents of that many frames at a time
+SHORTEST_FRAMES = 116  # less than a window of 16 below that, so that groups of about 128 make a segment each
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Output frames `start` to `stop` (exclusive) with the windows that lie in them.
+    """Output frames `start` to `stop` (exclusive) with the groups of windows that make them.
 
-    index: its place among the clip's segments. windows: in frames of the clip. first_window: how many windows lie
-    before them.
+    index: its place among the clip's segments. groups: in frames of the clip. first_window: how many windows are
+    denoised before its own; all_windows: how many for all segments.
     """
 
     index: int
     start: int
     stop: int
-    windows: tuple[Window, ...]
+    groups: tuple[WindowGroup, ...]
     first_window: int
+    all_windows: int
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -31,25 +33,36 @@ class Segment:
         return slice(self.start, self.stop)
 
     @property
-    def own_windows(self) -> tuple[Window, ...]:
-        """The windows in frames of the segment."""
-        return tuple(Window(span.start - self.start, span.stop - self.start) for span in self.windows)
+    def windows(self) -> tuple[Window, ...]:
+        """The windows that are denoised for it, those that groups share only once."""
+        return tuple(dict.fromkeys(span for group in self.groups for span in group.windows))
+
+    @property
+    def reach(self) -> slice:
+        """Its frames and those beyond that its windows take in."""
+        ends = [(span.start, span.stop) for span in self.windows] + [(self.start, self.stop)]
+        return slice(min(start for start, _ in ends), max(stop for _, stop in ends))
+
+    @property
+    def synced(self) -> tuple[Window, ...]:
+        """The stretches of its frames that show a generated face, counted from its first."""
+        return tuple(Window(group.start - self.start, group.stop - self.start) for group in self.groups)
 
 
 def plan_segments(frames: int, windows: Sequence[Window]) -> tuple[Segment, ...]:
-    """Divide `frames` output frames into segments of about 128 that no window crosses; windows may overlap.
+    """Divide `frames` output frames into segments of about 128 that no group of windows crosses.
 
-    A segment is longer where windows bridge its end; the last takes a rest of less than half a length.
+    A segment is longer where a group bridges its end; the last takes a rest of less than half a length.
     """
-    length = SEGMENT_FRAMES
-    crossed = {frame for span in windows for frame in range(span.start + 1, span.stop)}
+    groups = window_groups(windows)
+    crossed = {frame for group in groups for frame in range(group.start + 1, group.stop)}
     cuts = [0]
     for frame in range(1, frames):
-        if frame - cuts[-1] >= length and frames - frame >= length / 2 and frame not in crossed:
+        if frame - cuts[-1] >= SHORTEST_FRAMES and frames - frame >= SEGMENT_FRAMES / 2 and frame not in crossed:
             cuts.append(frame)
-    segments, first = [], 0
+    segments, first, total = [], 0, sum(len(group.windows) for group in groups)
     for index, (start, stop) in enumerate(zip(cuts, [*cuts[1:], frames], strict=True)):
-        inside = tuple(span for span in windows if start <= span.start < stop)
-        segments.append(Segment(index, start, stop, inside, first))
-        first += len(inside)
+        inside = tuple(group for group in groups if start <= group.start < stop)
+        segments.append(Segment(index, start, stop, inside, first, total))
+        first += sum(len(group.windows) for group in inside)
     return tuple(segments)

@@ -8,13 +8,14 @@ import torch
 from latentsync_core.audio import encode_positions, gather_tokens, window_indices
 from latentsync_core.choices import DROPS
 from latentsync_core.conditioning import ConditionDropout, Dropped, TrainedConditioning, without_reference
-from latentsync_core.diffusion import Window, sample_clip
+from latentsync_core.diffusion import Window, sample_clip, window_groups
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.face_latents import ClipConditioning, FaceLatents
 from latentsync_core.seeded import NARROW_UNET, draw, seed_weights
 from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, read_checkpoint, save_unet
 
 BATCH, FRAMES, TOKENS, WIDTH, SIDE = 6, 3, 50, 48, 4
+ONE_WINDOW = window_groups([Window(0, FRAMES)])
 LEARNED = {"one for all": (1, WIDTH), "one each": (TOKENS, WIDTH)}
 
 
@@ -145,7 +146,7 @@ def sampled(unet, batch) -> torch.Tensor:
         return torch.zeros_like(sample[:, :4])
 
     noise = torch.zeros(1, 4, 1, SIDE, SIDE)
-    sample_clip(record, noise, clip(batch, TrainedConditioning.of(unet)), FRAMES, [Window(0, FRAMES)], 1, 2.0)
+    sample_clip(record, noise, clip(batch, TrainedConditioning.of(unet)), FRAMES, ONE_WINDOW, 1, 2.0)
     return seen[0][:FRAMES]
 
 
@@ -161,7 +162,7 @@ def test_where_both_were_dropped_jointly_the_unguided_side_has_no_reference_eith
     conditioning = clip(batch, TrainedConditioning.of(unet))
     for guidance in (2.0, 1.0):
         noise = torch.zeros(1, 4, 1, SIDE, SIDE)
-        sample_clip(record, noise, conditioning, FRAMES, [Window(0, FRAMES)], 1, guidance)
+        sample_clip(record, noise, conditioning, FRAMES, ONE_WINDOW, 1, guidance)
     faces = conditioning.faces.condition(range(FRAMES))
     assert torch.equal(seen[0], torch.cat([without_reference(faces), faces]))
     assert torch.equal(seen[1], faces)  # without guidance only the voice's side runs, with its reference

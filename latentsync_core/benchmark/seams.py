@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..audio import AudioTokens, extract_features, indices_at
 from ..compositing import generated_faces, paste_generated
-from ..diffusion import Guidance, plan_windows, sample_clip, shared_noise
+from ..diffusion import Guidance, plan_windows, sample_clip, shared_noise, window_groups
 from ..face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces, face_of, pixels_of
 from ..faces import LATENT_STRIDE, FaceTrack, Seam, crop_face, mouth_masks, mouth_share, track_faces
 from ..loading import Models
@@ -94,9 +94,8 @@ def measure_borders(
     conditioning = ClipConditioning(faces, tokens, range(len(clip.track)))
     for overlap in overlaps:
         windows = plan_windows(clip.track.present.tolist(), clip.track.cuts, overlap=overlap)
-        latents = sample_clip(
-            models.unet, noise, conditioning, len(clip.track), windows, steps, Guidance(), device=models.device
-        )
+        given = (noise, conditioning, len(clip.track), window_groups(windows), steps, Guidance())
+        latents = sample_clip(models.unet, *given, device=models.device)
         changes = frame_changes(generated_faces(latents, windows, models.codec), clip)
         edges = {edge for span in windows for edge in (span.start, span.stop)}
         border = [change for frame, change in changes.items() if frame in edges]

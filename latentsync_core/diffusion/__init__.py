@@ -13,10 +13,12 @@ from .sample import (
 from .schedule import make_schedule, reference_sigmas
 from .windows import (
     Window,
+    WindowGroup,
     check_window,
     disjoint_windows,
     fusion_weights,
     plan_windows,
+    window_chains,
     window_groups,
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     "NonFiniteLatentsError",
     "TensorConditioning",
     "Window",
+    "WindowGroup",
     "as_guidance",
     "check_window",
     "disjoint_windows",
@@ -37,5 +40,6 @@ __all__ = [
     "sample_clip",
     "sample_windows",
     "shared_noise",
+    "window_chains",
     "window_groups",
 ]

@@ -12,7 +12,7 @@ from ..conditioning import null_like
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .guidance import Guidance, as_guidance
 from .schedule import make_schedule
-from .windows import Window, fusion_weights, plan_windows, window_groups
+from .windows import Window, WindowGroup, fusion_weights, plan_windows, window_groups
 
 NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``predict(sample (b,13,f,h,w), timestep, audio_tokens (b*f,n,d)) -> (b,4,f,h,w)``: the UNet, or a host's wrapper."""
@@ -83,12 +83,13 @@ def sample_windows(
     Runs on the condition's device. Returns (1, 4, F, h, w) float32 scaled latents on the CPU.
     """
     frames = condition.shape[2]
+    planned = plan_windows([True] * frames, window=window, overlap=overlap) if windows is None else windows
     return sample_clip(
         unet,
         noise,
         TensorConditioning(condition, audio_tokens, null_tokens),
         frames,
-        plan_windows([True] * frames, window=window, overlap=overlap) if windows is None else windows,
+        window_groups(planned),
         steps,
         guidance,
         solver=solver,
@@ -104,7 +105,7 @@ def sample_clip(
     noise: Tensor,
     conditioning: Conditioning,
     frames: int,
-    windows: Sequence[Window],
+    groups: Sequence[WindowGroup],
     steps: int = 20,
     guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
     *,
@@ -113,15 +114,15 @@ def sample_clip(
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
-    """Denoise every window of a clip of `frames` frames, one after the other; windows that overlap together, fused.
+    """Denoise a clip of `frames` frames group by group (see `window_groups`), the windows of a group fused.
 
     device: where the network runs; latents come back to the CPU. on_progress counts denoising steps over all windows.
-    Returns (1, 4, frames, h, w) float32 scaled latents, zero where no window lies.
+    Returns (1, 4, frames, h, w) float32 scaled latents, zero where no group lies.
     Raises NonFiniteLatentsError when a window comes out as NaN or infinity.
     """
     guidance = as_guidance(guidance)
     latents = torch.zeros((1, 4, frames, *noise.shape[-2:]), dtype=torch.float32)
-    done, total = 0, steps * len(windows)
+    done, total = 0, steps * sum(len(group.windows) for group in groups)
 
     def step_done() -> None:
         nonlocal done
@@ -130,15 +131,17 @@ def sample_clip(
         check_cancelled()
 
     check_cancelled()
-    for group in window_groups(windows):
-        first, last = group[0].start, group[-1].stop
-        start = noise.expand(-1, -1, last - first, -1, -1) if noise.shape[2] == 1 else noise[:, :, first:last]
-        inputs = window_inputs(group, conditioning, getattr(unet, "dtype", torch.float32), device)
+    for group in groups:
+        reach = group.reach
+        start = (
+            noise.expand(-1, -1, len(reach), -1, -1) if noise.shape[2] == 1 else noise[:, :, reach.start : reach.stop]
+        )
+        inputs = window_inputs(group.windows, conditioning, getattr(unet, "dtype", torch.float32), device)
         schedule = make_schedule(solver, steps)
         denoised = denoise_group(unet, start.to(device), inputs, schedule, guidance, step_done).cpu()
         if not torch.isfinite(denoised).all():
-            raise NonFiniteLatentsError(f"frames {first} to {last - 1}")
-        latents[:, :, first:last] = denoised
+            raise NonFiniteLatentsError(f"frames {reach.start} to {reach.stop - 1}")
+        latents[:, :, group.start : group.stop] = denoised[:, :, group.start - reach.start : group.stop - reach.start]
     return latents
 
 
@@ -159,17 +162,17 @@ class WindowInputs:
 
 
 def window_inputs(
-    group: Sequence[Window], conditioning: Conditioning, dtype: torch.dtype, device: torch.device | str
+    windows: Sequence[Window], conditioning: Conditioning, dtype: torch.dtype, device: torch.device | str
 ) -> list[WindowInputs]:
     """What every window of a group is denoised from."""
-    first = group[0].start
+    first = windows[0].start
     return [
         WindowInputs(
             slice(span.start - first, span.stop - first),
             weight.to(device)[:, None, None],
             *(tensor.to(device=device, dtype=dtype) for tensor in conditioning.window(span)),
         )
-        for span, weight in zip(group, fusion_weights(group), strict=True)
+        for span, weight in zip(windows, fusion_weights(windows), strict=True)
     ]
 
 

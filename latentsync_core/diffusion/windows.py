@@ -8,7 +8,7 @@ import torch
 from ..choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ..errors import LatentSyncError
 
-GROUP_FRAMES = 128  # that overlapping windows may hang together for; bounds what is denoised, held and resumed at once
+GROUP_FRAMES = 128  # about as many are denoised together: bounds what is held on the device, and resumed, at once
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,28 @@ class Window:
         return self.stop - self.start
 
 
+@dataclass(frozen=True)
+class WindowGroup:
+    """Frames `start` to `stop` (exclusive) and all windows that have a say in them, which are denoised together.
+
+    The outer windows may reach beyond these frames: what they make there is another group's to keep.
+    """
+
+    start: int
+    stop: int
+    windows: tuple[Window, ...]
+
+    @property
+    def reach(self) -> Window:
+        """All frames that are denoised."""
+        return Window(self.windows[0].start, self.windows[-1].stop)
+
+    def moved(self, frames: int) -> "WindowGroup":
+        """The same `frames` later."""
+        windows = tuple(Window(span.start + frames, span.stop + frames) for span in self.windows)
+        return WindowGroup(self.start + frames, self.stop + frames, windows)
+
+
 def plan_windows(
     present: Sequence[bool], breaks: Collection[int] = (), window: int = WINDOW_FRAMES, overlap: int = 0
 ) -> tuple[Window, ...]:
@@ -31,7 +53,7 @@ def plan_windows(
     No window crosses a break or a frame without a face: motion modules would mix what does not belong together.
     overlap: frames that neighbouring windows share at least; 0, as in the reference, sets them side by side and leaves
     a short one last, run as it is, since padding one would change its every frame (REFERENCE section 1). With an
-    overlap every window is a whole one, and a stretch of more than 128 frames falls into groups that share none.
+    overlap every window is a whole one.
     """
     check_window(window, overlap)
     windows: list[Window] = []
@@ -39,10 +61,7 @@ def plan_windows(
         if overlap == 0:
             windows += [Window(first, min(first + window, stop)) for first in range(start, stop, window)]
         else:
-            groups = -(-(stop - start) // GROUP_FRAMES)
-            edges = [start + (stop - start) * index // groups for index in range(groups + 1)]
-            for first, last in zip(edges, edges[1:], strict=False):
-                windows += overlapping_windows(first, last, window, overlap)
+            windows += overlapping_windows(start, stop, window, overlap)
     return tuple(windows)
 
 
@@ -81,32 +100,54 @@ def overlapping_windows(start: int, stop: int, window: int, overlap: int) -> lis
     return [Window(first, first + window) for first in firsts]
 
 
-def window_groups(windows: Sequence[Window]) -> list[tuple[Window, ...]]:
-    """Windows, rising, gathered with those they overlap: what has to be denoised together."""
-    groups: list[list[Window]] = []
+def window_chains(windows: Sequence[Window]) -> list[tuple[Window, ...]]:
+    """Windows, rising, gathered with those they overlap: what would best be denoised together."""
+    chains: list[list[Window]] = []
     for span in windows:
-        if groups and span.start < groups[-1][-1].stop:
-            groups[-1].append(span)
+        if chains and span.start < chains[-1][-1].stop:
+            chains[-1].append(span)
         else:
-            groups.append([span])
-    return [tuple(group) for group in groups]
+            chains.append([span])
+    return [tuple(chain) for chain in chains]
 
 
-def fusion_weights(group: Sequence[Window]) -> list[torch.Tensor]:
-    """How much each window of a group has to say about its frames: (f,) float32 each, over every frame summing to 1.
+def window_groups(windows: Sequence[Window]) -> list[WindowGroup]:
+    """The chains of `windows`, those of more than 128 frames divided into groups of about equal length.
+
+    A chain is divided in the middle of frames that two windows share, and both windows are denoised in both groups:
+    on either side of the border frames are made of the same two predictions, so that nothing jumps there.
+    """
+    return [group for chain in window_chains(windows) for group in divided(chain)]
+
+
+def divided(chain: Sequence[Window]) -> list[WindowGroup]:
+    """One chain as groups."""
+    start, stop = chain[0].start, chain[-1].stop
+    count = -(-(stop - start) // GROUP_FRAMES)
+    middles = [(after.start + before.stop) // 2 for before, after in zip(chain, chain[1:], strict=False)]
+    even = [start + (stop - start) * index // count for index in range(1, count)]
+    edges = [start, *(min(middles, key=lambda middle: abs(middle - edge)) for edge in even), stop]
+    return [
+        WindowGroup(first, last, tuple(span for span in chain if span.start < last and span.stop > first))
+        for first, last in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def fusion_weights(chain: Sequence[Window]) -> list[torch.Tensor]:
+    """How much each window of a chain has to say about its frames: (f,) float32 each, over every frame summing to 1.
 
     A window's weight falls linearly over the frames it shares with a neighbour (MultiDiffusion, arXiv 2302.08113, on
     the frame axis), so that nothing jumps where a window ends.
     """
     raw = []
-    for index, span in enumerate(group):
-        before = group[index - 1].stop - span.start if index else 0
-        after = span.stop - group[index + 1].start if index + 1 < len(group) else 0
+    for index, span in enumerate(chain):
+        before = chain[index - 1].stop - span.start if index else 0
+        after = span.stop - chain[index + 1].start if index + 1 < len(chain) else 0
         place = torch.arange(len(span), dtype=torch.float64)
         rising, falling = (place + 1) / (before + 1), (len(span) - place) / (after + 1)
         raw.append(torch.minimum(rising, falling).clamp(max=1))
-    total = torch.zeros(group[-1].stop - group[0].start, dtype=torch.float64)
-    parts = [slice(span.start - group[0].start, span.stop - group[0].start) for span in group]
+    total = torch.zeros(chain[-1].stop - chain[0].start, dtype=torch.float64)
+    parts = [slice(span.start - chain[0].start, span.stop - chain[0].start) for span in chain]
     for part, weight in zip(parts, raw, strict=True):
         total[part] += weight
     return [(weight / total[part]).float() for part, weight in zip(parts, raw, strict=True)]

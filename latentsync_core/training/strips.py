@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning import TrainedConditioning
-from ..diffusion import NoisePredictor, Window, sample_clip, shared_noise
+from ..diffusion import NoisePredictor, Window, sample_clip, shared_noise, window_groups
 from ..face_latents import ClipConditioning, FaceLatents
 from ..faces import composite_crop, fixed_mask, latent_mask
 from ..faces.landmarks import MeshFitter
@@ -65,14 +65,14 @@ class StripSampler:
         first, stop = max(clip.runs, key=lambda run: run[1] - run[0])
         half = (stop - first) // 2
         count = min(half // window, WINDOWS_SHOWN)
-        self.windows = [Window(i * window, (i + 1) * window) for i in range(count)]
+        self.groups = window_groups([Window(i * window, (i + 1) * window) for i in range(count)])
         self.face, self.voice = slice(first, first + count * window), slice(first + half, first + half + count * window)
         self.mesh = MeshFitter() if count else None
 
     @property
     def possible(self) -> bool:
         """Whether the clip is long enough."""
-        return bool(self.windows)
+        return bool(self.groups)
 
     def draw(
         self, unet: NoisePredictor, trained: TrainedConditioning, steps: int, guidance: float, device: torch.device
@@ -85,7 +85,7 @@ class StripSampler:
         tokens = trained.audio_tokens(heard["features"], heard["indices"][self.voice])
         frames = len(rows["crops"])
         conditioning = ClipConditioning(self._faces(rows, generator), tokens, range(frames), trained)
-        latents = sample_clip(unet, noise, conditioning, frames, self.windows, steps, guidance, device=device)
+        latents = sample_clip(unet, noise, conditioning, frames, self.groups, steps, guidance, device=device)
         face, spoken = (
             rows["crops"].numpy(),
             self.clip.rows(self.voice.start, self.voice.stop, "crops")["crops"].numpy(),

@@ -68,11 +68,10 @@ class LatentSyncConfig(comfy.supported_models_base.BASE):
 @lru_cache(maxsize=4)
 def window_weights(windows: tuple[tuple[int, int], ...]) -> tuple[torch.Tensor, ...]:
     """What every window, (start, stop), has to say about its frames (f,): all, but where it overlaps another."""
-    from ...latentsync_core.diffusion import Window, fusion_weights, window_groups
+    from ...latentsync_core.diffusion import Window, fusion_weights, window_chains
 
-    return tuple(
-        weight for group in window_groups([Window(*span) for span in windows]) for weight in fusion_weights(group)
-    )
+    chains = window_chains([Window(*span) for span in windows])
+    return tuple(weight for chain in chains for weight in fusion_weights(chain))
 
 
 class LatentSyncModel(comfy.model_base.BaseModel):
@@ -223,6 +222,7 @@ def sample_natively(
         Window,
         sample_clip,
         shared_noise,
+        window_groups,
     )
 
     model = require_native(patcher)
@@ -249,7 +249,7 @@ def sample_natively(
             shared_noise(width, torch.Generator().manual_seed(seed)),
             TensorConditioning(condition, voice, silence),
             frames,
-            [Window(*span) for span in extra[WINDOWS]],
+            window_groups([Window(*span) for span in extra[WINDOWS]]),
             steps,
             guidance,
             solver=solver,

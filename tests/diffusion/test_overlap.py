@@ -6,12 +6,16 @@ import torch
 
 from latentsync_core.choices import SOLVERS
 from latentsync_core.diffusion import (
+    TensorConditioning,
     Window,
+    WindowGroup,
     disjoint_windows,
     fusion_weights,
     make_schedule,
     plan_windows,
+    sample_clip,
     sample_windows,
+    window_chains,
     window_groups,
 )
 from latentsync_core.errors import LatentSyncError
@@ -55,15 +59,44 @@ def test_an_overlap_costs_what_it_says(frames, overlap):
 def test_overlaps_cross_neither_breaks_nor_gaps():
     present = [True] * 40 + [False] * 3 + [True] * 30
     windows = plan_windows(present, breaks={20}, overlap=4)
-    groups = [(group[0].start, group[-1].stop) for group in window_groups(windows)]
+    groups = [(group.start, group.stop) for group in window_groups(windows)]
     assert groups == [(0, 20), (20, 40), (43, 73)]
+    assert [(group.reach.start, group.reach.stop) for group in window_groups(windows)] == groups
 
 
-def test_long_stretches_fall_into_bounded_groups():
-    groups = window_groups(plan_windows([True] * 1000, overlap=6))
-    lengths = [group[-1].stop - group[0].start for group in groups]
-    assert sum(lengths) == 1000 and max(lengths) <= 128 and min(lengths) > 120
-    assert all(a[-1].stop == b[0].start for a, b in zip(groups, groups[1:], strict=False))
+@pytest.mark.parametrize("overlap", [1, 4, 6, 8])
+def test_long_stretches_fall_into_bounded_groups_that_share_windows(overlap):
+    windows = plan_windows([True] * 1000, overlap=overlap)
+    groups = window_groups(windows)
+    lengths = [group.stop - group.start for group in groups]
+    assert sum(lengths) == 1000 and max(lengths) <= 136 and min(lengths) >= 112
+    for group, following in zip(groups, groups[1:], strict=False):
+        assert group.stop == following.start
+        around = [span for span in windows if span.start < group.stop < span.stop]
+        assert set(around) <= set(group.windows) & set(following.windows)
+    for group in groups:
+        assert len(group.reach) <= 136 + 2 * 16
+        assert group.moved(7).reach.start == group.reach.start + 7
+
+
+def test_dividing_a_chain_changes_nothing_where_windows_do_not_see_one_another(inputs):
+    """What the windows predict is fused at a border as anywhere else."""
+    noise, condition, _ = inputs
+    frames, clip = 300, {"windows": plan_windows([True] * 300, overlap=6)}
+    count = torch.arange(frames)[:, None, None].expand(-1, 50, 48).float()
+    condition = condition[:, :, :1].expand(-1, -1, frames, -1, -1)
+    groups = window_groups(clip["windows"])
+    assert len(groups) == 3
+    whole = [WindowGroup(0, frames, clip["windows"])]
+    found = sample_windows(opinionated, noise, condition, count, 4, 1.0, **clip)
+    given = (opinionated, noise, TensorConditioning(condition, count), frames)
+    expected = sample_clip(*given, whole, 4, 1.0)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    apart = [Window(0, 100), Window(100, 200), Window(200, 300)]
+    chains = [plan_windows([True] * len(part), overlap=6) for part in apart]
+    alone = [WindowGroup(0, 100, chain).moved(part.start) for part, chain in zip(apart, chains, strict=True)]
+    jumps = [float(sample_clip(*given, plan, 4, 1.0).diff(dim=2).abs().max()) for plan in (groups, whole, alone)]
+    assert jumps[0] == pytest.approx(jumps[1], rel=1e-3) and jumps[2] > 3 * jumps[1]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +114,9 @@ def test_every_frame_is_covered_once_and_fully(windows):
 
 def test_windows_apart_are_left_as_they_are():
     windows = plan_windows([True] * 40)
-    assert disjoint_windows(windows) == list(windows) and all(len(group) == 1 for group in window_groups(windows))
-    assert all((weight == 1).all() for group in window_groups(windows) for weight in fusion_weights(group))
+    assert disjoint_windows(windows) == list(windows)
+    assert [group.windows for group in window_groups(windows)] == window_chains(windows) == [(w,) for w in windows]
+    assert all((weight == 1).all() for chain in window_chains(windows) for weight in fusion_weights(chain))
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(16, 9), (16, -1), (1, 1)])

@@ -50,7 +50,7 @@ def test_any_clip_is_cut_soundly(runs, cuts, window, share, extend, rate, voice)
     segments = plan_segments(len(timeline), windows)
     assert [segment.start for segment in segments] == [0, *(segment.stop for segment in segments[:-1])]
     assert segments[-1].stop == len(timeline)
-    assert [span for segment in segments for span in segment.windows] == list(windows)
+    assert list(dict.fromkeys(span for segment in segments for span in segment.windows)) == list(windows)
     for segment in segments:
-        assert all(segment.start <= span.start and span.stop <= segment.stop for span in segment.windows)
+        assert all(span.start < segment.stop and span.stop > segment.start for span in segment.windows)
         assert len(segment) <= 3 * SEGMENT_FRAMES
