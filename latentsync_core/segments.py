@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .diffusion import Window, WindowGroup, window_groups
 
 SEGMENT_FRAMES = 128  # output frames, 8 windows: 5 s of work lost at most, and latents of that many frames at a time
-SHORTEST_FRAMES = 116  # less than a window of 16 below that, so that groups of about 128 make a segment each
+SHORTEST = 0.9  # of that length: groups of windows, which are about as long, then make a segment each
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def plan_segments(frames: int, windows: Sequence[Window]) -> tuple[Segment, ...]
     crossed = {frame for group in groups for frame in range(group.start + 1, group.stop)}
     cuts = [0]
     for frame in range(1, frames):
-        if frame - cuts[-1] >= SHORTEST_FRAMES and frames - frame >= SEGMENT_FRAMES / 2 and frame not in crossed:
+        if frame - cuts[-1] >= SHORTEST * SEGMENT_FRAMES and frames - frame >= SEGMENT_FRAMES / 2 and frame not in crossed:
             cuts.append(frame)
     segments, first, total = [], 0, sum(len(group.windows) for group in groups)
     for index, (start, stop) in enumerate(zip(cuts, [*cuts[1:], frames], strict=True)):

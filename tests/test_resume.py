@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from latentsync_core.demo import CLIP, VOICE
@@ -96,6 +97,25 @@ def test_resumed_bytes_are_the_undisturbed_ones(models, media, tmp_path, clip, n
     if clip == 1:  # forth, back, and each frame as long as in the source
         milliseconds = [round(stamp * 1000) for stamp in stamps]
         assert milliseconds[:7] == [0, 40, 110, 120, 160, 240, 280]
+
+
+def test_windows_that_two_segments_share_are_the_same_after_a_resume(models, media, tmp_path, monkeypatch):
+    monkeypatch.setattr("latentsync_core.diffusion.windows.GROUP_FRAMES", 6)
+    settings = replace(FAST, overlap=2, encode=EncodeSettings(codec="ffv1"))
+    straight, out, whole = (tmp_path / name for name in ("straight.mkv", "out.mkv", "whole.mkv"))
+    told = lipsync(media[0], media[2], straight, models, settings)
+    assert told.segments == {"total": 2, "computed": 2, "reused": 0} and told.output["windows"] == 5
+    with pytest.raises(StopError):
+        lipsync(media[0], media[2], out, models, settings, **stop_at("sample", 2))
+    lipsync(media[0], media[2], out, models, replace(settings, resume=True))
+    assert out.read_bytes() == straight.read_bytes()
+    monkeypatch.setattr("latentsync_core.diffusion.windows.GROUP_FRAMES", 128)
+    told = lipsync(media[0], media[2], whole, models, settings)
+    assert told.segments["total"] == 1
+    with av.open(str(whole)) as one, av.open(str(straight)) as two:
+        pairs = zip(one.decode(video=0), two.decode(video=0), strict=True)
+        apart = [np.abs(a.to_ndarray().astype(int) - b.to_ndarray()).mean() for a, b in pairs]
+    assert len(apart) == FRAMES and max(apart) < 1e-4  # grey levels; segments that shared no windows would be 1e-3 apart
 
 
 def shown_at(path: Path) -> tuple[list[Fraction], int]:
