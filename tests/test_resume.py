@@ -115,7 +115,9 @@ def test_windows_that_two_segments_share_are_the_same_after_a_resume(models, med
     with av.open(str(whole)) as one, av.open(str(straight)) as two:
         pairs = zip(one.decode(video=0), two.decode(video=0), strict=True)
         apart = [np.abs(a.to_ndarray().astype(int) - b.to_ndarray()).mean() for a, b in pairs]
-    assert len(apart) == FRAMES and max(apart) < 1e-4  # grey levels; segments that shared no windows would be 1e-3 apart
+    assert (
+        len(apart) == FRAMES and max(apart) < 1e-4
+    )  # grey levels; segments that shared no windows would be 1e-3 apart
 
 
 def shown_at(path: Path) -> tuple[list[Fraction], int]:

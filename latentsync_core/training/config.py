@@ -79,19 +79,23 @@ class LossConfig:
     """noise_mix: 1 mixes half shared and half per-frame noise, 0 is per-frame only (arXiv 2305.10474).
 
     kept_weight: of the noise error where the mask keeps the picture, 1 as the reference. min_snr: gamma of arXiv
-    2303.09556, None = unweighted. pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of
-    a window. sync: weight of StableSyncNet's verdict, with its file in `syncnet`; needs clips at 25 frames per second.
+    2303.09556, None = unweighted. from_noise: share of windows that are shown noise alone, as sampling starts; 0 as the
+    reference. pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of a window. sync:
+    weight of StableSyncNet's verdict, with its file in `syncnet`; needs clips at 25 frames per second.
     """
 
     noise_mix: float = 1.0
     kept_weight: float = 1.0
     min_snr: float | None = None
+    from_noise: float = 0.0
     pixel: float = 0.0
     pixel_frames: int = 2
     sync: float = 0.0
     syncnet: Path | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.from_noise <= 1:
+            raise LatentSyncError(f"loss.from_noise is {self.from_noise}; a share of the windows, 0 to 1, is needed.")
         if self.sync and self.syncnet is None:
             raise LatentSyncError("loss.sync is above 0 but loss.syncnet names no file; give stable_syncnet.pt.")
 

@@ -1,10 +1,15 @@
 """Noise as LatentSync is trained with: partly shared by the frames of a window, partly each frame's own."""
 
+from dataclasses import dataclass
+
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
 from ..diffusion.schedule import SETTINGS, TRAIN_STEPS
+
+
+FIRST_STEPS = range(750, TRAIN_STEPS)  # where sampling starts, with 4 steps or more
 
 
 def training_schedule() -> DDIMScheduler:
@@ -26,6 +31,42 @@ def mixed_noise(shape: tuple[int, ...], mix: float, generator: torch.Generator) 
 def draw_timesteps(batch: int, generator: torch.Generator) -> Tensor:
     """(b,) int64, uniform over 0..999: one per window."""
     return torch.randint(0, TRAIN_STEPS, (batch,), generator=generator)
+
+
+@dataclass(frozen=True)
+class NoisedLatents:
+    """What the network sees, and the noise it is to find: noisy, noise (b, 4, f, h, w); timesteps (b,) int64."""
+
+    noisy: Tensor
+    noise: Tensor
+    timesteps: Tensor
+
+
+def noised_latents(
+    clean: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    schedule: DDIMScheduler,
+    from_noise: float,
+    generator: torch.Generator,
+) -> NoisedLatents:
+    """Mix clean latents with noise, but leave a share `from_noise` of the windows nothing but the noise.
+
+    Even at the noisiest step a trace of the clean picture is left, enough to tell how far the mouth is open; sampling
+    starts without it, and what has learned to look for it finds a mouth half shut (arXiv 2305.08891 tells of the same
+    fault in brightness). Windows without a trace, at steps like those sampling starts from, have to listen instead:
+    they are to find the noise that leads from what they see to the clean latents.
+    clean, noise: (b, 4, f, h, w). timesteps: (b,), on their device. generator: on the CPU; it draws as much whatever the
+    share is.
+    """
+    blank = (torch.rand(len(clean), generator=generator) < from_noise).to(clean.device)
+    late = torch.randint(FIRST_STEPS.start, FIRST_STEPS.stop, (len(clean),), generator=generator).to(clean.device)
+    timesteps = torch.where(blank, late, timesteps)
+    noisy = schedule.add_noise(clean, noise, timesteps)
+    alphas = schedule.alphas_cumprod.to(clean.device)[timesteps][:, None, None, None, None]
+    leading = (noise - alphas.sqrt() * clean) / (1 - alphas).sqrt()
+    blank = blank[:, None, None, None, None]
+    return NoisedLatents(torch.where(blank, noise, noisy), torch.where(blank, leading, noise), timesteps)
 
 
 def predicted_latents(noisy: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:

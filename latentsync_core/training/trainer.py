@@ -24,7 +24,7 @@ from .config import LossConfig, TrainConfig
 from .logs import RunLog
 from .losses import SYNCNET_FPS, Losses, PixelLoss, SyncLoss
 from .networks import TrainedNetworks, load_networks
-from .noise import draw_timesteps, mixed_noise, training_schedule
+from .noise import draw_timesteps, mixed_noise, noised_latents, training_schedule
 from .processes import Processes, joined
 from .state import STATE_NAME, TrainingState
 from .strips import StripSampler
@@ -142,13 +142,13 @@ class Trainer:
         timesteps = draw_timesteps(count, generator)
         noise = mixed_noise(tuple(batch.target.shape), self.config.loss.noise_mix, generator).to(self.device)
         dropped = self.dropout.draw(count, generator)
-        timesteps = timesteps.to(self.device)
-        noisy = self.schedule.add_noise(batch.target, noise, timesteps)
+        timesteps, share = timesteps.to(self.device), self.config.loss.from_noise
+        seen = noised_latents(batch.target, noise, timesteps, self.schedule, share, generator)
         condition, voice = self.conditioning.drop(batch.condition, batch.voice, dropped)
         precision = self.config.optimizer.precision
         with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
-            predicted = self.network(torch.cat([noisy, condition], dim=1), timesteps, voice)
-        return self.losses(predicted, noise, noisy, self.alphas[timesteps], batch, generator)
+            predicted = self.network(torch.cat([seen.noisy, condition], dim=1), seen.timesteps, voice)
+        return self.losses(predicted, seen.noise, seen.noisy, self.alphas[seen.timesteps], batch, generator)
 
     def draw_strips(self, record: RunLog) -> None:
         """Sample every strip with the averaged weights, and log the pictures and how closely the lips follow."""

@@ -11,7 +11,13 @@ from latentsync_core.faces import fixed_mask, latent_mask
 from latentsync_core.seeded import seed_weights
 from latentsync_core.syncnet import StableSyncNet
 from latentsync_core.training.losses import PixelLoss, SyncLoss, noise_loss, step_weights
-from latentsync_core.training.noise import draw_timesteps, mixed_noise, predicted_latents, training_schedule
+from latentsync_core.training.noise import (
+    draw_timesteps,
+    mixed_noise,
+    noised_latents,
+    predicted_latents,
+    training_schedule,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -39,6 +45,21 @@ def test_the_true_noise_gives_back_the_clean_latents():
     schedule, steps = training_schedule(), torch.tensor([1, 400, 990])
     noisy = schedule.add_noise(clean, noise, steps)
     found = predicted_latents(noisy, noise, schedule.alphas_cumprod[steps])
+    assert torch.allclose(found, clean, atol=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_some_windows_are_shown_noise_alone_and_are_to_find_the_way_from_there(share):
+    schedule, count = training_schedule(), 200
+    clean, noise = (torch.randn(count, 4, 2, 2, 2, generator=generator(seed)) for seed in (1, 2))
+    steps = draw_timesteps(count, generator(3))
+    seen = noised_latents(clean, noise, steps, schedule, share, generator(4))
+    blank = (seen.noisy == noise).flatten(1).all(1)
+    assert float(blank.float().mean()) == pytest.approx(share, abs=0.1)
+    assert torch.equal(seen.timesteps[~blank], steps[~blank]) and torch.equal(seen.noise[~blank], noise[~blank])
+    assert torch.equal(seen.noisy[~blank], schedule.add_noise(clean, noise, steps)[~blank])
+    assert ((seen.timesteps[blank] >= 750) & (seen.timesteps[blank] < 1000)).all()
+    found = predicted_latents(seen.noisy, seen.noise, schedule.alphas_cumprod[seen.timesteps])
     assert torch.allclose(found, clean, atol=1e-3)
 
 
