@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..diffusion.schedule import SETTINGS, TRAIN_STEPS
 
-
 FIRST_STEPS = range(750, TRAIN_STEPS)  # where sampling starts, with 4 steps or more
 
 
@@ -56,8 +55,8 @@ def noised_latents(
     starts without it, and what has learned to look for it finds a mouth half shut (arXiv 2305.08891 tells of the same
     fault in brightness). Windows without a trace, at steps like those sampling starts from, have to listen instead:
     they are to find the noise that leads from what they see to the clean latents.
-    clean, noise: (b, 4, f, h, w). timesteps: (b,), on their device. generator: on the CPU; it draws as much whatever the
-    share is.
+    clean, noise: (b, 4, f, h, w). timesteps: (b,), on the same device. generator: on the CPU; it draws as much whatever
+    the share is.
     """
     blank = (torch.rand(len(clean), generator=generator) < from_noise).to(clean.device)
     late = torch.randint(FIRST_STEPS.start, FIRST_STEPS.stop, (len(clean),), generator=generator).to(clean.device)
