@@ -117,6 +117,7 @@ def mark(exam: Exam, paper: Paper, other_truths: Sequence[np.ndarray] = ()) -> M
         ssim=ssim(shown, wanted),
         flicker=flicker(shown) / flicker(wanted),
         border_energy=border_energy(shown, paper.borders) / border_energy(wanted, paper.borders),
+        opening_range=float(np.nanstd(found) / np.std(truth)),
     )
 
 

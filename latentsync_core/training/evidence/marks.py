@@ -12,7 +12,8 @@ class Marks:
 
     correlation: of the mouth's opening with the truth, -1 to 1. lag: frames at which it is greatest, late: above 0.
     shuffled: correlation with the truth of other voices. psnr (dB), ssim: of the lower face against the drawn answer.
-    flicker, border_energy: relative to the drawn answer's own, 1 = as steady as that.
+    flicker, border_energy: relative to the drawn answer's own, 1 = as steady as that. opening_range: standard deviation
+    of the opening as the mesh sees it over that of the truth; what the mesh makes of the drawn answer is the most.
     """
 
     correlation: float
@@ -22,6 +23,7 @@ class Marks:
     ssim: float
     flicker: float
     border_energy: float
+    opening_range: float = float("nan")
 
     def to_dict(self) -> dict[str, float | None]:
         """For JSON, which knows neither NaN nor infinity."""
@@ -34,8 +36,8 @@ class Marks:
 
 
 NAMES = tuple(field.name for field in fields(Marks))
-HEADINGS = ("correlation", "lag", "shuffled", "PSNR", "SSIM", "flicker", "borders")
-DECIMALS = (3, 2, 3, 1, 3, 2, 2)
+HEADINGS = ("correlation", "lag", "shuffled", "PSNR", "SSIM", "flicker", "borders", "range")
+DECIMALS = (3, 2, 3, 1, 3, 2, 2, 2)
 
 
 def average(marks: Sequence[Marks]) -> Marks:

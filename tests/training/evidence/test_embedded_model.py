@@ -21,3 +21,4 @@ def test_the_mouth_follows_an_unknown_voice_and_nobody_elses(tmp_path):
     marks = mark(exam, paper, [other.answer.opening])
     assert marks.correlation > LEAST_CORRELATION and abs(marks.lag) <= 1
     assert marks.shuffled < 0.2 and marks.psnr > 25
+    assert marks.opening_range > 0.4  # 0.7 is what the mesh reads off the drawn answer
