@@ -67,11 +67,15 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
 def test_the_shipped_configs_are_whole_ones():
-    stages = [read_config(Path(training.__file__).parent / "micro" / f"{name}.toml") for name in ("unet", "motion")]
+    names = ("unet", "start", "motion")
+    stages = [read_config(Path(training.__file__).parent / "micro" / f"{name}.toml") for name in names]
     assert all(
         stage.conditioning.null == "learned" and stage.conditioning.position_encoding == "on" for stage in stages
     )
-    first, second = (UNetConfig.from_dict({**stages[0].model.unet, **stage.model.unet}) for stage in stages)
-    assert (first.use_motion_module, second.use_motion_module) == (False, True)
+    for before, stage in zip(stages, stages[1:], strict=False):  # each goes on where the one before ended
+        assert stage.model.checkpoint == before.output / f"unet-{before.optimizer.steps:07}.safetensors"
+        assert stage.data == replace(before.data, cache=stages[0].output / "cache")
+    shapes = [UNetConfig.from_dict({**stages[0].model.unet, **stage.model.unet}) for stage in stages]
+    assert [shape.use_motion_module for shape in shapes] == [False, False, True]
     trained = read_checkpoint(UNET).config
-    assert trained == replace(second, null_audio_tokens=trained.null_audio_tokens)  # what is shipped was made so
+    assert trained == replace(shapes[-1], null_audio_tokens=trained.null_audio_tokens)  # what is shipped was made so
