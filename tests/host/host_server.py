@@ -57,8 +57,9 @@ def make_base(base: Path) -> Path:
 def write_latentsync_models(folder: Path) -> None:
     """A narrow UNet and the embedded Whisper encoder in the layouts in which the published ones come."""
     folder.mkdir(parents=True)
-    unet = seed_weights(UNet3DConditionModel(UNetConfig.from_dict(NARROW_UNET)), prefix="host.unet.")
     whisper = read_tensors(EMBEDDED_WHISPER)
+    shape = UNetConfig.from_dict({**NARROW_UNET, "cross_attention_dim": whisper.mapping("dims")["n_audio_state"]})
+    unet = seed_weights(UNet3DConditionModel(shape), prefix="host.unet.")
     save_unet(unet, folder / UNET, {"resolution": "128", "position_encoding": "off"})
     tensors = {f"encoder.{name}": tensor for name, tensor in whisper.tensors.items()}
     torch.save({"dims": whisper.mapping("dims"), "model_state_dict": tensors}, folder / WHISPER)
