@@ -26,7 +26,7 @@ def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
             around_frames(waveform, start, stop), N_FFT, HOP_LENGTH, window=window, center=False, return_complex=True
         )
         mel[:, start:stop] = (filters @ spectrum.abs() ** 2).clamp(min=QUIETEST).log10()
-    # The scale on which Whisper was trained: 4 on the log10 of power is 80 dB, 1 after the division.
+    # 80 dB are 8 on the log10 of power, and 2 on the scale on which Whisper was trained.
     mel = torch.maximum(mel, mel.max() - 4 * MEL_RANGE, out=mel)
     return mel.add_(4).div_(4)
 
