@@ -58,11 +58,8 @@ def plan_segments(frames: int, windows: Sequence[Window]) -> tuple[Segment, ...]
     crossed = {frame for group in groups for frame in range(group.start + 1, group.stop)}
     cuts = [0]
     for frame in range(1, frames):
-        if (
-            frame - cuts[-1] >= SHORTEST * SEGMENT_FRAMES
-            and frames - frame >= SEGMENT_FRAMES / 2
-            and frame not in crossed
-        ):
+        long_enough, rest = frame - cuts[-1] >= SHORTEST * SEGMENT_FRAMES, frames - frame
+        if long_enough and rest >= SEGMENT_FRAMES / 2 and frame not in crossed:
             cuts.append(frame)
     segments, first, total = [], 0, sum(len(group.windows) for group in groups)
     for index, (start, stop) in enumerate(zip(cuts, [*cuts[1:], frames], strict=True)):

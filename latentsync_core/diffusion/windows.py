@@ -123,10 +123,11 @@ def window_groups(windows: Sequence[Window]) -> list[WindowGroup]:
 def divided(chain: Sequence[Window]) -> list[WindowGroup]:
     """One chain as groups."""
     start, stop = chain[0].start, chain[-1].stop
-    count = -(-(stop - start) // GROUP_FRAMES)
+    count = min(-(-(stop - start) // GROUP_FRAMES), len(chain))
     middles = [(after.start + before.stop) // 2 for before, after in zip(chain, chain[1:], strict=False)]
     even = [start + (stop - start) * index // count for index in range(1, count)]
-    edges = [start, *(min(middles, key=lambda middle: abs(middle - edge)) for edge in even), stop]
+    borders = {min(middles, key=lambda middle: abs(middle - edge)) for edge in even}
+    edges = [start, *sorted(borders), stop]
     return [
         WindowGroup(first, last, tuple(span for span in chain if span.start < last and span.stop > first))
         for first, last in zip(edges, edges[1:], strict=False)

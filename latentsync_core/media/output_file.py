@@ -17,6 +17,7 @@ from .voice_track import VoiceTrack
 
 log = logging.getLogger(__name__)
 
+X265_DELAY = 2  # pictures: x265 gives videos no longer than its reordering delay decoding times it never set
 VARIABLE_TIME_BASE = Fraction(1, 90_000)  # seconds: fine enough for any camera, and what MPEG uses
 
 
@@ -98,6 +99,14 @@ class OutputFile:
 
     def _finish(self) -> None:
         """Write what is still missing from the tracks."""
+
+    def _last_packets(self, pictures: int, first_tick: int) -> list[av.Packet]:
+        """What the encoder still holds after all `pictures`, of which the first is shown at `first_tick`."""
+        packets = self._stream.encode(None)
+        if self.settings.codec == "hevc" and pictures <= X265_DELAY:
+            for tick, packet in enumerate(packets, start=first_tick - len(packets)):
+                packet.dts = tick
+        return packets
 
     def _open(self, fps: Fraction, audio) -> None:
         """Open the temporary file with its video and audio tracks."""

@@ -72,7 +72,8 @@ class PartWriter(OutputFile):
     """One part in the making, from the picture number `start` of `video` on; see OutputFile."""
 
     def __init__(self, path: Path, video: PartedVideo, start: int):
-        self._next, self._ticks = start, video.ticks
+        self._start = self._next = start
+        self._ticks = video.ticks
         track = {"fps": video.fps, "times_given": video.times_given}
         settings, target = video.settings, video.target
         super().__init__(path, video.plan, video.like, settings, **track, overwrite=True, shown_as=target)
@@ -88,7 +89,7 @@ class PartWriter(OutputFile):
     def flush(self) -> None:
         """Let the encoder finish all pictures; none can follow."""
         with self.refusing():
-            self._container.mux(self._stream.encode(None))
+            self._container.mux(self._last_packets(self._next - self._start, self._ticks[self._start]))
 
     def _finish(self) -> None:
         self.flush()

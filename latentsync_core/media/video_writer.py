@@ -16,8 +16,6 @@ from .target import check_target
 
 log = logging.getLogger(__name__)
 
-X265_DELAY = 2  # frames: x265 gives clips no longer than its reordering delay decoding times it never set
-
 
 class VideoWriter(OutputFile):
     """A video file in the making; use it in a `with` block, whose end completes the file and whose failure removes it.
@@ -50,7 +48,7 @@ class VideoWriter(OutputFile):
         self._times_given = times_given
         self._duration = duration
         self._fps = exact_rate(fps or like.fps)
-        self._last_tick = -1
+        self._first_tick = self._last_tick = -1
         voice = {"audio": audio, "overwrite": overwrite}
         super().__init__(path, plan, like, settings, fps=self._fps, times_given=times_given, **voice)
 
@@ -67,6 +65,7 @@ class VideoWriter(OutputFile):
                 self._voice.write_until(self._bounded(tick * self.time_base))
             self._mux(self._stream.encode(prepared))
         self.frames += 1
+        self._first_tick = tick if self.frames == 1 else self._first_tick
         self._last_step = tick - self._last_tick if self.frames > 1 else round(1 / self._fps / self.time_base)
         self._last_tick = tick
 
@@ -95,11 +94,7 @@ class VideoWriter(OutputFile):
         if not self.frames:
             raise LatentSyncError(f"{self.path}: not one picture was written, so there is no video")
         end = self._end()
-        packets = self._stream.encode(None)
-        if self.settings.codec == "hevc" and self.frames <= X265_DELAY:
-            for number, packet in enumerate(packets, start=-len(packets)):
-                packet.dts = number
-        self._mux(packets, end)
+        self._mux(self._last_packets(self.frames, self._first_tick), end)
         if self._voice:
             self._voice.finish(end)
 

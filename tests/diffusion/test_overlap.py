@@ -79,6 +79,14 @@ def test_long_stretches_fall_into_bounded_groups_that_share_windows(overlap):
         assert group.moved(7).reach.start == group.reach.start + 7
 
 
+def test_a_chain_of_few_long_windows_is_divided_between_them_only():
+    chain = [Window(0, 300), Window(280, 400), Window(390, 700)]
+    groups = window_groups(chain)
+    assert [(group.start, group.stop) for group in groups] == [(0, 290), (290, 395), (395, 700)]
+    assert [len(group.windows) for group in groups] == [2, 3, 2]
+    assert window_groups(chain[:1]) == [WindowGroup(0, 300, (chain[0],))]
+
+
 def test_dividing_a_chain_changes_nothing_where_windows_do_not_see_one_another(inputs):
     """What the windows predict is fused at a border as anywhere else."""
     noise, condition, _ = inputs
