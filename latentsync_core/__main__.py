@@ -5,7 +5,16 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import ablate, bench, demo, doctor, download, people, sync, train
+from .cli import (
+    ablate,
+    bench,
+    demo,
+    doctor,
+    download,
+    people,
+    sync,
+    train,
+)
 from .errors import LatentSyncError
 
 REFUSED = 2  # exit code of every error a user can mend

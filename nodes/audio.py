@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import (
+from ..latentsync_core.options import (
     DEFAULT_OVERLAP,
     EXTENSIONS,
     JOINS,
@@ -183,7 +183,7 @@ class AudioChunks(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..latentsync_core.audio import AudioTokens, delay_features, indices_at
         from ..latentsync_core.diffusion import plan_windows
-        from ..latentsync_core.timeline import plan_timeline
+        from ..latentsync_core.pipeline.timeline import plan_timeline
 
         timeline = plan_timeline(
             faces.times,

@@ -2,7 +2,13 @@
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import BLENDS, COLOR_MATCHES, DEFAULT_COLOR_MATCH, DEFAULT_FEATHER, MASKS
+from ..latentsync_core.options import (
+    BLENDS,
+    COLOR_MATCHES,
+    DEFAULT_COLOR_MATCH,
+    DEFAULT_FEATHER,
+    MASKS,
+)
 from .types import CATEGORY, ClipTokens, FacesType, TokensType, TrackedFaces
 
 
@@ -186,8 +192,8 @@ def seam_inputs() -> list:
 
 def generated_faces(tokens: ClipTokens, latent, vae, crops):
     """(output frame, face (3, h, w) in [-1, 1]) in order, and the crop size they were generated at in pixels."""
-    from ..latentsync_core.compositing import decoded_faces
     from ..latentsync_core.errors import LatentSyncError
+    from ..latentsync_core.pipeline.composite import decoded_faces
     from .host.vae import LATENT_SCALE, HostCodec
 
     synced = tokens.synced

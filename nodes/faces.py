@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import ALIGNMENTS, MISSING
+from ..latentsync_core.options import ALIGNMENTS, MISSING
 from .types import CATEGORY, FaceLatentsType, FacesType, TrackedFaces
 
 PREVIEW_FRAMES = 8
@@ -100,8 +100,14 @@ class FaceTrack(io.ComfyNode):
         face_mask=None,
         missing: str = "pass",
     ) -> io.NodeOutput:
-        from ..latentsync_core.faces import mask_selection, parse_face, preview_frames, track_numbered, without_gaps
+        from ..latentsync_core.faces import (
+            mask_selection,
+            parse_face,
+            track_numbered,
+            without_gaps,
+        )
         from ..latentsync_core.media import is_variable
+        from ..latentsync_core.visualize.track_preview import preview_frames
         from .host.memory import face_networks, loaded, watchers
         from .host.video import open_clip
 
@@ -171,7 +177,7 @@ class FaceEncode(io.ComfyNode):
 
         import torch
 
-        from ..latentsync_core.face_latents import encode_faces
+        from ..latentsync_core.pipeline.encode import encode_faces
         from .host.memory import watchers
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded

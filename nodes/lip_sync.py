@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from ..latentsync_core.choices import (
+from ..latentsync_core.options import (
     DEFAULT_GUIDANCE,
     DEFAULT_SEED,
     DEFAULT_STEPS,

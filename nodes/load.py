@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import PRECISIONS
+from ..latentsync_core.options import PRECISIONS
 from .host import folders
 from .types import CATEGORY, WhisperType
 
@@ -63,12 +63,12 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, noise: str, resolution: int, dtype: str) -> io.NodeOutput:
-        from ..latentsync_core.loading import DTYPES, native_resolution, working_resolution
-        from ..latentsync_core.unet import read_checkpoint
+        from ..latentsync_core.models.loading import DTYPES, native_resolution, working_resolution
+        from ..latentsync_core.models.unet import read_checkpoint
         from .host.native_model import native_model
 
         if checkpoint == EMBEDDED:
-            from ..latentsync_core.embedded import embedded_checkpoint
+            from ..latentsync_core.models.embedded import embedded_checkpoint
 
             loaded = embedded_checkpoint()
         else:
@@ -105,11 +105,11 @@ class LoadWhisper(io.ComfyNode):
         from .host.memory import patch_small_model
 
         if whisper == EMBEDDED:
-            from ..latentsync_core.embedded import embedded_models
+            from ..latentsync_core.models.embedded import embedded_models
 
             encoder = embedded_models()[2]
         else:
-            from ..latentsync_core.audio import load_whisper
+            from ..latentsync_core.models.whisper import load_whisper
 
             encoder = load_whisper(folders.model_path(whisper, *WHISPER_FOLDERS))
         return io.NodeOutput(patch_small_model(encoder))

@@ -2,7 +2,13 @@
 
 from comfy_api.latest import io
 
-from ..latentsync_core.choices import DEFAULT_GUIDANCE, DEFAULT_SEED, DEFAULT_STEPS, MAX_STEPS, SOLVERS
+from ..latentsync_core.options import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_SEED,
+    DEFAULT_STEPS,
+    MAX_STEPS,
+    SOLVERS,
+)
 from .types import CATEGORY, GuidanceType
 
 MAX_SEED = 0xFFFFFFFFFFFFFFFF

@@ -1,8 +1,8 @@
-"""Convert MediaPipe's face networks from .tflite to safetensors, once, for latentsync_core/faces/weights.
+"""Convert MediaPipe's face networks from .tflite to safetensors, once, for latentsync_core/faces/networks/weights.
 
     pip download --no-deps --only-binary=:all: --python-version 3.11 mediapipe==0.10.21
     pip install tflite                      # the flatbuffers schema; needed by this tool only
-    python tools/convert_face_weights.py mediapipe-0.10.21-*.whl latentsync_core/faces/weights
+    python tools/convert_face_weights.py mediapipe-0.10.21-*.whl latentsync_core/faces/networks/weights
 
 A network's weights are matched to its torch module by order: the graph is walked depth first from its outputs, which
 visits every convolution and PReLU in the order in which the module registers them. Shapes are checked one by one,
@@ -21,9 +21,9 @@ import tflite
 import torch
 from safetensors.torch import save_file
 
-from latentsync_core.faces.blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
-from latentsync_core.faces.facemesh import FaceMesh
-from latentsync_core.faces.pretrained import FACE_MESH, FULL_RANGE, SHORT_RANGE
+from latentsync_core.faces.networks.blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
+from latentsync_core.faces.networks.facemesh import FaceMesh
+from latentsync_core.faces.networks.pretrained import FACE_MESH, FULL_RANGE, SHORT_RANGE
 
 SOURCE = "mediapipe 0.10.21, Copyright The MediaPipe Authors, Apache-2.0"
 NETWORKS = (  # torch module, file in the wheel, output tensors in the order of the module's branches, our file

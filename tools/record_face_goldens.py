@@ -34,7 +34,7 @@ def main() -> None:
 
 def network_outputs(wheel: Path) -> dict[str, np.ndarray]:
     """Outputs of the three .tflite files for half a unit of seeded noise, every few rows of them."""
-    from latentsync_core.seeded import draw
+    from seeded import draw
 
     arrays = {}
     for name, (member, size) in NETWORKS.items():

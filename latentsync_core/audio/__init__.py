@@ -7,7 +7,6 @@ from .positions import encode_positions, position_table, positions_wanted
 from .silence import check_silence, put_to_rest
 from .tokens import AudioTokens, check_offset, delay_features, frame_tokens, gather_tokens, indices_at, window_indices
 from .voice_activity import VoiceActivity, detect_voice
-from .whisper_encoder import WhisperEncoder, load_whisper
 
 __all__ = [
     "FEATURE_RATE_HZ",
@@ -18,7 +17,6 @@ __all__ = [
     "Features",
     "Keep",
     "VoiceActivity",
-    "WhisperEncoder",
     "check_offset",
     "check_silence",
     "delay_features",
@@ -32,7 +30,6 @@ __all__ = [
     "indices_at",
     "join_pieces",
     "keep_on_disk",
-    "load_whisper",
     "position_table",
     "positions_wanted",
     "put_to_rest",

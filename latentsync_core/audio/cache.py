@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..models.whisper import WhisperEncoder
 from .feature_file import Features, Keep, join_pieces, spans
-from .whisper_encoder import WhisperEncoder
 
 log = logging.getLogger(__name__)
 FORMAT = "latentsync-features-1"  # part of the key: raise it when the numbers change

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..choices import JOINS
 from ..errors import LatentSyncError
+from ..models.whisper import WhisperEncoder
+from ..options import JOINS
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .feature_file import join_pieces
 from .log_mel import FRAMES_PER_SECOND, MEL_RANGE, log_mel
-from .whisper_encoder import WhisperEncoder
 
 SAMPLE_RATE_HZ = 16_000
 FEATURE_RATE_HZ = 50

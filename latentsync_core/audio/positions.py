@@ -7,8 +7,8 @@ checkpoint records how it was trained, and "auto" obeys it.
 import torch
 from torch import Tensor
 
-from ..choices import POSITIONS
 from ..errors import LatentSyncError
+from ..options import POSITIONS
 
 
 def position_table(n: int, d: int) -> Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..choices import SILENCES
 from ..errors import LatentSyncError
+from ..options import SILENCES
 from .feature_file import Features, Keep, join_pieces
 
 

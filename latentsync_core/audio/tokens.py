@@ -9,8 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..choices import MAX_OFFSET_MS
 from ..errors import LatentSyncError
+from ..options import MAX_OFFSET_MS
 from .feature_file import Features, Keep, join_pieces, spans, take
 from .features import FEATURE_RATE_HZ
 from .positions import encode_positions

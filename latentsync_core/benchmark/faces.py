@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import LatentSyncError
-from ..face_latents import pixels_of
 from ..faces import crop_face, mouth_share, paste_region, track_faces
 from ..media import Frame, VideoReader, apply_edit
+from ..pipeline.encode import pixels_of
 
 Result = TypeVar("Result")
 MS = 1000.0  # per second

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..diffusion import Guidance
-from ..loading import load_models
 from ..media import EncodeSettings
-from ..memory import peak_memory
-from ..pipeline import lipsync
-from ..settings import Settings
+from ..models.loading import load_models
+from ..pipeline.lipsync import lipsync
+from ..pipeline.peak_memory import peak_memory
+from ..pipeline.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import av
 from ..demo import CLIP, VOICE
 from ..errors import LatentSyncError
 from ..media import EncodeSettings, VideoReader, VideoWriter
-from ..media.picture import channel_samples, copy_tags
+from ..media.picture.planes import channel_samples, copy_tags
 from .footprint import Footprint, run_footprint
 
 BLACK = (16, 128, 128)  # Y, U, V at 8 bits, limited range

@@ -9,12 +9,19 @@ import torch
 from torch import Tensor
 
 from ..audio import AudioTokens, extract_features, indices_at
-from ..compositing import generated_faces, paste_generated
 from ..diffusion import Guidance, plan_windows, sample_clip, shared_noise, window_groups
-from ..face_latents import ClipConditioning, FaceLatents, batches_by_window, encode_faces, face_of, pixels_of
 from ..faces import LATENT_STRIDE, FaceTrack, Seam, crop_face, mouth_masks, mouth_share, track_faces
-from ..loading import Models
 from ..media import Frame, VideoReader, read_waveform
+from ..models.loading import Models
+from ..pipeline.composite import generated_faces, paste_generated
+from ..pipeline.encode import (
+    ClipConditioning,
+    FaceLatents,
+    batches_by_window,
+    encode_faces,
+    face_of,
+    pixels_of,
+)
 
 LEVELS = 127.5  # grey levels per unit of a face in [-1, 1]
 BAND = (0.02, 0.98)  # shares of the generated face between which a pixel lies on the seam

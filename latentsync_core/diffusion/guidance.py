@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..choices import DEFAULT_GUIDANCE
 from ..errors import LatentSyncError
+from ..options import DEFAULT_GUIDANCE
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..choices import DEFAULT_GUIDANCE, WINDOW_FRAMES
-from ..conditioning import null_like
+from ..options import DEFAULT_GUIDANCE, WINDOW_FRAMES
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .conditioning import null_like
 from .guidance import Guidance, as_guidance
 from .schedule import make_schedule
 from .windows import Window, WindowGroup, fusion_weights, plan_windows, window_groups

@@ -9,8 +9,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from ..choices import MAX_STEPS
 from ..errors import LatentSyncError
+from ..options import MAX_STEPS
 
 TRAIN_STEPS = 1000
 SETTINGS = {

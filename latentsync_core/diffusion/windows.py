@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ..errors import LatentSyncError
+from ..options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 
 GROUP_FRAMES = 128  # about as many are denoised together: bounds what is held on the device, and resumed, at once
 

@@ -4,8 +4,7 @@ from .align import alignment_matrices, crop_size
 from .crop import crop_face, warp_crop
 from .face_track import FaceState, FaceTrack
 from .mask import LATENT_STRIDE, composite_crop, fixed_mask, latent_mask
-from .missing import without_gaps
-from .nets import FaceNets
+from .networks.nets import FaceNets
 from .paste import (
     PastedRegion,
     face_region,
@@ -14,12 +13,24 @@ from .paste import (
     shifted_matrix,
     soft_mask,
 )
-from .people import People, PeopleRecorder, Person, track_people
-from .preview import draw_people, preview_frames
 from .seam import MouthMasks, Seam, match_color, mouth_masks, mouth_share, read_limit
-from .selection import FaceSelection, choose, mask_selection, parse_face, track_numbered, track_selected
-from .strength import FadeLimits, effect_strength
-from .track import track_faces
+from .tracking.fade import FadeLimits, effect_strength
+from .tracking.gaps import without_gaps
+from .tracking.people import (
+    People,
+    PeopleRecorder,
+    Person,
+    track_people,
+)
+from .tracking.selection import (
+    FaceSelection,
+    choose,
+    mask_selection,
+    parse_face,
+    track_numbered,
+    track_selected,
+)
+from .tracking.track_faces import track_faces
 
 __all__ = [
     "FaceSelection",
@@ -42,7 +53,6 @@ __all__ = [
     "Seam",
     "alignment_matrices",
     "composite_crop",
-    "draw_people",
     "crop_face",
     "crop_size",
     "effect_strength",
@@ -54,7 +64,6 @@ __all__ = [
     "mouth_share",
     "paste_face",
     "paste_region",
-    "preview_frames",
     "read_limit",
     "shifted_matrix",
     "soft_mask",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
-from .nets import FaceNets
+from .networks.blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
+from .networks.nets import FaceNets
 from .pictures import picture_tensor, shrink_picture, single_thread
 
 DEFAULT_THRESHOLD = 0.5  # detector score, a probability; MediaPipe's graphs use 0.5 and 0.6

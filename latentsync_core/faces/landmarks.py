@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .facemesh import FaceMesh
-from .nets import FaceNets
+from .networks.facemesh import FaceMesh
+from .networks.nets import FaceNets
 from .pictures import picture_tensor, shrink_picture, single_thread
 
 LEFT_BROW = (71, 63, 105, 66, 107)  # mesh indices (REFERENCE section 1); left in the picture

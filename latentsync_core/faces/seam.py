@@ -10,8 +10,13 @@ import torch.nn.functional as F  # noqa: N812
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from scipy.ndimage import distance_transform_edt
 
-from ..choices import COLOR_MATCHES, DEFAULT_COLOR_MATCH, DEFAULT_FEATHER, MASKS
 from ..errors import LatentSyncError
+from ..options import (
+    COLOR_MATCHES,
+    DEFAULT_COLOR_MATCH,
+    DEFAULT_FEATHER,
+    MASKS,
+)
 from .align import crop_size, smooth_points
 from .face_track import FaceTrack
 from .mask import fixed_mask

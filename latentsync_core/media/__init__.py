@@ -3,16 +3,24 @@
 Nothing here holds a whole clip: readers are generators, the writer takes one picture at a time.
 """
 
-from .audio import AudioInfo, check_voice, probe_audio, read_waveform, resample_waveform, stream_audio, waveform_blocks
-from .color import to_rgb
-from .edit import apply_edit
-from .encoding import EncodeSettings
-from .frame import Frame
-from .image_reader import ImageReader
-from .info import VideoInfo, probe_video
-from .target import check_target
-from .video_reader import VideoReader, is_variable
-from .video_writer import VideoWriter
+from .picture.color import to_rgb
+from .picture.edit import apply_edit
+from .picture.frame import Frame
+from .read.audio import (
+    AudioInfo,
+    check_voice,
+    probe_audio,
+    read_waveform,
+    resample_waveform,
+    stream_audio,
+    waveform_blocks,
+)
+from .read.image_reader import ImageReader
+from .read.info import VideoInfo, probe_video
+from .read.video_reader import VideoReader, is_variable
+from .write.encoding import EncodeSettings
+from .write.target import check_target
+from .write.video_writer import VideoWriter
 
 __all__ = [
     "AudioInfo",

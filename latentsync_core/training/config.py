@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ..choices import POSITIONS, WINDOW_FRAMES
-from ..conditioning import DEFAULT_DROPOUT, ConditionDropout
+from ..diffusion.conditioning import DEFAULT_DROPOUT, ConditionDropout
 from ..errors import LatentSyncError
+from ..options import POSITIONS, WINDOW_FRAMES
 
 NULLS = ("zeros", "learned")
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -9,8 +9,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import LatentSyncError
-from ..tensor_file import METADATA_PREFIX
-from ..unet.lora_file import ALPHA, DOWN, HOST_PREFIX, UP
+from ..models.tensor_file import METADATA_PREFIX
+from ..models.unet.lora_file import (
+    ALPHA,
+    DOWN,
+    HOST_PREFIX,
+    UP,
+)
 
 
 class LoraLayer(nn.Module):

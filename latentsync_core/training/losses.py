@@ -8,8 +8,8 @@ from einops import rearrange
 from torch import Tensor
 
 from ..faces import fixed_mask
-from ..syncnet import StableSyncNet
-from ..vae import AutoencoderKL
+from ..models.syncnet import StableSyncNet
+from ..models.vae import AutoencoderKL
 from .noise import predicted_latents
 
 SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet sees

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..faces.landmarks import MeshFitter, roi_from_box, roi_from_mesh
-from .synthetic.truth import mouth_opening
+from ..faces.mouth_opening import mouth_opening
 
 FACE_BOX = np.array([0.15, 0.1, 0.85, 0.9])  # where the face lies in an aligned crop, in shares of its side
 LEFT, RIGHT = np.array([0.0, 0.0]), np.array([1.0, 0.0])  # aligned: the eyes are level

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
-from ..audio import load_whisper
 from ..audio.tokens import STEPS_PER_FRAME
-from ..conditioning import TrainedConditioning
-from ..embedded import embedded_models
+from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
-from ..loading import Models, check_width, load_models
-from ..unet import UNet3DConditionModel, UNetConfig
-from ..vae import AutoencoderCodec, load_vae
+from ..models.embedded import embedded_models
+from ..models.loading import Models, check_width, load_models
+from ..models.unet import UNet3DConditionModel, UNetConfig
+from ..models.vae import AutoencoderCodec, load_vae
+from ..models.whisper import load_whisper
 from .config import ModelConfig, TrainConfig
 from .lora import LoraLayer, add_lora
 

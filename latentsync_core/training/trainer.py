@@ -16,19 +16,19 @@ from torch import Tensor
 
 from ..errors import LatentSyncError
 from ..faces import fixed_mask, latent_mask
-from ..loading import DTYPES
+from ..models.loading import DTYPES
+from ..models.syncnet import load_syncnet
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ..syncnet import load_syncnet
-from .clips import Clip, find_clips, prepare_clips
+from .batches import TrainingWindows
+from .checkpointing import STATE_NAME, TrainingState
 from .config import LossConfig, TrainConfig
-from .logs import RunLog
+from .dataset import Clip, find_clips, prepare_clips
+from .distributed import Processes, joined
 from .losses import SYNCNET_FPS, Losses, PixelLoss, SyncLoss
 from .networks import TrainedNetworks, load_networks
 from .noise import draw_timesteps, mixed_noise, noised_latents, training_schedule
-from .processes import Processes, joined
-from .state import STATE_NAME, TrainingState
-from .strips import StripSampler
-from .windows import TrainingWindows
+from .run_log import RunLog
+from .sample_grids import StripSampler
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from comfy.ldm.modules.attention import optimized_attention
 from einops import rearrange
 
 from ...latentsync_core.audio.positions import encode_positions
-from ...latentsync_core.choices import MAX_WINDOW_FRAMES, WINDOW_FRAMES
-from ...latentsync_core.conditioning import TrainedConditioning
-from ...latentsync_core.embedded import KNOWS
+from ...latentsync_core.diffusion.conditioning import TrainedConditioning
 from ...latentsync_core.errors import LatentSyncError
-from ...latentsync_core.loading import PUBLISHED_WIDTH
-from ...latentsync_core.unet.checkpoint import Checkpoint
-from ...latentsync_core.unet.model import UNet3DConditionModel
+from ...latentsync_core.models.embedded import KNOWS
+from ...latentsync_core.models.loading import PUBLISHED_WIDTH
+from ...latentsync_core.models.unet.checkpoint import Checkpoint
+from ...latentsync_core.models.unet.model import UNet3DConditionModel
+from ...latentsync_core.options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, watchers
 from .vae import LATENT_SCALE
 

@@ -18,7 +18,7 @@ class HostCodec:
 
     def encode(self, pixels: torch.Tensor):
         """(f, 3, h, w) in [-1, 1] -> scaled moments on the CPU, without spread."""
-        from ...latentsync_core.vae import Moments
+        from ...latentsync_core.models.vae import Moments
 
         latents = self.vae.encode(pixels.movedim(1, -1) / 2 + 0.5).float().cpu() * LATENT_SCALE
         expected = (len(pixels), 4, pixels.shape[2] // 8, pixels.shape[3] // 8)

@@ -9,8 +9,8 @@ import comfy.sd
 import torch
 from comfy.taesd.taesd import TAESD
 
-from ...latentsync_core.embedded import embedded_vae
-from ...latentsync_core.vae import AutoencoderKL
+from ...latentsync_core.models.embedded import embedded_vae
+from ...latentsync_core.models.vae import AutoencoderKL
 
 
 def file_vae(name: str) -> comfy.sd.VAE:

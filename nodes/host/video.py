@@ -11,10 +11,10 @@ import torch.nn.functional as F  # noqa: N812
 from comfy_api.latest import InputImpl
 
 from ...latentsync_core.audio import check_silence
-from ...latentsync_core.compositing import Composited, render_clip
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.faces import FadeLimits, Seam, effect_strength, mouth_masks
 from ...latentsync_core.media import EncodeSettings, ImageReader, VideoReader, waveform_blocks
+from ...latentsync_core.pipeline.composite import Composited, render_clip
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
 from .memory import watchers

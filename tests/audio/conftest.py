@@ -4,9 +4,9 @@ import zlib
 
 import numpy as np
 import pytest
+from seeded import seed_weights
 
-from latentsync_core.audio import WhisperEncoder
-from latentsync_core.seeded import seed_weights
+from latentsync_core.models.whisper import WhisperEncoder
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentsync_core.audio import extract_features, load_whisper
+from latentsync_core.audio import extract_features
 from latentsync_core.audio.features import block_starts
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.models.whisper import load_whisper
 
 
 @pytest.fixture(scope="module")

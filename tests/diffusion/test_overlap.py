@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from seeded import draw
 
-from latentsync_core.choices import SOLVERS
 from latentsync_core.diffusion import (
     TensorConditioning,
     Window,
@@ -19,7 +19,7 @@ from latentsync_core.diffusion import (
     window_groups,
 )
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.seeded import draw
+from latentsync_core.options import SOLVERS
 
 FRAMES = 40
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from seeded import draw, seed_weights
 
-from latentsync_core.choices import SOLVERS
 from latentsync_core.diffusion import (
     Guidance,
     NonFiniteLatentsError,
@@ -15,8 +15,8 @@ from latentsync_core.diffusion import (
     shared_noise,
 )
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.seeded import draw, seed_weights
-from latentsync_core.unet import UNet3DConditionModel, UNetConfig
+from latentsync_core.models.unet import UNet3DConditionModel, UNetConfig
+from latentsync_core.options import SOLVERS
 
 
 @pytest.fixture(scope="module")

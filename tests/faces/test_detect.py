@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from seeded import draw
 
 from latentsync_core.faces.detect import FaceDetector, anchor_centres, letterbox, tile_regions, weighted_suppression
-from latentsync_core.seeded import draw
 
 
 @pytest.fixture(scope="module")

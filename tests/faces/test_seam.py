@@ -7,7 +7,6 @@ from PIL import Image
 
 from latentsync_core.demo import CLIP
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.face_latents import pixels_of
 from latentsync_core.faces import (
     FaceTrack,
     MouthMasks,
@@ -22,6 +21,7 @@ from latentsync_core.faces import (
     track_faces,
 )
 from latentsync_core.media import VideoReader
+from latentsync_core.pipeline.encode import pixels_of
 
 RESOLUTION = 256
 

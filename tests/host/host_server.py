@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors.torch import save_file
+from seeded import NARROW_UNET, seed_weights
 
-from latentsync_core.embedded import WHISPER as EMBEDDED_WHISPER
-from latentsync_core.seeded import NARROW_UNET, seed_weights
-from latentsync_core.tensor_file import read_tensors
-from latentsync_core.unet import UNet3DConditionModel, UNetConfig, save_unet
-from latentsync_core.vae import SD_SHAPE
+from latentsync_core.models.embedded import WHISPER as EMBEDDED_WHISPER
+from latentsync_core.models.tensor_file import read_tensors
+from latentsync_core.models.unet import UNet3DConditionModel, UNetConfig, save_unet
+from latentsync_core.models.vae import SD_SHAPE
 
 CHECKOUT = Path(__file__).parents[2]
 PACK = "latentsync"  # the pack's folder below custom_nodes

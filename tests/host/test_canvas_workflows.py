@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.demo import CLIP, VOICE
-from latentsync_core.models import UNET_1_6, VAE_FT_MSE, WHISPER_TINY
+from latentsync_core.models.catalog import UNET_1_6, VAE_FT_MSE, WHISPER_TINY
 
 CANVASES = sorted(p for p in (Path(__file__).parents[2] / "workflows").glob("*.json") if ".api" not in p.suffixes)
 

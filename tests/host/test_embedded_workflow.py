@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from latentsync_core.demo import CLIP
-from latentsync_core.embedded import embedded_models
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.loading import Models
 from latentsync_core.media import VideoReader
-from latentsync_core.pipeline import lipsync
-from latentsync_core.settings import Settings
-from latentsync_core.vae import Moments
+from latentsync_core.models.embedded import embedded_models
+from latentsync_core.models.loading import Models
+from latentsync_core.models.vae import Moments
+from latentsync_core.pipeline.lipsync import lipsync
+from latentsync_core.pipeline.settings import Settings
 
 WORKFLOW = Path(__file__).parents[2] / "workflows" / "try_without_download.api.json"
 EMBEDDED = "embedded (one portrait)"
@@ -60,8 +60,8 @@ def test_it_names_nothing_that_must_be_downloaded(workflow):
 
 def test_the_mouth_follows_the_voice_and_nobody_elses(client, workflow, tmp_path):
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
-    from latentsync_core.training.evidence import make_exams
-    from latentsync_core.training.evidence.exam import measured_opening
+    from latentsync_core.evaluation import make_exams
+    from latentsync_core.evaluation.evaluation_clips import measured_opening
     from latentsync_core.training.mouth import correlation
     from latentsync_core.training.synthetic.clips import write_clip
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.media import to_rgb
-from latentsync_core.media.picture import channel_samples, native_picture
+from latentsync_core.media.picture.planes import channel_samples, native_picture
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 

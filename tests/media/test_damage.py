@@ -12,7 +12,7 @@ import pytest
 from hurt import blank_packets, hurt_packets, packets_of
 
 from latentsync_core.media import VideoReader
-from latentsync_core.media.damage import LISTED_FRAMES, Damage
+from latentsync_core.media.read.damage import LISTED_FRAMES, Damage
 
 LONG = {"frames": 60, "size": (160, 120)}
 CLIPS = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.media import apply_edit, to_rgb
-from latentsync_core.media.picture import channel_samples
+from latentsync_core.media.picture.planes import channel_samples
 
 FORMATS = [
     "yuv420p", "yuvj420p", "yuv422p", "yuv440p", "yuv444p", "yuvj444p", "nv12", "nv21",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.media import stream_audio
-from latentsync_core.media.mix import mixed_blocks
+from latentsync_core.media.write.mix import mixed_blocks
 
 RATE = 16_000
 

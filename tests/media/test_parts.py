@@ -12,7 +12,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 from latentsync_core.media import EncodeSettings, VideoReader
-from latentsync_core.media.parts import PartedVideo, PartWriter, join_parts
+from latentsync_core.media.write.parts import PartedVideo, PartWriter, join_parts
 
 source, voice, target, codec, last = sys.argv[1:]
 target, frames = Path(target), 4 + int(last)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.media import VideoReader, probe_video
-from latentsync_core.media.picture import channel_samples, native_picture
+from latentsync_core.media.picture.planes import channel_samples, native_picture
 
 # The display matrix (a, b, c, d), and what it does to a stored plane, told with numpy's own words.
 TURNS = {

@@ -54,7 +54,7 @@ def node_classes(pack) -> dict[str, type]:
 def narrow(pack) -> SimpleNamespace:
     """`unet()` and `checkpoint()`: a network of the published shape, a tenth as wide, with seeded weights."""
     core = f"{pack.__name__}.latentsync_core"
-    unets, seeded = importlib.import_module(f"{core}.unet"), importlib.import_module(f"{core}.seeded")
+    unets, seeded = importlib.import_module(f"{core}.models.unet"), importlib.import_module("seeded")
 
     def unet():
         network = unets.UNet3DConditionModel(unets.UNetConfig.from_dict(seeded.NARROW_UNET))

@@ -19,7 +19,7 @@ def nodes(pack):
 @pytest.fixture(scope="module")
 def whisper(pack):
     core = f"{pack.__name__}.latentsync_core"
-    encoder = importlib.import_module(f"{core}.embedded").embedded_models()[2]
+    encoder = importlib.import_module(f"{core}.models.embedded").embedded_models()[2]
     return importlib.import_module(f"{pack.__name__}.nodes.host.memory").patch_small_model(encoder, on_cpu=True)
 
 

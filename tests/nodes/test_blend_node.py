@@ -22,7 +22,7 @@ def modules(pack):
         faces=load("latentsync_core.faces"),
         media=load("latentsync_core.media"),
         errors=load("latentsync_core.errors"),
-        timeline=load("latentsync_core.timeline"),
+        timeline=load("latentsync_core.pipeline.timeline"),
         windows=load("latentsync_core.diffusion"),
         clip=load("latentsync_core.demo").CLIP,
     )

@@ -20,7 +20,7 @@ def vae(load):
 
 @pytest.fixture(scope="module")
 def codec(pack):
-    return importlib.import_module(f"{pack.__name__}.latentsync_core.embedded").embedded_models()[1]
+    return importlib.import_module(f"{pack.__name__}.latentsync_core.models.embedded").embedded_models()[1]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_the_host_can_send_it_away_and_fetch_it_back(vae, faces):
 
 def test_model_and_vae_that_do_not_belong_together_are_refused(load, pack):
     native = importlib.import_module(f"{pack.__name__}.nodes.host.native_model")
-    unets = importlib.import_module(f"{pack.__name__}.latentsync_core.unet")
+    unets = importlib.import_module(f"{pack.__name__}.latentsync_core.models.unet")
     refusal = importlib.import_module(f"{pack.__name__}.latentsync_core.errors").LatentSyncError
     model, resolution = load.LoadModel.execute(load.EMBEDDED, "shared", 0, "fp32").args
     assert resolution == 128
@@ -124,8 +124,8 @@ def test_a_file_gives_what_the_hosts_loader_gives(load, pack, tmp_path, monkeypa
 
     from nodes import VAELoader
 
-    core = importlib.import_module(f"{pack.__name__}.latentsync_core.seeded")
-    shape = importlib.import_module(f"{pack.__name__}.latentsync_core.vae").SD_SHAPE
+    core = importlib.import_module("seeded")
+    shape = importlib.import_module(f"{pack.__name__}.latentsync_core.models.vae").SD_SHAPE
     save_file(
         core.seed_weights(AutoencoderKL(**shape), prefix="node.vae.").half().state_dict(), tmp_path / "a.safetensors"
     )

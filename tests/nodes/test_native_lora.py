@@ -26,7 +26,7 @@ def core(pack):
 @pytest.fixture(scope="module")
 def trained(core, narrow, tmp_path_factory):
     """A UNet with LoRA layers as if trained, and the file they were saved to."""
-    lora, draw = core("training.lora"), core("seeded").draw
+    lora, draw = core("training.lora"), importlib.import_module("seeded").draw
     unet = narrow.unet()
     layers = lora.add_lora(unet, RANK, ALPHA, TARGETS, torch.Generator().manual_seed(0))
     for name, layer in layers.items():

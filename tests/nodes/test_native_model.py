@@ -24,7 +24,7 @@ def modules(pack, narrow):
         narrow=narrow,
         diffusion=load("latentsync_core.diffusion"),
         errors=load("latentsync_core.errors"),
-        draw=load("latentsync_core.seeded").draw,
+        draw=load("tests.seeded").draw,
     )
 
 

@@ -109,5 +109,7 @@ print(*sorted(set(sys.modules) - before), sep="\\n")
     seconds, count = timing.split()
     assert int(count) == 15
     assert float(seconds) < IMPORT_SECONDS
-    heavy = ("diffusers", "whisper", "numba", "scipy", "av", "latentsync.latentsync_core.pipeline")
-    assert [name for name in modules if name in heavy or name.startswith("latentsync.latentsync_core.unet")] == []
+    heavy = ("diffusers", "whisper", "numba", "scipy", "av", "latentsync.latentsync_core.pipeline.lipsync")
+    assert [
+        name for name in modules if name in heavy or name.startswith("latentsync.latentsync_core.models.unet")
+    ] == []

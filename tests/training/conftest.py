@@ -8,8 +8,8 @@ import av
 import pytest
 
 from latentsync_core.demo import CLIP, VOICE
-from latentsync_core.embedded import embedded_models
 from latentsync_core.media import VideoReader
+from latentsync_core.models.embedded import embedded_models
 from latentsync_core.training import TrainConfig, from_dict
 
 FRAMES, FPS, WINDOW = 14, 25, 4

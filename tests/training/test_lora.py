@@ -2,15 +2,21 @@
 
 import pytest
 import torch
+from seeded import NARROW_UNET, draw, seed_weights
 
-from latentsync_core.embedded import embedded_unet
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.loading import load_models
-from latentsync_core.seeded import NARROW_UNET, draw, seed_weights
-from latentsync_core.tensor_file import read_tensors
+from latentsync_core.models.embedded import embedded_unet
+from latentsync_core.models.loading import load_models
+from latentsync_core.models.tensor_file import read_tensors
+from latentsync_core.models.unet import (
+    UNet3DConditionModel,
+    UNetConfig,
+    load_unet,
+    merge_lora,
+    save_unet,
+)
 from latentsync_core.training import train
 from latentsync_core.training.lora import add_lora, save_lora
-from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, merge_lora, save_unet
 
 # As wide as what the package's Whisper gives.
 SMALL = {

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from seeded import seed_weights
 
 from latentsync_core.diffusion import make_schedule
-from latentsync_core.embedded import embedded_models
 from latentsync_core.faces import fixed_mask, latent_mask
-from latentsync_core.seeded import seed_weights
-from latentsync_core.syncnet import StableSyncNet
+from latentsync_core.models.embedded import embedded_models
+from latentsync_core.models.syncnet import StableSyncNet
 from latentsync_core.training.losses import PixelLoss, SyncLoss, noise_loss, step_weights
 from latentsync_core.training.noise import (
     draw_timesteps,

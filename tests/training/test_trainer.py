@@ -7,16 +7,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from seeded import NARROW_UNET, seed_weights
 
-from latentsync_core.conditioning import TrainedConditioning
+from latentsync_core.diffusion.conditioning import TrainedConditioning
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.loading import load_models
-from latentsync_core.seeded import NARROW_UNET, seed_weights
-from latentsync_core.tensor_file import read_tensors
+from latentsync_core.models.loading import load_models
+from latentsync_core.models.tensor_file import read_tensors
+from latentsync_core.models.unet import (
+    UNet3DConditionModel,
+    UNetConfig,
+    load_unet,
+    save_unet,
+)
 from latentsync_core.training import train
-from latentsync_core.training.processes import Processes
+from latentsync_core.training.distributed import Processes
 from latentsync_core.training.trainer import Trainer, learning_rate
-from latentsync_core.unet import UNet3DConditionModel, UNetConfig, load_unet, save_unet
 
 CPU = Processes(0, 1, torch.device("cpu"))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from latentsync_core import training
-from latentsync_core.embedded import UNET
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.models.embedded import UNET
+from latentsync_core.models.unet import UNetConfig, read_checkpoint
 from latentsync_core.training import TrainConfig, from_dict, read_config
-from latentsync_core.unet import UNetConfig, read_checkpoint
 
 MINIMAL = {"output": "run", "data": {"clips": "clips"}}
 

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from whisper.audio import log_mel_spectrogram
 
-from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, WhisperEncoder, extract_features, load_whisper
+from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features
+from ...models.tensor_file import read_tensors
+from ...models.whisper import WhisperEncoder, load_whisper
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ...tensor_file import read_tensors
 from ..synthetic.scripts import seeded_speech
 from ..synthetic.visemes import CLASSES, mouth_motion
 from .trained_file import save_trained

@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from ...face_latents import pixels_of
 from ...faces import crop_face, crop_size, fixed_mask, track_faces
 from ...faces.landmarks import MeshFitter, roi_from_mesh
+from ...faces.mouth_opening import mouth_opening
+from ...models.vae import LATENT_SCALE, SD_SHAPE, AutoencoderCodec
+from ...pipeline.encode import pixels_of
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ...vae import LATENT_SCALE, SD_SHAPE, AutoencoderCodec
 from ..synthetic.clips import draw_frames, living_pose, sway
 from ..synthetic.portrait import load_portrait
-from ..synthetic.truth import mouth_opening
 from ..synthetic.visemes import MouthMotion
 from .trained_file import save_trained
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from ...tensor_file import METADATA_PREFIX
+from ...models.tensor_file import METADATA_PREFIX
 
 ONE_PORTRAIT = "trained on renderings of one portrait and on synthetic voices only; it knows no other face"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...errors import LatentSyncError
 from ...faces import track_faces
-from .truth import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
+from ...faces.mouth_opening import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 
 # Indices into the face mesh, from the picture's left to its right.
 INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from latentsync_core.audio import WhisperEncoder, extract_features, load_whisper
+from latentsync_core.audio import extract_features
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.models.vae import LATENT_SCALE, AutoencoderCodec, load_vae
+from latentsync_core.models.whisper import WhisperEncoder, load_whisper
 from latentsync_core.training.micro.audio_encoder import (
     DIMS,
     AudioRecipe,
@@ -24,7 +26,6 @@ from latentsync_core.training.micro.autoencoder import (
     standardise_latents,
     train_autoencoder,
 )
-from latentsync_core.vae import LATENT_SCALE, AutoencoderCodec, load_vae
 
 TINY_VAE = AutoencoderRecipe(clips=1, clip_frames=8, steps=2, decoder_steps=1, whole=2, masked=1, measured_clips=1)
 TINY_AUDIO = AudioRecipe(clips=1, clip_seconds=4.0, block_seconds=2.0, steps=2, batch=2, long_steps=0)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from latentsync_core.audio import load_whisper
-from latentsync_core.embedded import UNET, VAE, WHISPER
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.tensor_file import read_tensors
+from latentsync_core.models.embedded import UNET, VAE, WHISPER
+from latentsync_core.models.tensor_file import read_tensors
+from latentsync_core.models.vae import load_vae
+from latentsync_core.models.whisper import load_whisper
 from latentsync_core.training.micro import audio_encoder, autoencoder
-from latentsync_core.vae import load_vae
 
 
 @pytest.mark.parametrize("path", [VAE, WHISPER], ids=["vae", "whisper"])

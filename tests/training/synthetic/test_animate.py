@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from latentsync_core.faces import track_faces
+from latentsync_core.faces.mouth_opening import mouth_opening
 from latentsync_core.training.synthetic.animate import FULL_OPENING, Pose, render, true_opening
-from latentsync_core.training.synthetic.truth import mouth_opening
 
 pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
 

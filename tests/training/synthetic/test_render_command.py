@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.training.clips import find_clips
+from latentsync_core.training.dataset import find_clips
 from latentsync_core.training.synthetic.speech import speak
 
 pytest.importorskip("skimage", reason="the portrait comes with scikit-image")

@@ -5,9 +5,9 @@ import pytest
 
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import track_faces
+from latentsync_core.faces.mouth_opening import mouth_opening
 from latentsync_core.media import VideoReader, read_waveform
 from latentsync_core.training.synthetic.clips import ClipRecipe, synthetic_clips, write_clip
-from latentsync_core.training.synthetic.truth import mouth_opening
 
 pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
 

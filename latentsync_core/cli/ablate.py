@@ -1,0 +1,134 @@
+"""``ablate``: evidence that a model speaks, and which way of training it makes it speak."""
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import LatentSyncError
+from .sync_options import add_model_options
+from .terminal import StageBars, show_log
+
+DESCRIPTION = """Dub drawn clips with voices never trained on and compare the mouth, as the face mesh sees it in the
+written file, with the known truth: for one model, or, with --train, for every way of training in turn."""
+GUIDANCES = (1.5, 1.0, 2.0, 3.0)
+ABLATIONS = ("positions", "dropout", "null", "noise")
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Register the command."""
+    parser = subparsers.add_parser("ablate", help="measure how well a model speaks, and why", description=DESCRIPTION)
+    parser.add_argument("--out", type=Path, default=Path("evidence"), help="folder for tables and plots")
+    parser.add_argument("--exams", type=int, default=6, help="clips to dub (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each clip (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="denoising steps (default: %(default)s)")
+    parser.add_argument(
+        "--guidance", type=float, nargs="+", default=GUIDANCES, metavar="SCALE", help="(default: 1.5 1 2 3)"
+    )
+    training = parser.add_argument_group("ablations")
+    training.add_argument("--train", type=Path, metavar="CONFIG", help="the training run to vary")
+    training.add_argument("--vary", nargs="+", choices=ABLATIONS, default=ABLATIONS, help="what (default: everything)")
+    training.add_argument("--seeds", type=int, default=2, help="runs of each way to train (default: %(default)s)")
+    training.add_argument("--train-steps", type=int, metavar="N", help="budget of a run (default: the config's)")
+    training.add_argument("--runs", type=Path, help="folder for the runs (default: `runs` inside --out)")
+    add_model_options(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when tables and plots are written."""
+    show_log(args.verbose)
+    if args.exams < 2:
+        raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatentSyncError(f"{args.out}: this folder cannot be made ({error.strerror}); choose another.") from error
+    bars = StageBars()
+    try:
+        text = study(args, bars) if args.train is None else ablations(args, bars)
+    finally:
+        bars.close()
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def study(args: argparse.Namespace, bars: StageBars) -> str:
+    """Evidence on one model: evidence.md, evidence.json, openings.png and strip.png."""
+    from PIL import Image
+
+    from ..evaluation import make_exams
+    from ..evaluation.evaluate import study_model
+    from ..evaluation.plots import plot_openings
+    from ..evaluation.scores import table
+    from ..models.loading import load_models
+    from ..pipeline.settings import Settings
+
+    files = {"vae": args.vae, "whisper": args.whisper, "directory": args.models}
+    lora = {"lora": args.lora, "lora_strength": args.lora_strength}
+    models = load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
+    exams = make_exams(args.exams, args.seconds)
+    bars.on_stage("exams")
+    with tempfile.TemporaryDirectory(prefix="latentsync-exams-") as folder:
+        settings = Settings(steps=args.steps)
+        found = study_model(models, exams, settings, args.guidance, Path(folder), on_progress=bars.on_progress)
+    every = {name: [marks.to_dict() for marks in row] for name, row in found.every.items()}
+    (args.out / "evidence.json").write_text(json.dumps(every, indent=1), encoding="utf-8")
+    plot_openings(found.curves[:4], args.out / "openings.png")
+    Image.fromarray(found.strip).save(args.out / "strip.png")
+    text = f"{args.exams} exams of {args.seconds:g} s, {args.steps} steps\n\n{table(found.rows)}"
+    (args.out / "evidence.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def ablations(args: argparse.Namespace, bars: StageBars) -> str:
+    """Train and examine every cell: ablations.md, ablations.json and a plot of each ablation."""
+    from ..evaluation import make_exams
+    from ..evaluation.ablation import run_ablations
+    from ..evaluation.plots import plot_marks
+    from ..evaluation.scores import table
+    from ..evaluation.significance import across_seeds, comparison_table, comparisons
+    from ..training import read_config
+
+    base = read_config(args.train)
+    if args.train_steps is not None:
+        base = replace(base, optimizer=replace(base.optimizer, steps=args.train_steps))
+    # runs share what is prepared once per clip
+    base = replace(base, data=replace(base.data, cache=base.data.cache or (args.runs or args.out / "runs") / "cache"))
+    exams = make_exams(args.exams, args.seconds)
+    bars.on_stage("train")
+    results = []
+    for result in run_ablations(
+        base,
+        args.vary,
+        range(args.seeds),
+        exams,
+        load_trained,
+        args.runs or args.out / "runs",
+        sample_steps=args.steps,
+        on_progress=bars.on_progress,
+    ):
+        results.append(result)
+        record = [found.to_dict() for found in results]
+        (args.out / "ablations.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    parts = []
+    for name in args.vary:
+        own = [result for result in results if result.ablation == name]
+        rows = across_seeds(own)
+        plot_marks(rows, args.out / f"{name}.png")
+        means, spreads = [(label, mean) for label, mean, _ in rows], [spread for _, _, spread in rows]
+        parts.append(f"### {name}\n\n{table(means, spreads)}\n\n{comparison_table(comparisons(own))}")
+    budget = f"{base.optimizer.steps} steps of training, {args.seeds} seeds, {args.exams} exams of {args.seconds:g} s"
+    text = f"{budget}\n\n" + "\n\n".join(parts)
+    (args.out / "ablations.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def load_trained(checkpoint: Path, config):
+    """The models to examine: the trained UNet with the VAE and Whisper it was trained with."""
+    from ..models.loading import load_models
+
+    return load_models(checkpoint, vae=config.model.vae, whisper=config.model.whisper, precision="fp32")

@@ -1,0 +1,49 @@
+"""``demo``: the whole path on a clip and a voice that come with the package, offline, on any machine."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..demo import CLIP, VOICE
+from ..errors import LatentSyncError
+from . import sync
+from .sync_options import add_options
+
+DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report, a contact sheet
+and how the mouth moves beside what the voice asks for."""
+STEPS = 20
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Register the command."""
+    parser = subparsers.add_parser("demo", help="see it work on a clip of its own", description=DESCRIPTION)
+    parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
+    add_options(parser)
+    parser.set_defaults(run=run, resume=False, audio_track=None, checkpoint="embedded", steps=STEPS, no_cache=True)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when video, report and picture are written."""
+    from ..models.embedded import EMBEDDED_NAME
+    from ..visualize.mouth_curve import watch_lips
+
+    folder = args.out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatentSyncError(f"{folder}: this folder cannot be made ({error.strerror}); choose another.") from error
+    args.video, args.audio, args.overwrite = CLIP, VOICE, True
+    args.out, args.report = folder / "demo.mp4", folder / "demo.json"
+    args.contact_sheet = folder / "demo.png"
+    if args.checkpoint == "embedded":
+        sys.stdout.write(f"Model: {EMBEDDED_NAME}.\n")
+    code = sync.run(args)
+    lips, curve = watch_lips(args.out), folder / "demo_mouth.png"
+    lips.save(curve)
+    sys.stdout.write(
+        f"Report: {args.report}\nPicture: {args.contact_sheet}\n"
+        f"Mouth: {curve} (correlation with what the voice asks for {lips.correlation:.2f}, with other words "
+        f"{lips.of_other_words:.2f})\n"
+    )
+    return code

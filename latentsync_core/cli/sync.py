@@ -1,0 +1,125 @@
+"""``sync``: a video and a voice in, the same video speaking that voice out."""
+
+import argparse
+import dataclasses
+import io
+import sys
+from pathlib import Path
+
+from ..errors import LatentSyncError
+from .sync_options import add_options, settings_from
+from .terminal import StageBars, show_log
+
+DESCRIPTION = """Make the face in a video speak a voice. Every pixel outside the face's soft mask, the frame rate and
+the voice's samples stay as they are."""
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Register the command and all its options."""
+    parser = subparsers.add_parser("sync", help="lip-sync a video to a voice", description=DESCRIPTION)
+    parser.set_defaults(run=run)
+    files = parser.add_argument_group("files")
+    files.add_argument("--video", required=True, type=Path, help="the video whose face is to speak")
+    files.add_argument("--audio", required=True, type=Path, help="the voice: a sound file, or a video with sound")
+    files.add_argument(
+        "--audio-track", help="which track of a file with several: its number from 1, or its language such as eng"
+    )
+    files.add_argument("--out", required=True, type=Path, help="the result: .mp4, .mov or .mkv")
+    files.add_argument("--overwrite", action="store_true", help="replace an existing result")
+    files.add_argument("--resume", action="store_true", help="go on where an interrupted run of the same command ended")
+    files.add_argument("--report", type=Path, help="write settings, timings and frame states to this JSON file")
+    files.add_argument("--contact-sheet", type=Path, help="write a PNG that shows each step on a few frames")
+    add_options(parser)
+    return parser
+
+
+def check_side_file(path: Path | None, suffix: str) -> None:
+    """Refuse a report or contact sheet that could not be written after all the work."""
+    if path is None:
+        return
+    if path.suffix.lower() != suffix:
+        raise LatentSyncError(f"{path} is to be a {suffix} file; name it so.")
+    if not path.parent.is_dir() or path.is_dir():
+        raise LatentSyncError(f"{path} cannot be written: {path.parent} is no folder, or the name is one.")
+    from ..media.write.target import PendingFile
+
+    PendingFile(path, overwrite=True).discard()  # permissions and odd file systems show only when one tries
+
+
+def write_side_file(path: Path, content: bytes, result: Path) -> None:
+    """Write a report or contact sheet whole or not at all; by now the `result` stands."""
+    from ..media.write.target import PendingFile
+
+    pending = PendingFile(path, overwrite=True)
+    try:
+        pending.temporary.write_bytes(content)
+        pending.commit()
+    except OSError as error:
+        raise LatentSyncError(
+            f"{path} could not be written ({error.strerror}); {result} itself is complete."
+        ) from error
+    finally:
+        pending.discard()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when the result stands under its name."""
+    show_log(args.verbose)
+    settings = settings_from(args)
+    check_side_file(args.report, ".json")
+    check_side_file(args.contact_sheet, ".png")
+    from ..media import check_target
+
+    check_target(args.out, args.overwrite, (args.video, args.audio))
+    from ..media import probe_audio, probe_video
+    from ..models.loading import load_models
+    from ..pipeline.lipsync import lipsync
+    from ..visualize.contact_sheet import ContactSheet
+
+    probe_video(args.video), probe_audio(args.audio, args.audio_track)  # before gigabytes of weights are read
+    models = load_models(
+        args.checkpoint,
+        vae=args.vae,
+        whisper=args.whisper,
+        directory=args.models,
+        lora=args.lora,
+        lora_strength=args.lora_strength,
+        device=args.device,
+        precision=args.precision,
+    )
+    bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
+    try:
+        report = lipsync(
+            args.video,
+            args.audio,
+            args.out,
+            models,
+            settings,
+            bars.on_progress,
+            on_stage=bars.on_stage,
+            on_frame=sheet.observe if sheet else None,
+            on_forecast=bars.on_forecast,
+        )
+    finally:
+        bars.close()
+    if sheet:
+        picture = io.BytesIO()
+        sheet.save(picture)
+        write_side_file(args.contact_sheet, picture.getvalue(), args.out)
+    if args.report:
+        write_side_file(args.report, f"{report.to_json()}\n".encode(), args.out)
+    sys.stdout.write(summary(report) + "\n")
+    return 0
+
+
+def summary(report) -> str:
+    """One line on what was made."""
+    from ..intervals import listed
+
+    plain = dataclasses.replace(report).to_dict()
+    frames, out = plain["output_frames"], plain["output"]
+    where = f" ({listed(report.output_times['untouched'])})" if frames["untouched"] else ""
+    return (
+        f"{out['path']}: {frames['written']} frames at {out['fps']} fps, {frames['synced']} synced, "
+        f"{frames['untouched']} untouched{where}, in {sum(report.stages.values()):.1f} s."
+    )

@@ -1,0 +1,243 @@
+"""The options of ``sync``, group by group, and the Settings they make."""
+
+import argparse
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from .. import options as choices
+from ..errors import LatentSyncError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Every option beside the files'."""
+    add_model_options(parser)
+    add_sampling_options(parser)
+    add_face_options(parser)
+    add_seam_options(parser)
+    add_fading_options(parser)
+    add_timing_options(parser)
+    add_encoding_options(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which networks, where they are, and what they run on."""
+    group = parser.add_argument_group("models")
+    group.add_argument("--checkpoint", help="UNet file, or 'embedded' (default: the newest in the models folder)")
+    group.add_argument("--lora", type=Path, help="LoRA file of a training run, added to the UNet")
+    group.add_argument("--lora-strength", type=float, default=1.0, help="how strongly (default: %(default)s)")
+    group.add_argument("--models", type=Path, help="models folder (default: see `doctor`)")
+    group.add_argument("--vae", type=Path, help="VAE file (default: from the models folder)")
+    group.add_argument("--whisper", type=Path, help="Whisper file (default: from the models folder)")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ... (default: %(default)s)")
+    group.add_argument("--precision", default="auto", choices=choices.PRECISIONS)
+    group.add_argument("--cache", type=Path, help="folder for Whisper features (default: the user's cache)")
+    group.add_argument("--no-cache", action="store_true", help="keep no Whisper features on disk")
+    group.add_argument("--verbose", action="store_true", help="say more")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """How the mouth is generated."""
+    group = parser.add_argument_group("generation")
+    group.add_argument(
+        "--steps", type=int, default=choices.DEFAULT_STEPS, help="denoising steps, 20 to 50 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--guidance",
+        type=float,
+        default=choices.DEFAULT_GUIDANCE,
+        help="the voice's strength, 1 to 3 (default: %(default)s)",
+    )
+    group.add_argument("--guidance-rescale", type=float, default=0.0, help="0 to 1 (default: %(default)s)")
+    group.add_argument("--guidance-start", type=float, default=0.0, help="guide from this part of the schedule on")
+    group.add_argument("--guidance-end", type=float, default=1.0, help="and up to this part")
+    group.add_argument(
+        "--seed", type=int, default=choices.DEFAULT_SEED, help="same seed, same file (default: %(default)s)"
+    )
+    group.add_argument("--solver", default="ddim", choices=choices.SOLVERS)
+    group.add_argument(
+        "--window", type=int, default=choices.WINDOW_FRAMES, help="frames denoised together, at most 24 (trained on 16)"
+    )
+    group.add_argument(
+        "--overlap",
+        type=int,
+        default=choices.DEFAULT_OVERLAP,
+        help="frames that neighbouring windows share and fuse; 4 of 16 take a third longer (default: %(default)s)",
+    )
+    group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
+    group.add_argument(
+        "--position", default="auto", choices=choices.POSITIONS, help="audio position encoding; auto: as trained"
+    )
+    group.add_argument(
+        "--joins", default="overlap", choices=choices.JOINS, help="how 30 s blocks of the voice are joined"
+    )
+    group.add_argument(
+        "--alignment", default="smooth", choices=choices.ALIGNMENTS, help="how the face crop follows the face"
+    )
+    group.add_argument(
+        "--blend",
+        default="mouth",
+        choices=choices.BLENDS,
+        help="paste the lower face, or the whole crop",
+    )
+
+
+def add_face_options(parser: argparse.ArgumentParser) -> None:
+    """Who speaks, and what becomes of frames without that face."""
+    group = parser.add_argument_group("face")
+    group.add_argument(
+        "--face",
+        default="auto",
+        metavar="WHO",
+        help="auto (the largest and surest of each shot), largest, left, right, a number as `people` lists them, a "
+        "point x,y, a box x0,y0,x1,y1 (pixels, or shares of the frame such as 0.25,0.5), or a PNG with the face white",
+    )
+    group.add_argument(
+        "--missing",
+        default="pass",
+        choices=choices.MISSING,
+        help="frames without the face: pass untouched, hold the last known place, or stop before any work",
+    )
+
+
+def add_seam_options(parser: argparse.ArgumentParser) -> None:
+    """How the generated mouth meets the frame."""
+    group = parser.add_argument_group("seam", "of the mouth blend; lengths in percent of the face crop's side")
+    group.add_argument(
+        "--mask",
+        default="fixed",
+        help="what is pasted: fixed, as published; mesh, the face below the nose; or a grey picture as large as the "
+        "video, black where nothing may change (default: %(default)s)",
+    )
+    group.add_argument(
+        "--feather", type=float, default=choices.DEFAULT_FEATHER, help="softness of the edge (default: %(default)s)"
+    )
+    group.add_argument("--grow", type=float, default=0.0, help="widen the mask, below 0 shrink it")
+    group.add_argument(
+        "--color-match",
+        default=choices.DEFAULT_COLOR_MATCH,
+        choices=choices.COLOR_MATCHES,
+        help="take on the colours around the mouth (default: %(default)s)",
+    )
+
+
+def add_fading_options(parser: argparse.ArgumentParser) -> None:
+    """Where the effect fades out instead of painting a bad mouth."""
+    group = parser.add_argument_group("fading")
+    group.add_argument("--max-yaw", type=float, default=45.0, help="degrees of turn to the side before it fades")
+    group.add_argument("--max-pitch", type=float, default=40.0, help="degrees up or down before it fades")
+    group.add_argument("--ease", type=int, default=4, help="frames to come and go in where the face is lost")
+
+
+def add_timing_options(parser: argparse.ArgumentParser) -> None:
+    """How long and how fast the result is."""
+    group = parser.add_argument_group("timing")
+    group.add_argument("--length", default="audio", choices=choices.LENGTHS, help="what the result lasts as long as")
+    group.add_argument(
+        "--extend",
+        default="pingpong",
+        choices=choices.EXTENSIONS,
+        help="where the picture comes from when the voice is longer",
+    )
+    group.add_argument(
+        "--silence",
+        default="off",
+        choices=choices.SILENCES,
+        help="while nobody speaks: generate as ever, let the generated mouth rest, or keep the filmed one",
+    )
+    group.add_argument(
+        "--offset", type=float, default=0.0, metavar="MS", help="move the mouth MS milliseconds later than the sound"
+    )
+    group.add_argument("--fps", default="source", help="source, 25 (as trained), or another rate such as 30000/1001")
+
+
+def add_encoding_options(parser: argparse.ArgumentParser) -> None:
+    """How the result is written."""
+    group = parser.add_argument_group("encoding")
+    group.add_argument("--codec", default="h264", choices=("h264", "hevc", "ffv1"))
+    group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
+    group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
+    group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
+    group.add_argument(
+        "--sound",
+        default="voice",
+        choices=choices.SOUNDS,
+        help="of the result: the voice, or a mix of it and the sound the video already has",
+    )
+    group.add_argument("--audio-codec", default="auto", choices=("auto", "aac", "alac", "flac", "pcm"))
+
+
+def settings_from(args: argparse.Namespace):
+    """The run's Settings; raises LatentSyncError for values that cannot be."""
+    from ..diffusion import Guidance
+    from ..faces import FadeLimits, Seam
+    from ..media import EncodeSettings
+    from ..pipeline.settings import Settings
+
+    return Settings(
+        resolution=parse_resolution(args.resolution),
+        steps=args.steps,
+        guidance=Guidance(args.guidance, args.guidance_rescale, args.guidance_start, args.guidance_end),
+        seed=args.seed,
+        solver=args.solver,
+        window=args.window,
+        overlap=args.overlap,
+        position=args.position,
+        joins=args.joins,
+        alignment=args.alignment,
+        blend=args.blend,
+        seam=Seam(parse_mask(args.mask), args.feather, args.grow, args.color_match),
+        fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
+        silence=args.silence,
+        audio_track=args.audio_track,
+        offset=args.offset,
+        face=args.face,
+        missing=args.missing,
+        sound=args.sound,
+        length=args.length,
+        extend=args.extend,
+        rate=parse_rate(args.fps),
+        encode=EncodeSettings(args.codec, args.crf, args.lossless, args.preset, args.audio_codec),
+        cache=None if args.no_cache else (args.cache or default_cache()),
+        overwrite=args.overwrite,
+        resume=args.resume,
+    )
+
+
+def parse_resolution(text: str) -> int | None:
+    """ "auto" is None; otherwise whole pixels."""
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise LatentSyncError(f"--resolution is {text!r}; it must be auto or a number of pixels such as 256 or 512.")
+    return int(text)
+
+
+def parse_mask(text: str) -> str | Path:
+    """The name of a shape, or a user's picture."""
+    return text if text in choices.MASKS else Path(text)
+
+
+def parse_rate(text: str) -> Fraction | None:
+    """ "source" is None; otherwise frames per second as 25, 29.97 or 30000/1001."""
+    if text == "source":
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise LatentSyncError(f"--fps is {text!r}; it must be source or a rate up to 1000 such as 25 or 30000/1001.")
+    return rate
+
+
+def default_cache() -> Path:
+    """Where features are kept unless told otherwise; made when first needed."""
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "latentsync" / "features"

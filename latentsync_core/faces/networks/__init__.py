@@ -1,0 +1,1 @@
+"""The face networks: BlazeFace finds faces, FaceMesh their 468 points (weights included)."""

@@ -1,0 +1,75 @@
+"""How much of the generated mouth to show in each frame: less where it would be bad, easing where the face is lost."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import LatentSyncError
+from ..face_track import FaceState, FaceTrack
+from .occlusion import lips_in_view
+
+LEFT_SIDE, RIGHT_SIDE, FOREHEAD, CHIN = 234, 454, 10, 152  # points of the face mesh
+FADE_DEGREES = 15.0  # of head turn over which the effect goes from full to none
+MOUTHLESS_SCORE, SURE_SCORE = 0.5, 0.9  # mesh presence: below the first nothing is shown, above the second all
+
+
+@dataclass(frozen=True)
+class FadeLimits:
+    """Where the effect fades out.
+
+    yaw, pitch: degrees of head turn to the side and up or down at which it begins to fade; it is gone 15 degrees on.
+    LatentSync was trained on faces seen from the front. ease: frames over which it comes and goes where the face
+    appears or is lost within a shot; a cut needs no easing.
+    """
+
+    yaw: float = 45.0
+    pitch: float = 40.0
+    ease: int = 4
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.yaw <= 180 and 0 <= self.pitch <= 180):
+            raise LatentSyncError(
+                f"The effect is to fade from a yaw of {self.yaw} and a pitch of {self.pitch} degrees on; "
+                "0 to 180 is possible."
+            )
+        if self.ease < 0:
+            raise LatentSyncError(f"The effect is to ease over {self.ease} frames; 0 or more are needed.")
+
+
+def effect_strength(track: FaceTrack, limits: FadeLimits | None = None) -> np.ndarray:
+    """Share of the generated mouth by source frame: (N,) float32 in 0..1, 0 where there is no face."""
+    limits = limits or FadeLimits()
+    yaw, pitch = head_angles(track.mesh)
+    strength = smooth_step((limits.yaw + FADE_DEGREES - np.abs(yaw)) / FADE_DEGREES)
+    strength *= smooth_step((limits.pitch + FADE_DEGREES - np.abs(pitch)) / FADE_DEGREES)
+    detected = track.states == FaceState.DETECTED
+    # An interpolated frame's score is that of a face not found; its neighbours' positions vouch for it instead.
+    sure = smooth_step((track.scores - MOUTHLESS_SCORE) / (SURE_SCORE - MOUTHLESS_SCORE))
+    strength *= np.where(detected, sure, 1.0)
+    strength *= smooth_step(lips_in_view(track.lip_shifts, track.runs()))
+    strength = np.where(track.present, np.nan_to_num(strength), 0.0)
+    return (strength * easing(track, limits.ease)).astype(np.float32)
+
+
+def head_angles(mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Yaw and pitch in degrees of meshes (N, 468, 3): 0 faces the camera; NaN where there is no face."""
+    across, down = mesh[:, RIGHT_SIDE] - mesh[:, LEFT_SIDE], mesh[:, CHIN] - mesh[:, FOREHEAD]  # (N, 3)
+    return tuple(np.degrees(np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1]))) for v in (across, down))
+
+
+def easing(track: FaceTrack, frames: int) -> np.ndarray:
+    """(N,) in 0..1: rises over `frames` frames after a gap in the face and falls over as many before one."""
+    ramp = np.ones(len(track))
+    for start, stop in track.runs():
+        place = np.arange(stop - start)
+        if start > 0 and start not in track.cuts:
+            ramp[start:stop] = np.minimum(ramp[start:stop], (place + 1) / (frames + 1))
+        if stop < len(track) and stop not in track.cuts:
+            ramp[start:stop] = np.minimum(ramp[start:stop], (place[::-1] + 1) / (frames + 1))
+    return smooth_step(ramp)
+
+
+def smooth_step(x: np.ndarray) -> np.ndarray:
+    """0 up to 0, 1 from 1 on, and between them without a corner."""
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3 - 2 * x)

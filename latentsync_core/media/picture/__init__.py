@@ -1,0 +1,1 @@
+"""One picture: native planes, colours, and editing a part of it without touching the rest."""

@@ -1,0 +1,1 @@
+"""Reading: containers, pictures with their true times, and sound."""

@@ -1,0 +1,263 @@
+"""Read a voice: what the file holds, its own sample blocks for the writer, and a mono waveform for the model."""
+
+import itertools
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from ...errors import LatentSyncError
+from .audio_tracks import USUAL_LAYOUTS, audio_stream
+from .source import open_media, read_packets
+
+log = logging.getLogger(__name__)
+
+MODEL_RATE = 16_000  # Hz, what whisper hears
+SILENCE_DBFS = -60.0  # dB below full scale: a recording whose loudest sample is quieter holds no voice
+SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as missing sound where nothing failed to decode
+LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound that was lost
+MOST_CHANNELS = 8
+BLOCK_SAMPLES = 4096  # per block made from a waveform or from silence
+MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
+SURROUND_WEIGHT = 0.5  # of every other channel
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """One audio track. sample_rate: Hz. layout: as FFmpeg names it ("mono", "5.1(side)"). sample_format: likewise, as
+    decoded ("s16", "fltp"). samples (per channel) and seconds: by the headers, None where they do not say.
+    track: its number among the file's `tracks` audio tracks, from 1. language: as the file writes it, or None."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    layout: str
+    sample_format: str
+    samples: int | None
+    seconds: float | None
+    codec: str
+    track: int
+    tracks: int
+    language: str | None
+
+    def blocks(self) -> Iterator[av.AudioFrame]:
+        """The track's decoded blocks, as stream_audio yields them."""
+        return stream_audio(self.path, self.track)
+
+
+def probe_audio(path: str | os.PathLike, track: int | str | None = None) -> AudioInfo:
+    """What an audio track of `path` (an audio or a video file) holds; decodes one block.
+
+    track: a number from 1, or a language; the file's default track unless given.
+    Raises LatentSyncError for a file that cannot be opened, has no such audio track or none that decodes.
+    """
+    with open_media(path, "a voice recording") as container:
+        stream = audio_stream(container, path, track)
+        number, count, language = (
+            container.streams.audio.index(stream) + 1,
+            len(container.streams.audio),
+            stream.language,
+        )
+        codec = stream.codec_context.name
+        seconds = stream.duration * stream.time_base if stream.duration else None
+        if seconds is None and container.duration:
+            seconds = Fraction(container.duration, av.time_base)
+    first = next(stream_audio(path, number))
+    return AudioInfo(
+        path=Path(path),
+        sample_rate=first.sample_rate,
+        channels=len(first.layout.channels),
+        layout=first.layout.name,
+        sample_format=first.format.name,
+        samples=None if seconds is None else round(seconds * first.sample_rate),
+        seconds=None if seconds is None else float(seconds),
+        codec=codec,
+        track=number,
+        tracks=count,
+        language=language,
+    )
+
+
+def stream_audio(path: str | os.PathLike, track: int | str | None = None) -> Iterator[av.AudioFrame]:
+    """Yield the decoded blocks of an audio track of `path` at its own rate, layout and sample format.
+
+    track: as for probe_audio. Samples are exactly the decoder's; what an encoder put before the recording (priming)
+    and, where the file states its length, behind it is left out. Stretches that are missing become silence of the same
+    length, with a warning.
+    Raises LatentSyncError where nothing decodes or where rate, layout or format change midway.
+    """
+    with open_media(path, "a voice recording") as container:
+        stream = audio_stream(container, path, track)
+        stated = stated_samples(stream)
+        held, position = None, 0  # one block is held back: only the last may reach past the stated length
+        for block in decoded_blocks(container, stream, path):
+            if held is not None:
+                if (block.sample_rate, block.layout.name, block.format.name) != (
+                    held.sample_rate,
+                    held.layout.name,
+                    held.format.name,
+                ):
+                    raise LatentSyncError(f"{path}: its audio changes rate or channels midway; convert it to one first")
+                yield held
+                position += held.samples
+            held = block
+        if held is None:
+            raise LatentSyncError(
+                f"{path}: its {stream.codec_context.name} audio track holds no sound that can be decoded; "
+                "a voice recording is needed"
+            )
+        excess = position + held.samples - stated if stated else 0
+        yield cut_block(held, 0, held.samples - excess) if 0 < excess < held.samples else held
+
+
+def stated_samples(stream) -> int | None:
+    """The track's length in samples where the container counts in samples (mp4, mov), else None."""
+    rate = stream.rate  # 0 in a damaged header
+    counts_samples = bool(rate) and stream.time_base == Fraction(1, rate) and not stream.start_time
+    return stream.duration if counts_samples else None
+
+
+def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.AudioFrame]:
+    """The decoder's blocks, and silence where the time stamps show that something between two of them is missing."""
+    damage: list[str] = []
+    expected = None  # seconds at which the next block should start
+    for packet in read_packets(container, stream, damage.append):
+        try:
+            blocks = packet.decode()
+        except av.error.FFmpegError as error:
+            damage.append(error.strerror)
+            continue
+        for block in blocks:
+            channels = len(block.layout.channels)
+            if channels > MOST_CHANNELS:  # PyAV reads beyond the eighth plane's pointer
+                raise LatentSyncError(
+                    f"{path}: its audio has {channels} channels, up to {MOST_CHANNELS} are possible; export the voice "
+                    "as mono or stereo"
+                )
+            block = with_named_layout(block)
+            if block.pts is not None:
+                start = block.pts * block.time_base
+                gap = 0 if expected is None else start - expected
+                if 0 < gap < LONGEST_GAP and (damage or gap > SHORTEST_GAP):
+                    reason = damage[-1] if damage else "it has a gap"
+                    log.warning("%s: %.3f s of its audio are missing (%s), silence stands in", path, gap, reason)
+                    yield from silent_blocks(block, round(gap * block.sample_rate))
+                expected = start + Fraction(block.samples, block.sample_rate)
+            damage.clear()
+            yield block
+
+
+def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE, track: int | str | None = None) -> np.ndarray:
+    """The voice in `path` as one mono waveform: float32 (samples,), in [-1, 1], at `sample_rate` Hz.
+
+    Channels are mixed by mono_weights: mono as it is, stereo as the mean of both, surround with the dialogue channel
+    first, never louder than full scale. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
+    """
+    return mix_down(stream_audio(path, track), sample_rate, path)
+
+
+def resample_waveform(waveform: np.ndarray, rate: int, sample_rate: int = MODEL_RATE) -> np.ndarray:
+    """The same for a waveform in memory: float32 (channels, samples) at `rate` Hz -> float32 (samples,)."""
+    return mix_down(waveform_blocks(waveform, rate), sample_rate, "the audio")
+
+
+def mix_down(blocks: Iterable[av.AudioFrame], sample_rate: int, path: str | os.PathLike) -> np.ndarray:
+    """Blocks of one rate, layout and format as one mono waveform; `path` is what errors call them."""
+    resampler = av.AudioResampler(format="fltp", layout=None, rate=sample_rate)
+    samples, weights = bytearray(), None  # grows in place: thousands of pieces would leave the heap full of holes
+    for block in itertools.chain(blocks, [None]):
+        if block is not None:
+            weights = mono_weights([channel.name for channel in block.layout.channels]) if weights is None else weights
+            block.pts = None  # the resampler counts on: samples, not stamps, make the length
+        elif weights is None:
+            break
+        for piece in resampler.resample(block):
+            samples += (weights @ piece.to_ndarray()).tobytes()
+    waveform = np.frombuffer(samples, np.float32)
+    if not np.isfinite(waveform).all():
+        raise LatentSyncError(f"{path}: its audio holds samples that are no numbers; export the recording again")
+    return np.clip(waveform, -1, 1, out=waveform)
+
+
+def mono_weights(channels: list[str]) -> np.ndarray:
+    """The share of each named channel in mono, float32, summing to 1.
+
+    ITU-R BS.775 as swresample mixes integer formats: centre 1, front left and right 0.707, others 0.5, low-frequency
+    effects 0, then scaled to a sum of 1. (For float formats swresample leaves out that scaling and can clip.)
+    Channels without the usual names count equally.
+    """
+    if len(channels) <= 2 or not {"FL", "FC"} & set(channels):
+        weights = np.ones(len(channels))
+    else:
+        weights = np.array([MONO_WEIGHTS.get(name, SURROUND_WEIGHT) for name in channels])
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def check_voice(waveform: np.ndarray, path: str | os.PathLike) -> None:
+    """Raise LatentSyncError where a mono `waveform` is empty or never louder than -60 dBFS."""
+    if not waveform.size:
+        raise LatentSyncError(f"{path}: its audio track is empty (0 samples), a voice recording is needed")
+    peak = float(np.abs(waveform).max())
+    if peak < 10 ** (SILENCE_DBFS / 20):
+        loudness = f"its loudest sample is {20 * np.log10(peak):.0f} dBFS" if peak else "every sample is zero"
+        raise LatentSyncError(
+            f"{path}: the recording is silent ({loudness}); a voice above {SILENCE_DBFS:.0f} dBFS is needed"
+        )
+
+
+def waveform_blocks(waveform: np.ndarray, sample_rate: int) -> Iterator[av.AudioFrame]:
+    """A waveform in memory, float32 (channels, samples), as blocks for the writer."""
+    layout = USUAL_LAYOUTS.get(len(waveform))
+    if layout is None:
+        raise LatentSyncError(f"the waveform has {len(waveform)} channels; 1 to 8 can be written")
+    for start in range(0, waveform.shape[1], BLOCK_SAMPLES):
+        piece = np.ascontiguousarray(waveform[:, start : start + BLOCK_SAMPLES], np.float32)
+        block = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
+        block.sample_rate = sample_rate
+        yield block
+
+
+def with_named_layout(block: av.AudioFrame) -> av.AudioFrame:
+    """`block`, its channels named in the usual order where the file does not name them (as in a plain wav)."""
+    name = USUAL_LAYOUTS.get(len(block.layout.channels))
+    if name is None or not block.layout.name.endswith(" channels"):
+        return block
+    named = like_block(block.to_ndarray(), block, name)
+    named.pts, named.time_base = block.pts, block.time_base
+    return named
+
+
+def cut_block(block: av.AudioFrame, start: int, stop: int) -> av.AudioFrame:
+    """The samples `start` to `stop` of a block as a block of the same rate, layout and format."""
+    samples = block.to_ndarray()
+    channels = len(block.layout.channels)
+    if block.format.is_planar:  # (channels, samples)
+        piece = samples[:, start:stop]
+    else:  # (1, samples * channels)
+        piece = samples[:, start * channels : stop * channels]
+    return like_block(piece, block)
+
+
+def silent_blocks(like: av.AudioFrame, samples: int) -> Iterator[av.AudioFrame]:
+    """`samples` samples of silence in blocks with the rate, layout and format of `like`."""
+    channels = len(like.layout.channels)
+    dtype = like.to_ndarray().dtype
+    level = 128 if dtype == np.uint8 else 0
+    while samples > 0:
+        count = min(samples, BLOCK_SAMPLES)
+        shape = (channels, count) if like.format.is_planar else (1, count * channels)
+        yield like_block(np.full(shape, level, dtype), like)
+        samples -= count
+
+
+def like_block(samples: np.ndarray, like: av.AudioFrame, layout: str | None = None) -> av.AudioFrame:
+    """A block of `samples`, laid out as AudioFrame.to_ndarray does, with the rate, layout and format of `like`."""
+    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), like.format.name, layout or like.layout.name)
+    block.sample_rate = like.sample_rate
+    return block

@@ -1,0 +1,198 @@
+"""What the decoder makes of a track's packets, and what the packets say should have come out.
+
+A damaged packet gives an error, a picture marked corrupt, or silently nothing. A packet that names its picture's time
+stamp makes the loss plain all the same; where the container lost the packet too, the hole in a constant rate does.
+"""
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+
+from ...errors import LatentSyncError
+from ..picture.planes import native_picture
+from .source import read_packets
+
+SUSPECT_PICTURES = 64  # pictures after a sign of damage within which holes count as lost: decoders lag by 32 at most
+BELIEVED_JUMP = 10  # seconds: after a sign of damage, a time stamp further ahead is part of the damage
+SIZE_CHANGES = 25  # pictures in a row of another size that are a change of size; fewer are a damaged key picture
+END_SIZE_CHANGES = 3  # and so many where the track ends with them
+CHUNKED_FORMATS = {"matroska", "avi"}  # packets lie end to end in them, so that bytes in no packet show
+CHUNK_BYTES = 256  # more than the headers between two packets take
+INDEXED_FORMATS = {"mov", "matroska", "avi"}  # state their length in a header, not by an estimate
+CUT_SECONDS = 0.5  # an end this much before the stated one is a file cut short
+
+
+class TrackDecoder:
+    """Stored pictures of a track in the order they are shown, and the time stamps for which none came.
+
+    container, stream: where they stand is where decoding starts. fps: the average rate. path: for messages. sizes:
+    (width, height) that pictures may have. reason: the latest sign of damage. troubled: whether there was one.
+    """
+
+    def __init__(self, container, stream, path: Path, fps: Fraction, sizes: set[tuple[int, int]]):
+        self._container, self._stream, self._path, self._sizes = container, stream, path, sizes
+        self._step = 1 / (fps * stream.time_base)  # ticks
+        self._formats = set(container.format.name.split(","))
+        self._expected: list[int] = []  # a heap of stamps of packets whose pictures are still to come
+        self._stamped = False
+        self._shown: float = -math.inf  # stamp of the latest picture
+        self._given_up: deque[int] = deque(maxlen=SUSPECT_PICTURES)
+        self._first_key: int | None = None
+        self._suspect = 0
+        self._odd_sized = self._places = 0
+        self._data_end: int | None = None
+        self._reached = Fraction(0)
+        self.reason = "no picture came of a packet"
+        self.troubled = False
+
+    def pictures(self) -> Iterator[tuple[list[int], av.VideoFrame | None]]:
+        """Every picture that decodes, whole or concealed, with the stamps that were due before it; at the end None.
+
+        Raises LatentSyncError where the track changes its size.
+        """
+        tracks = [track for track in self._container.streams if track.type in ("video", "audio", "subtitle")]
+        for packet in read_packets(self._container, tracks, self._on_trouble):
+            if not self._is_ours(packet):
+                continue
+            try:
+                pictures = packet.decode()
+            except av.error.FFmpegError as error:
+                self._on_trouble(error.strerror)
+                continue
+            for picture in pictures:
+                if picture.is_corrupt:
+                    self._on_trouble("a picture is incomplete")
+                if self._is_of_size(picture) and self._is_due(picture.pts):
+                    self._places += 1
+                    yield self._overdue(picture.pts), native_picture(picture)
+                    self._shown = self._shown if picture.pts is None else picture.pts
+                    self._suspect = max(0, self._suspect - 1)
+        if self._odd_sized >= END_SIZE_CHANGES:
+            raise self._size_change()
+        yield self._overdue(None), None
+
+    def lost(self, due: list[int], stamp: int | None, last: int | None, constant: bool) -> list[int]:
+        """Stamps of the pictures that are missing between those stamped `last` and `stamp`, both exclusive.
+
+        due: what pictures() gave with the later one. last: None for the start of the track. stamp: None for its end.
+        constant: whether the rate was, so far.
+        """
+        lost, before = [], last
+        for name in due:
+            # Second fields and pictures never meant to be shown lie closer than half a frame to a neighbour.
+            alone = all(abs(name - other) > self._step / 2 for other in (before, stamp) if other is not None)
+            if alone and (before is None or name > before) and self.believes(name, before):
+                lost.append(name)
+                before = name
+        if constant and self._suspect and None not in (last, stamp) and self.believes(stamp, last):
+            lost = fill_holes([last, *lost, stamp], self._step)
+        self._places += len(lost)
+        return lost
+
+    def believes(self, stamp: int, last: int | None) -> bool:
+        """Whether a picture stamped `stamp` may follow one stamped `last`: not where damage made it leap ahead."""
+        time, stated = stamp * self._stream.time_base, self._stated_end()
+        late = (
+            stated is not None and time > stated + max(0, self._container.start_time or 0) / av.time_base + CUT_SECONDS
+        )
+        leaps = last is not None and time - last * self._stream.time_base > BELIEVED_JUMP
+        return not (late and self._suspect or leaps and (late or self._suspect))
+
+    def seconds_missing(self) -> float:
+        """At the end: seconds by which the file ends before the length that its header states, 0 for a whole one."""
+        stated = self._stated_end()
+        gap = 0 if stated is None else stated - self._reached
+        enough = 1.5 * self._step * self._stream.time_base if self.troubled else CUT_SECONDS
+        return float(gap) if gap > enough else 0.0
+
+    def _stated_end(self) -> Fraction | None:
+        """Seconds that the file's header says it lasts; None where that would be an estimate."""
+        stated = self._container.duration
+        return Fraction(stated, av.time_base) if stated and self._formats & INDEXED_FORMATS else None
+
+    def _is_ours(self, packet: av.Packet) -> bool:
+        """Whether a packet is one to decode; takes note of what every packet tells."""
+        self._check_position(packet)
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is not None and packet.size:
+            self._reached = max(self._reached, (time + (packet.duration or 0)) * packet.time_base)
+        if packet.stream.index != self._stream.index:
+            return False
+        if packet.is_corrupt:
+            self._on_trouble("a packet is incomplete")
+        if packet.is_keyframe and self._first_key is None and packet.pts is not None:
+            self._first_key = packet.pts
+        # What precedes the first key picture, stored or shown, may refer to what the file does not hold.
+        known = packet.pts is not None and self._first_key is not None and packet.pts >= self._first_key
+        if known and packet.size and not packet.is_discard:
+            heapq.heappush(self._expected, packet.pts)
+            self._stamped = True
+        return True
+
+    def _is_due(self, stamp: int | None) -> bool:
+        """Whether a picture belongs to a packet, and its place is free: damage makes decoders invent or delay some."""
+        if stamp is None or not self._stamped:
+            return True
+        if self._suspect and (stamp not in self._expected or stamp <= self._shown):
+            return False
+        return stamp not in self._given_up
+
+    def _overdue(self, stamp: int | None) -> list[int]:
+        """The stamps before `stamp` (None: all) for which no picture came; they and `stamp` are done with."""
+        if stamp is not None and self._expected and not self.believes(stamp, self._expected[0]):
+            self._expected.remove(stamp) if stamp in self._expected else None
+            return []
+        due = []
+        while self._expected and (stamp is None or self._expected[0] <= stamp):
+            due.append(heapq.heappop(self._expected))
+        overdue = [name for name in due if name != stamp]
+        self._given_up.extend(overdue)
+        return overdue
+
+    def _check_position(self, packet: av.Packet) -> None:
+        """Suspect damage where bytes lie between this packet and the one before that belong to no packet."""
+        if packet.pos is None or packet.pos < 0 or not self._formats & CHUNKED_FORMATS:
+            return
+        if self._data_end is not None and packet.pos - self._data_end > CHUNK_BYTES:
+            self._on_trouble("bytes that belong to no packet")
+        self._data_end = packet.pos + packet.size
+
+    def _on_trouble(self, reason: str) -> None:
+        """A sign of damage: for a while, what is missing counts as lost."""
+        self._suspect, self.reason, self.troubled = SUSPECT_PICTURES, reason, True
+
+    def _is_of_size(self, picture: av.VideoFrame) -> bool:
+        """Whether a picture has the track's size; LatentSyncError where enough in a row have another."""
+        if (picture.width, picture.height) in self._sizes:
+            self._odd_sized = 0
+            return True
+        self._odd_sized += 1
+        self._odd_size = f"{picture.width}x{picture.height}"
+        self._on_trouble(f"a picture of {self._odd_size}")
+        if self._odd_sized == SIZE_CHANGES:
+            raise self._size_change()
+        return False
+
+    def _size_change(self) -> LatentSyncError:
+        width, height = next(iter(self._sizes))
+        seconds = float(self._places * self._step * self._stream.time_base)
+        return LatentSyncError(
+            f"{self._path}: the picture size changes from {width}x{height} to {self._odd_size} at frame {self._places} "
+            f"({seconds:.2f} s); cut the video there, or convert it to one size first"
+        )
+
+
+def fill_holes(stamps: list[int], step: Fraction) -> list[int]:
+    """`stamps` without the first and last, with those added that a constant rate of `step` ticks asks for between."""
+    filled = []
+    for before, after in zip(stamps, stamps[1:], strict=False):
+        steps = round((after - before) / step)
+        filled += [before + round(number * (after - before) / Fraction(steps)) for number in range(1, steps)]
+        filled.append(after)
+    return filled[:-1]

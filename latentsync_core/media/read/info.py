@@ -1,0 +1,161 @@
+"""What a video file holds, read from its headers and its first picture."""
+
+import logging
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+
+from ...errors import LatentSyncError
+from ..picture.color import MATRIX_NAMES, color_coding
+from ..picture.hdr import HdrMetadata
+from ..picture.planes import (
+    Orientation,
+    layout_of,
+    native_picture,
+    pixel_layout,
+    upright,
+)
+from .source import open_media, read_packets, video_stream
+
+log = logging.getLogger(__name__)
+
+FALLBACK_FPS = Fraction(25)  # for pictures and streams that state no rate
+HDR_TRANSFERS = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}  # H.273 transfer characteristics
+PATIENCE_PACKETS = 64  # read in search of a whole first picture before one with gaps is taken
+HIGHEST_FPS = 1000  # rates above this are a time base mistaken for a rate
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """One video track as a viewer sees it.
+
+    width, height: upright, pixels. fps: average (or guessed) rate. duration: seconds, None where not stated.
+    frames: the container's own count, None where it has none; only decoding tells the true one. pixel_format: of the
+    upright pictures. rotation: degrees clockwise that were applied to the stored pictures, after `mirrored`.
+    color_*: the file's tags as ITU-T H.273 codes (color_range: 1 limited, 2 full); 2, for the range 0, is untagged.
+    sample_aspect_ratio: width to height of one pixel, upright; None where not stated.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: Fraction
+    duration: float | None
+    frames: int | None
+    pixel_format: str
+    codec: str
+    rotation: int
+    mirrored: bool
+    color_range: int
+    color_space: int
+    color_primaries: int
+    color_trc: int
+    sample_aspect_ratio: Fraction | None
+    has_audio: bool
+    hdr_metadata: HdrMetadata = HdrMetadata()
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits per sample."""
+        return pixel_layout(self.pixel_format).bits
+
+    @property
+    def matrix(self) -> str:
+        """The matrix pictures are converted with: bt601, bt709, bt2020, ... or rgb; a guess where untagged."""
+        layout = pixel_layout(self.pixel_format)
+        return color_coding(layout, self.height, self.color_space, self.color_range).matrix
+
+    @property
+    def full_range(self) -> bool:
+        """Whether samples use all their values; a guess where untagged."""
+        layout = pixel_layout(self.pixel_format)
+        return color_coding(layout, self.height, self.color_space, self.color_range).full_range
+
+    @property
+    def hdr(self) -> str | None:
+        """The name of the high-dynamic-range transfer curve, None for ordinary video."""
+        return HDR_TRANSFERS.get(self.color_trc)
+
+
+def probe_video(path: str | os.PathLike) -> VideoInfo:
+    """What the first video track of `path` holds; decodes one picture.
+
+    Raises LatentSyncError for a file that cannot be opened, has no video track or none that decodes.
+    """
+    with open_media(path, "a video file") as container:
+        stream = video_stream(container, path)
+        return describe_video(container, stream, first_picture(container, stream, path), path)
+
+
+def first_picture(container, stream, path: str | os.PathLike) -> av.VideoFrame:
+    """The first picture that decodes whole, else the first that decodes at all; LatentSyncError if none does."""
+    reasons, patched = ["it holds no pictures"], None
+    for number, packet in enumerate(read_packets(container, stream, reasons.append)):
+        if patched is not None and number > PATIENCE_PACKETS:
+            break
+        try:
+            for picture in packet.decode():
+                if not picture.is_corrupt:
+                    return picture
+                patched = patched or picture
+        except av.error.FFmpegError as error:
+            reasons.append(error.strerror)
+    if patched is not None:
+        return patched
+    raise LatentSyncError(
+        f"{path}: not one picture of its {stream.codec_context.name} video track could be decoded ({reasons[-1]}); "
+        "the file is damaged or cut short, make a fresh copy of it"
+    )
+
+
+def describe_video(container, stream, picture: av.VideoFrame, path: str | os.PathLike) -> VideoInfo:
+    """The VideoInfo of an open track whose first decoded (stored, not yet upright) picture is `picture`."""
+    orientation = Orientation.of(picture)
+    shown = upright(native_picture(picture), orientation)
+    context = stream.codec_context
+    seconds = stream.duration * stream.time_base if stream.duration else None
+    if seconds is None and container.duration:
+        seconds = Fraction(container.duration, av.time_base)
+    info = VideoInfo(
+        path=Path(path),
+        width=shown.width,
+        height=shown.height,
+        fps=frame_rate(stream),
+        duration=None if seconds is None else float(seconds),
+        frames=stream.frames or None,
+        pixel_format=shown.format.name,
+        codec=context.name,
+        rotation=orientation.degrees,
+        mirrored=orientation.mirrored,
+        color_range=int(picture.color_range or context.color_range or 0),
+        color_space=int(picture.colorspace),
+        color_primaries=int(context.color_primaries),
+        color_trc=int(context.color_trc),
+        sample_aspect_ratio=pixel_shape(stream, orientation),
+        has_audio=bool(container.streams.audio),
+        hdr_metadata=HdrMetadata.of(picture),
+    )
+    if layout_of(shown).family == "yuv" and info.color_space not in (2, *MATRIX_NAMES):
+        log.warning("%s: its colour matrix (code %d) is not known, %s is assumed", path, info.color_space, info.matrix)
+    return info
+
+
+def frame_rate(stream) -> Fraction:
+    """The track's average rate, else the guessed one, else 25 frames per second."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        is_still = stream.frames == 1 and rate == 1  # what AVIF states
+        if rate and 0 < rate <= HIGHEST_FPS and not is_still:
+            return Fraction(rate)
+    return FALLBACK_FPS
+
+
+def pixel_shape(stream, orientation: Orientation) -> Fraction | None:
+    """Width to height of one upright pixel, None where the file does not say."""
+    ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not ratio:
+        return None
+    return 1 / Fraction(ratio) if orientation.transpose else Fraction(ratio)

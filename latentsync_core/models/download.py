@@ -1,0 +1,255 @@
+"""Fetch a published model file from the Hugging Face Hub: continued after an interruption, checked, then put in place.
+
+This is the only code in the package that opens a connection, and only the ``download`` command calls it. The Hub's
+plain HTTP interface is used rather than its client library, whose current versions throw an interrupted file away:
+here the bytes gather in ``<name>.part`` beside the final place, a second call asks for the rest only (HTTP Range), and
+the final name appears only when size and SHA-256 are right.
+"""
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from ..errors import LatentSyncError
+from ..progress import (
+    CheckCancelled,
+    OnProgress,
+    ignore_progress,
+    never_cancelled,
+)
+from .catalog import (
+    HUB,
+    ModelFile,
+    find,
+    is_complete,
+)
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 16  # a broken connection loses at most so much
+SPARE_DISK_BYTES = 64 << 20  # left free beside the file
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
+RETRY_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # between attempts that brought nothing
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class InterruptedTransferError(Exception):
+    """The connection broke or the server is busy: another attempt may go on from here."""
+
+
+class Part:
+    """What has arrived of a file so far, on disk, with its running SHA-256."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.content = hashlib.sha256()
+        with open(file.name, "rb") as earlier:
+            while chunk := earlier.read(CHUNK_BYTES):
+                self.content.update(chunk)
+        self.size = os.path.getsize(file.name)
+
+    def append(self, chunk: bytes) -> None:
+        """Add bytes at the end."""
+        self.file.write(chunk)
+        self.content.update(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Forget everything that arrived."""
+        self.file.seek(0)
+        self.file.truncate()
+        self.content = hashlib.sha256()
+        self.size = 0
+
+
+def download(
+    model: ModelFile,
+    directory: str | Path,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> Path:
+    """Fetch what is missing of `model` into the models folder `directory`; returns the path of the whole file.
+
+    on_progress counts bytes, those of an earlier attempt included. check_cancelled is called for every 64 KiB; what it
+    raises leaves the part for the next call. `endpoint` (else $HF_ENDPOINT) names a mirror, `token` (else $HF_TOKEN) an
+    account; nothing else is read from the environment but HF_HUB_OFFLINE, which forbids, and the usual proxy variables.
+    Raises LatentSyncError: offline, no network, not found, no space, not writable, wrong content.
+    """
+    directory = Path(directory)
+    present = find(model, directory)
+    if present is not None and is_complete(model, present):
+        on_progress(model.size, model.size)
+        return present
+    target = directory / model.target
+    refuse_if_forbidden(model, target)
+    url = resolve_url(model, endpoint)
+    part_path = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(part_path, "ab") as file:
+            part = Part(file)
+            require_disk_space(model, target.parent, model.size - part.size)
+            fetch(model, part, url, token or os.environ.get("HF_TOKEN"), on_progress, check_cancelled)
+        if part.content.hexdigest() != model.sha256:
+            part_path.unlink()
+            raise LatentSyncError(
+                f"{model.name} arrived with SHA-256 {part.content.hexdigest()[:12]}... instead of "
+                f"{model.sha256[:12]}..., so it was removed; download it again, and if that repeats, "
+                f"{urlsplit(url).netloc} serves another file."
+            )
+        os.replace(part_path, target)
+    except OSError as error:
+        raise unwritable(model, target.parent, error) from error
+    finally:
+        remove_if_empty(part_path)
+    return target
+
+
+def refuse_if_forbidden(model: ModelFile, target: Path) -> None:
+    """Stop before anything is touched: where the user asked for silence, or where a file of theirs is in the way."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise LatentSyncError(
+            f"HF_HUB_OFFLINE is set, so {model.name} was not downloaded; unset it, or {by_hand(model, target)}."
+        )
+    if target.exists():
+        raise LatentSyncError(
+            f"{target} exists but has {target.stat().st_size:,} bytes where {model.size:,} are expected; it may be "
+            "damaged or another model: move it away and run the download again."
+        )
+
+
+def require_disk_space(model: ModelFile, folder: Path, missing: int) -> None:
+    """Refuse when `missing` bytes of `model` do not fit into `folder`."""
+    free = shutil.disk_usage(folder).free
+    if missing + SPARE_DISK_BYTES > free:
+        raise LatentSyncError(
+            f"{folder} has {free / 1e9:.1f} GB free, but {model.name} needs {missing / 1e9:.1f} GB more; "
+            "make room or choose another models folder (--models or LATENTSYNC_MODELS)."
+        )
+
+
+def unwritable(model: ModelFile, folder: Path, error: OSError) -> LatentSyncError:
+    """The sentence for a folder that took no file, or no more of it."""
+    if error.errno == errno.ENOSPC:
+        return LatentSyncError(
+            f"The disk of {folder} filled up while {model.name} was being downloaded; make room and run the same "
+            "command again: it goes on where it stopped."
+        )
+    return LatentSyncError(
+        f"{model.name} cannot be written to {folder} ({error.strerror or error}); choose another models folder "
+        "(--models or LATENTSYNC_MODELS)."
+    )
+
+
+def resolve_url(model: ModelFile, endpoint: str | None) -> str:
+    """The address of the file's bytes at its pinned revision."""
+    base = (endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    return f"{base}/{model.repo_id}/resolve/{model.revision}/{quote(model.filename)}"
+
+
+def by_hand(model: ModelFile, target: Path) -> str:
+    """What to do without this command."""
+    return f"fetch {model.page} in a browser and save it as {target}"
+
+
+def remove_if_empty(path: Path) -> None:
+    """Leave no empty part behind where nothing arrived."""
+    if path.is_file() and path.stat().st_size == 0:
+        path.unlink()
+
+
+def fetch(
+    model: ModelFile, part: Part, url: str, token: str | None, on_progress: OnProgress, check_cancelled: CheckCancelled
+) -> None:
+    """Append to `part` until it has the size of `model`, over as many connections as it takes."""
+    if part.size > model.size:
+        part.restart()
+    on_progress(part.size, model.size)
+    fruitless = 0
+    while (start := part.size) < model.size:
+        try:
+            append_rest(model, part, url, token, on_progress, check_cancelled)
+        except InterruptedTransferError as interruption:
+            fruitless = 0 if part.size > start else fruitless + 1
+            if fruitless == len(RETRY_PAUSES_S):
+                raise LatentSyncError(
+                    f"The download of {model.name} stopped at {part.size / 1e6:,.1f} of {model.size / 1e6:,.1f} MB "
+                    f"({interruption}); run the same command again: it goes on where it stopped."
+                ) from interruption
+            logger.warning("%s: %s; going on at byte %d", model.name, interruption, part.size)
+            time.sleep(RETRY_PAUSES_S[fruitless])
+
+
+def append_rest(
+    model: ModelFile, part: Part, url: str, token: str | None, on_progress: OnProgress, check_cancelled: CheckCancelled
+) -> None:
+    """Append what one request brings of the rest of `part`; InterruptedTransferError when that was not all."""
+    with open_response(model, url, token, part.size) as response:
+        refuse_bad_answer(model, urlsplit(url).netloc, response)
+        if response.status_code != requests.codes.partial_content and part.size:
+            part.restart()  # the server knows no Range and sends the whole file
+        try:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                check_cancelled()
+                part.append(chunk)
+                on_progress(part.size, model.size)
+        except requests.RequestException as error:
+            raise InterruptedTransferError("the connection broke") from error
+    if part.size < model.size:
+        raise InterruptedTransferError("the connection closed early")
+
+
+def open_response(model: ModelFile, url: str, token: str | None, start: int) -> requests.Response:
+    """Ask for `url` from byte `start` on."""
+    headers = {"Accept-Encoding": "identity"}  # the published bytes, as Range counts them
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    if token:
+        headers["Authorization"] = f"Bearer {token}"  # requests drops it when another host takes over
+    server = urlsplit(url).netloc
+    try:
+        return requests.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
+    except requests.RequestException as error:
+        if start:
+            raise InterruptedTransferError(f"no connection to {server}") from error
+        raise LatentSyncError(
+            f"{model.name} could not be downloaded: no connection to {server} ({type(error).__name__}); check the "
+            f"network, the proxy and HF_ENDPOINT, or fetch {model.page} in a browser and save it as {model.target} "
+            "in the models folder."
+        ) from error
+
+
+def refuse_bad_answer(model: ModelFile, server: str, response: requests.Response) -> None:
+    """Turn an HTTP status, or an offer of other content than `model`, into a sentence."""
+    status = response.status_code
+    if status == requests.codes.too_many_requests or status >= 500:
+        raise InterruptedTransferError(f"{server} answered HTTP {status}")
+    where = f"{model.repo_id} on {server}"
+    if status in (requests.codes.unauthorized, requests.codes.forbidden):
+        raise LatentSyncError(
+            f"{where} does not exist or wants an account (HTTP {status}); set HF_TOKEN to a token that may read it."
+        )
+    if status not in (requests.codes.ok, requests.codes.partial_content):
+        raise LatentSyncError(
+            f"{where} has no {model.filename} at revision {model.revision[:8]} (HTTP {status}); if HF_ENDPOINT names "
+            "a mirror, try without it."
+        )
+    for answer in (*response.history, response):  # the Hub describes the file before it redirects to its store
+        etag = answer.headers.get("X-Linked-Etag", "").strip('W/"')
+        size = answer.headers.get("X-Linked-Size", str(model.size))
+        if size != str(model.size) or (SHA256.fullmatch(etag) and etag != model.sha256):
+            raise LatentSyncError(
+                f"{where} offers another {model.filename} ({size} bytes, SHA-256 {etag[:12]}...) than the published "
+                f"one ({model.size} bytes, {model.sha256[:12]}...); nothing was downloaded."
+            )

@@ -1,0 +1,38 @@
+"""The model that comes with the package: the real architecture, trained by this package on one drawn portrait.
+
+It runs anywhere without a download and really speaks, but knows a single face; how it was made is told by the files'
+own headers and by `training.micro`.
+"""
+
+from pathlib import Path
+
+import torch
+
+from ..unet import Checkpoint, UNet3DConditionModel, load_unet, read_checkpoint
+from ..vae import AutoencoderCodec, AutoencoderKL, load_vae
+from ..whisper import WhisperEncoder, load_whisper
+
+EMBEDDED_NAME = "embedded micro model (it really speaks, but knows one portrait only)"
+KNOWS = "knows"  # in these files' metadata, and in no other: what the model has seen
+FOLDER = Path(__file__).parent
+UNET, VAE, WHISPER = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper"))
+
+
+def embedded_unet() -> UNet3DConditionModel:
+    """The UNet alone, float32 on the CPU, with its metadata."""
+    return load_unet(UNET, dtype=torch.float32)
+
+
+def embedded_checkpoint() -> Checkpoint:
+    """The UNet's file, read."""
+    return read_checkpoint(UNET)
+
+
+def embedded_vae() -> AutoencoderKL:
+    """The autoencoder alone, float32 on the CPU."""
+    return load_vae(VAE)
+
+
+def embedded_models() -> tuple[UNet3DConditionModel, AutoencoderCodec, WhisperEncoder]:
+    """UNet, VAE and Whisper encoder in float32 on the CPU."""
+    return embedded_unet(), AutoencoderCodec(embedded_vae()), load_whisper(WHISPER)

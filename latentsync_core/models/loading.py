@@ -1,0 +1,205 @@
+"""Bringing the networks of a run together: UNet, VAE and Whisper that belong to one another, on one device."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..diffusion.conditioning import TrainedConditioning
+from ..errors import LatentSyncError
+from ..options import PRECISIONS
+from .catalog import (
+    NATIVE_RESOLUTION,
+    UNETS,
+    VAE_FT_MSE,
+    WHISPER_TINY,
+    ModelFile,
+    find,
+    identify_release,
+    models_directory,
+)
+from .embedded import EMBEDDED_NAME, embedded_models
+from .unet import UNet3DConditionModel, load_unet, merge_lora
+from .vae import AutoencoderCodec, LatentCodec, load_vae
+from .whisper import WhisperEncoder, load_whisper
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PUBLISHED_WIDTH = 320  # channels of the published UNet's first block
+FALLBACK_RESOLUTION = 256  # pixels, where nothing tells how a checkpoint was trained
+
+
+@dataclass(frozen=True)
+class Models:
+    """The networks of a run.
+
+    unet: any noise predictor of `diffusion.NoisePredictor`'s signature. codec: pixels to latents and back.
+    resolution: face crop in pixels the UNet was trained at, None if unknown. sources: where each came from, for the
+    report.
+    """
+
+    unet: UNet3DConditionModel
+    codec: LatentCodec
+    whisper: WhisperEncoder
+    device: torch.device = torch.device("cpu")
+    resolution: int | None = None
+    sources: dict[str, Any] = field(default_factory=dict)
+
+    def conditioning(self, position: str = "auto") -> TrainedConditioning:
+        """How the UNet is to be conditioned: as its checkpoint was trained, unless `position` overrules it."""
+        try:
+            return TrainedConditioning.of(self.unet, position)
+        except LatentSyncError as error:
+            raise LatentSyncError(f"{self.sources.get('unet', 'The UNet')}: {error}") from error
+
+    def working_resolution(self, asked: int | None) -> int:
+        """The crop size to use; warns when `asked` is not the size the checkpoint was trained at."""
+        return working_resolution(asked, self.resolution, self.sources.get("unet", "the checkpoint"))
+
+
+def working_resolution(asked: int | None, native: int | None, name: Path | str) -> int:
+    """The crop size in pixels for the checkpoint `name`: `asked`, else its `native` one; warns where they differ."""
+    if asked is None:
+        if native is None:
+            log.warning(
+                "Nothing tells at which resolution %s was trained; using %d px, pass 512 for LatentSync 1.6.",
+                name,
+                FALLBACK_RESOLUTION,
+            )
+        return native or FALLBACK_RESOLUTION
+    if native is not None and asked != native:
+        log.warning(
+            "%d px was asked for, but %s was trained at %d px: at another size it loses lip sync, use %d.",
+            asked,
+            name,
+            native,
+            native,
+        )
+    return asked
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """ "auto" takes CUDA, then Apple's MPS, then the CPU; or any torch device name."""
+    if name != "auto":
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device).item()  # many a device has a name but no driver
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise LatentSyncError(f"There is no device {name!r} ({reason}); use auto, cpu, cuda or mps.") from error
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """fp32, bf16 or fp16; "auto" is fp16 on CUDA, as the reference runs, and fp32 elsewhere."""
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise LatentSyncError(f"Precision {name!r} is unknown; choose {', '.join(PRECISIONS)}.")
+    return DTYPES[name]
+
+
+def load_models(
+    checkpoint: Path | str | None = None,
+    *,
+    vae: Path | str | None = None,
+    whisper: Path | str | None = None,
+    directory: Path | str | None = None,
+    lora: Path | str | None = None,
+    lora_strength: float = 1.0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Models:
+    """Load what a run needs; what is not named is looked for in the models folder, never on the network.
+
+    checkpoint: a UNet file, or "embedded". Without one the newest published UNet in the folder is taken, and the
+    embedded model where there is none. A published UNet goes with the published VAE and Whisper, a narrow one with
+    the embedded ones. lora: a LoRA file whose change to the UNet is added lora_strength times. Raises LatentSyncError
+    naming the missing or unfit file.
+    """
+    place = choose_device(device)
+    dtype = choose_dtype(precision, place)
+    folder = models_directory(directory)
+    unet_path = _choose_unet(checkpoint, folder)
+    if unet_path is None:
+        unet, codec, encoder = embedded_models()
+        unet, sources = unet.to(dtype), {"unet": EMBEDDED_NAME}
+    else:
+        unet, sources = load_unet(unet_path, dtype=dtype), {"unet": unet_path}
+        codec = encoder = None
+        if unet.config.block_out_channels[0] < PUBLISHED_WIDTH:
+            _, codec, encoder = embedded_models()
+    if lora:
+        merge_lora(unet, lora, lora_strength)
+        sources["lora"] = f"{lora}, strength {lora_strength:g}"
+    sources["vae"] = sources["whisper"] = EMBEDDED_NAME
+    if vae or codec is None:
+        sources["vae"] = vae or _required(VAE_FT_MSE, folder)
+        codec = AutoencoderCodec(load_vae(sources["vae"], dtype=dtype))
+    if whisper or encoder is None:
+        sources["whisper"] = whisper or _required(WHISPER_TINY, folder)
+        encoder = load_whisper(sources["whisper"])
+    check_width(unet, encoder, sources)
+    codec.autoencoder.to(place)
+    return Models(
+        unet=unet.to(place),
+        codec=codec,
+        whisper=encoder.to(place),
+        device=place,
+        resolution=native_resolution(unet.metadata, unet_path),
+        sources={**sources, "device": str(place), "precision": str(dtype).removeprefix("torch.")},
+    )
+
+
+def _choose_unet(checkpoint: Path | str | None, folder: Path) -> Path | None:
+    """The UNet file to load; None stands for the embedded model."""
+    if checkpoint == "embedded":
+        return None
+    if checkpoint is not None:
+        return Path(checkpoint)
+    found = next((path for model in UNETS if (path := find(model, folder))), None)
+    if found is None:
+        log.warning(
+            "No LatentSync checkpoint in %s: using the %s; for real lip-sync: python -m latentsync_core download 1.6",
+            folder,
+            EMBEDDED_NAME,
+        )
+    return found
+
+
+def _required(model: ModelFile, folder: Path) -> Path:
+    path = find(model, folder)
+    if path is None:
+        raise LatentSyncError(
+            f"{model.name} ({model.size / 1e6:,.0f} MB, {model.purpose}) is not in {folder}; get it with "
+            f"`python -m latentsync_core download` or from {model.page} and put it at {folder / model.target}."
+        )
+    return path
+
+
+def check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: Mapping[str, Any]) -> None:
+    """LatentSyncError unless the encoder's features are as wide as the UNet attends to; sources: their names."""
+    wanted = unet.config.cross_attention_dim
+    if encoder.width != wanted:
+        raise LatentSyncError(
+            f"{sources['whisper']} gives features {encoder.width} wide, {sources['unet']} was trained on {wanted}; "
+            f"{'Whisper tiny is needed' if wanted == 384 else 'name the Whisper it was trained with'}."
+        )
+
+
+def native_resolution(metadata: Mapping[str, Any], path: Path | None) -> int | None:
+    """The crop size a checkpoint was trained at: by its own record, else by which release its file is, else None."""
+    stated = metadata.get("resolution")
+    if stated is not None:
+        if not str(stated).isdigit():
+            raise LatentSyncError(f"{path}: it records resolution {stated!r}; a number of pixels is needed.")
+        return int(stated)
+    release = identify_release(path) if path is not None else None
+    return NATIVE_RESOLUTION.get(release)

@@ -1,0 +1,177 @@
+"""UNet checkpoints on disk: the published .pt layouts, safetensors with metadata, and refusals by name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...errors import LatentSyncError
+from ..tensor_file import METADATA_PREFIX, TensorFile, read_tensors
+from .config import MotionModuleConfig, UNetConfig
+from .model import UNet3DConditionModel
+
+# What users hand over by mistake, told apart by a key that only that kind of file has.
+FOREIGN_KEYS = {
+    "a LoRA": ("lora_up", "lora_down", "lora_A", "lora_B", ".alpha"),
+    "a full Stable Diffusion checkpoint": ("model.diffusion_model.", "cond_stage_model."),
+    "a VAE": ("quant_conv.", "decoder.up_blocks.", "decoder.up.", "first_stage_model."),
+    "a Whisper model": ("encoder.positional_embedding", "decoder.token_embedding"),
+    "a SyncNet": ("audio_encoder.", "visual_encoder."),
+    "an original-format Stable Diffusion UNet": ("input_blocks.", "output_blocks."),
+    "a text encoder": ("text_model.",),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A UNet's tensors and what its file says of them.
+
+    metadata: what the file says of itself; how it was conditioned (`conditioning.TrainedConditioning`) and `resolution`
+    (pixels) are what sampling asks for. Published files say nothing of either.
+    """
+
+    path: Path
+    state_dict: dict[str, Tensor]
+    config: UNetConfig
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a UNet checkpoint and find out its configuration: from its metadata, else from its tensors' shapes.
+
+    Raises LatentSyncError when the file is something else (a VAE, a LoRA, an SD-1.5 UNet, a text file) or its tensors
+    do not fit: how many are missing, unexpected or mis-shaped, and the first three of each.
+    """
+    file = read_tensors(path)
+    refuse_foreign(file.path, file.tensors)
+    config = stated_config(file) or infer_config(file.path, file.tensors)
+    refuse_misfit(file.path, file.tensors, config)
+    return Checkpoint(file.path, file.tensors, config, file.about)
+
+
+def load_unet(
+    path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> UNet3DConditionModel:
+    """Load a LatentSync 1.5 or 1.6 UNet, or a narrower one, ready to predict.
+
+    dtype: float32, bfloat16 or float16; None keeps the file's own. Position tables stay float32.
+    Returns the model in eval mode with its file's strings in ``model.metadata``.
+    Raises LatentSyncError as `read_checkpoint` does.
+    """
+    checkpoint = read_checkpoint(path)
+    with torch.device("meta"):
+        model = UNet3DConditionModel(checkpoint.config)
+    model.load_state_dict(checkpoint.state_dict, assign=True)
+    # One tensor at a time, so that a dtype change never holds the network twice.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(device=device, dtype=dtype)
+        parameter.requires_grad_(False)
+    for module in model.modules():
+        for name, table in module.named_buffers(recurse=False):
+            setattr(module, name, table.to(device=device, dtype=torch.float32))
+    model.metadata = checkpoint.metadata
+    return model.eval()
+
+
+def save_unet(model: UNet3DConditionModel, path: Path | str, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a UNet as safetensors with its configuration and `metadata` (strings), so that it explains itself."""
+    strings = {"config": json.dumps(model.config.to_dict()), **(metadata or {})}
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, {METADATA_PREFIX + name: value for name, value in strings.items()})
+
+
+def stated_config(file: TensorFile) -> UNetConfig | None:
+    """The configuration that the file states, None where it states none. Raises LatentSyncError naming the file."""
+    stated = file.mapping("config")
+    try:
+        return UNetConfig.from_dict(stated) if stated else None
+    except (LatentSyncError, TypeError, ValueError) as error:
+        raise LatentSyncError(f"{file.path}: {error}") from error
+
+
+def refuse_foreign(path: Path, state_dict: Mapping[str, Tensor]) -> None:
+    """Raise LatentSyncError naming the kind of file where the keys give away that it is no LatentSync UNet."""
+    needed = "a LatentSync UNet (latentsync_unet.pt, about 5 GB) is needed"
+    for kind, marks in FOREIGN_KEYS.items():
+        witness = next((key for key in state_dict for mark in marks if mark in key), None)
+        if witness is not None:
+            raise LatentSyncError(f"{path} is {kind} (it has the key {witness}); {needed}.")
+    if "conv_in.weight" not in state_dict:
+        first = ", ".join(list(state_dict)[:3])
+        raise LatentSyncError(f"{path} has {len(state_dict)} tensors but no conv_in.weight (first: {first}); {needed}.")
+    channels = state_dict["conv_in.weight"].shape[1:2]
+    has_motion = any(".motion_modules." in key for key in state_dict)
+    if channels in ((4,), (8,), (9,)) and not has_motion:
+        raise LatentSyncError(
+            f"{path} is a Stable Diffusion or MuseTalk UNet ({channels[0]} input channels, no motion modules); "
+            f"{needed}."
+        )
+
+
+def infer_config(path: Path, state_dict: Mapping[str, Tensor]) -> UNetConfig:
+    """Read widths, depth and motion modules off the tensors' shapes; heads and groups are as published.
+
+    Shapes cannot tell 1.5 from 1.6, nor the number of heads: a narrow model with other heads needs metadata.
+    """
+
+    def count(prefix: str) -> int:
+        return len({key[len(prefix) :].split(".")[0] for key in state_dict if key.startswith(prefix)})
+
+    def present(prefix: str) -> bool:
+        return any(key.startswith(prefix) for key in state_dict)
+
+    levels = range(count("down_blocks."))
+    last_resnet = "down_blocks.{}.resnets.0.conv2.weight"
+    if not levels or any(last_resnet.format(level) not in state_dict for level in levels):
+        raise LatentSyncError(f"{path} lacks the blocks of a UNet; a complete LatentSync UNet checkpoint is needed.")
+    audio = next((t for k, t in state_dict.items() if k.endswith("attn2.to_k.weight")), None)
+    table = next((t for k, t in state_dict.items() if k.endswith("pos_encoder.pe")), None)
+    null = state_dict.get("null_audio_tokens")
+    top = len(levels) - 1
+    return UNetConfig(
+        block_out_channels=tuple(state_dict[last_resnet.format(level)].shape[0] for level in levels),
+        layers_per_block=count("down_blocks.0.resnets."),
+        down_block_types=tuple(
+            "CrossAttnDownBlock3D" if present(f"down_blocks.{i}.attentions.") else "DownBlock3D" for i in levels
+        ),
+        up_block_types=tuple(
+            "CrossAttnUpBlock3D" if present(f"up_blocks.{i}.attentions.") else "UpBlock3D" for i in levels
+        ),
+        cross_attention_dim=384 if audio is None else audio.shape[1],
+        add_audio_layer=audio is not None,
+        use_motion_module=any(".motion_modules." in key for key in state_dict),
+        motion_module_resolutions=tuple(2**i for i in levels if present(f"up_blocks.{top - i}.motion_modules.")),
+        motion_module_mid_block=present("mid_block.motion_modules."),
+        motion_module_decoder_only=not any(present(f"down_blocks.{i}.motion_modules.") for i in levels),
+        motion_module_kwargs=MotionModuleConfig(
+            temporal_position_encoding=table is not None,
+            temporal_position_encoding_max_len=24 if table is None else table.shape[1],
+        ),
+        null_audio_tokens=0 if null is None else len(null),
+    )
+
+
+def refuse_misfit(path: Path, state_dict: Mapping[str, Tensor], config: UNetConfig) -> None:
+    """Raise LatentSyncError with the count and the first three of missing, unexpected and mis-shaped tensors."""
+    with torch.device("meta"):
+        expected = UNet3DConditionModel(config).state_dict()
+    faults = {
+        "missing": [key for key in expected if key not in state_dict],
+        "unexpected": [key for key in state_dict if key not in expected],
+        "mis-shaped": [
+            f"{key} {tuple(state_dict[key].shape)} instead of {tuple(tensor.shape)}"
+            for key, tensor in expected.items()
+            if key in state_dict and state_dict[key].shape != tensor.shape
+        ],
+    }
+    if any(faults.values()):
+        listed = "; ".join(f"{len(keys)} {kind} ({', '.join(keys[:3])})" for kind, keys in faults.items() if keys)
+        raise LatentSyncError(
+            f"{path} does not fit a LatentSync UNet: {listed}; of {len(expected)} tensors every one must be there: "
+            f"download the checkpoint again or choose another file."
+        )

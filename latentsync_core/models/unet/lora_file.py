@@ -1,0 +1,35 @@
+"""LoRA files (arXiv 2106.09685) in the layout of ComfyUI's stock loader, added to a UNet's weights."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...errors import LatentSyncError
+from ..tensor_file import read_tensors
+
+HOST_PREFIX = "diffusion_model."  # the UNet's name inside the host's MODEL
+UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
+
+
+@torch.no_grad()
+def merge_lora(unet: nn.Module, path: Path | str, strength: float = 1.0) -> None:
+    """Add a LoRA file to the weights of a UNet without LoRA layers, as the host's loader does.
+
+    Raises LatentSyncError for a file that is none, or that does not fit the UNet.
+    """
+    file = read_tensors(path)
+    names = [key.removesuffix(UP) for key in file.tensors if key.endswith(UP)]
+    if not names:
+        raise LatentSyncError(f"{file.path} holds no LoRA (no tensor ends with {UP}); choose a LoRA file.")
+    parameters = dict(unet.named_parameters())
+    for name in names:
+        weight = parameters.get(f"{name.removeprefix(HOST_PREFIX)}.weight")
+        up, down = file.tensors[name + UP].float(), file.tensors[name + DOWN].float()
+        alpha = float(file.tensors.get(name + ALPHA, torch.tensor(float(len(down)))))
+        if weight is None or weight.numel() != len(up) * down[0].numel():
+            raise LatentSyncError(
+                f"{file.path} does not fit this UNet at {name}; use the checkpoint it was trained on."
+            )
+        change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+        weight += (strength * alpha / len(down) * change).to(weight)

@@ -1,0 +1,128 @@
+"""LatentSync's 3D UNet: a Stable-Diffusion-1.5 UNet run on every frame, tied together by motion modules."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ...errors import LatentSyncError
+from .attention import AttentionFunction, scaled_dot_product, sinusoidal_embedding
+from .blocks import DownStage, LayerFactory, MidStage, UpStage
+from .config import UNetConfig
+from .resnet import pooled_norm
+
+
+class TimeEmbedding(nn.Module):
+    """Two linear layers over the sinusoidal timestep embedding."""
+
+    def __init__(self, inputs: int, outputs: int, ops, **place):
+        super().__init__()
+        self.linear_1 = ops.Linear(inputs, outputs, **place)
+        self.linear_2 = ops.Linear(outputs, outputs, **place)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class UNet3DConditionModel(nn.Module):
+    """Predicts the noise in a window of face latents from the masked face, the reference face and the voice.
+
+    operations: namespace with Linear, Conv2d, GroupNorm and LayerNorm (torch.nn, or a host's casting operations).
+    attention: ``attention(q, k, v, heads)`` on (b, n, heads * d) tensors.
+    """
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        *,
+        operations: Any = nn,
+        attention: AttentionFunction = scaled_dot_product,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ):
+        super().__init__()
+        self.config = config
+        place = {"dtype": dtype, "device": device}
+        make = LayerFactory(config, operations, attention, place)
+        widths = config.block_out_channels
+        levels = range(len(widths))
+        self.conv_in = operations.Conv2d(config.in_channels, widths[0], 3, padding=1, **place)
+        self.time_embedding = TimeEmbedding(widths[0], 4 * widths[0], operations, **place)
+        self.down_blocks = nn.ModuleList([DownStage(level, make) for level in levels])
+        self.mid_block = MidStage(make)
+        self.up_blocks = nn.ModuleList([UpStage(level, make) for level in reversed(levels)])
+        self.conv_norm_out = operations.GroupNorm(config.norm_num_groups, widths[0], eps=config.norm_eps, **place)
+        self.conv_out = operations.Conv2d(widths[0], config.out_channels, 3, padding=1, **place)
+        nn.init.zeros_(self.conv_out.weight)  # training starts from "no noise predicted"
+        nn.init.zeros_(self.conv_out.bias)
+        self.metadata: dict[str, Any] = {}  # what its checkpoint says of its training
+        self.null_audio_tokens = None  # (n, d); the conditioning module, not the forward pass, puts it in
+        if config.null_audio_tokens:
+            null = torch.zeros(config.null_audio_tokens, config.cross_attention_dim, **place)
+            self.null_audio_tokens = nn.Parameter(null)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Storage dtype of the weights."""
+        return self.conv_in.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live."""
+        return self.conv_in.weight.device
+
+    def enable_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Trade a third more compute for most of the memory that training's activations take."""
+        for stage in (*self.down_blocks, self.mid_block, *self.up_blocks):
+            stage.gradient_checkpointing = enabled
+
+    def forward(self, sample: Tensor, timestep: Tensor | float | int, audio_tokens: Tensor) -> Tensor:
+        """Predict the noise of a window (REFERENCE section 1).
+
+        sample: (b, 13, f, h, w): noisy latents 4, mask 1 (1 = kept), masked-face latents 4, reference latents 4.
+        timestep: scalar, or (b,); diffusion time in 0..999.
+        audio_tokens: (b*f, n, d), each frame's tokens; frames of one sample follow one another.
+        Returns (b, 4, f, h, w). Raises LatentSyncError when f exceeds the temporal position table.
+        """
+        batch, _, frames, height, width = sample.shape
+        self._check_inputs(sample, audio_tokens)
+        if self.config.center_input_sample:
+            sample = 2 * sample - 1
+        time_embedding = self._embed_time(timestep, batch, sample)
+        layer_inputs = (time_embedding, audio_tokens, frames)
+
+        x = self.conv_in(rearrange(sample, "b c f h w -> (b f) c h w"))
+        skips = [x]
+        for stage in self.down_blocks:
+            x, outputs = stage(x, *layer_inputs)
+            skips.extend(outputs)
+        x = self.mid_block(x, *layer_inputs)
+        for stage in self.up_blocks:
+            x = stage(x, skips, *layer_inputs)
+        x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
+        return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
+
+    def _embed_time(self, timestep: Tensor | float | int, batch: int, sample: Tensor) -> Tensor:
+        """(b, 4*width) in the sample's dtype, through the SiLU that every resnet would otherwise repeat."""
+        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(batch)
+        config = self.config
+        embedding = sinusoidal_embedding(
+            timesteps, config.block_out_channels[0], config.flip_sin_to_cos, config.freq_shift
+        )
+        return F.silu(self.time_embedding(embedding.to(sample.dtype)))
+
+    def _check_inputs(self, sample: Tensor, audio_tokens: Tensor) -> None:
+        batch, channels, frames = sample.shape[:3]
+        if channels != self.config.in_channels:
+            raise ValueError(f"sample has {channels} channels, the UNet takes {self.config.in_channels}")
+        if audio_tokens.shape[0] != batch * frames:
+            raise ValueError(
+                f"audio_tokens hold {audio_tokens.shape[0]} frames, the sample {batch} x {frames} = {batch * frames}"
+            )
+        if frames > self.config.max_window_frames and self.config.use_motion_module:
+            raise LatentSyncError(
+                f"A window of {frames} frames was asked for; the model's temporal position table ends at "
+                f"{self.config.max_window_frames} (trained on 16): use a shorter window."
+            )

@@ -1,0 +1,151 @@
+"""Between face pixels and face latents: Stable Diffusion's autoencoder behind a small protocol."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from ..errors import LatentSyncError
+from .tensor_file import read_tensors
+
+log = logging.getLogger(__name__)
+
+LATENT_SCALE = 0.18215  # of Stable Diffusion 1.5; shift 0
+SLICE_FRAMES = 4  # faces through the autoencoder at once: its activations, not its weights, fill the memory
+SD_SHAPE = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "scaling_factor": LATENT_SCALE,
+    "sample_size": 256,
+}
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of a posterior over scaled latents: (f, 4, h / 8, w / 8) float32 each."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Draw latents; the noise comes from the CPU generator, so that a seed means the same everywhere."""
+        noise = torch.randn(self.mean.shape, generator=generator)
+        return self.mean + self.std * noise.to(self.mean)
+
+
+class LatentCodec(Protocol):
+    """What the pipeline asks of a VAE; a host supplies its own."""
+
+    def encode(self, pixels: Tensor) -> Moments:
+        """(f, 3, h, w) in [-1, 1] -> scaled moments on the CPU."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(f, 4, h, w) scaled -> (f, 3, 8h, 8w) in [-1, 1], float32 on the CPU."""
+
+
+class AutoencoderCodec:
+    """diffusers' AutoencoderKL, a few faces at a time.
+
+    Group norms and attention act per picture, so slicing changes nothing but the memory. If half precision turns
+    latents or pixels into NaN, the autoencoder moves to float32 once, says so, and stays there.
+    """
+
+    def __init__(self, autoencoder: AutoencoderKL, slice_frames: int = SLICE_FRAMES):
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
+        self.slice_frames = slice_frames
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Moments:
+        """(f, 3, h, w) in [-1, 1] -> scaled moments on the CPU, float32."""
+        scale = self.autoencoder.config.scaling_factor
+        posteriors = [self._finite(self._encode, part) for part in pixels.split(self.slice_frames)]
+        mean, logvar = torch.cat(posteriors).chunk(2, dim=1)
+        # The clamp is the autoencoder's own (diffusers' DiagonalGaussianDistribution).
+        return Moments(mean * scale, torch.exp(0.5 * logvar.clamp(-30.0, 20.0)) * scale)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """(f, 4, h, w) scaled -> (f, 3, 8h, 8w), float32 on the CPU, clamped to [-1, 1]."""
+        unscaled = latents / self.autoencoder.config.scaling_factor
+        return torch.cat([self._finite(self._decode, part) for part in unscaled.split(self.slice_frames)]).clamp_(-1, 1)
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        return self.autoencoder.encode(pixels.to(self._place), return_dict=False)[0].parameters
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        return self.autoencoder.decode(latents.to(self._place), return_dict=False)[0]
+
+    @property
+    def _place(self) -> Tensor:
+        return next(self.autoencoder.parameters())
+
+    def _finite(self, run, part: Tensor) -> Tensor:
+        result = run(part)
+        if not torch.isfinite(result).all() and self._place.dtype != torch.float32:
+            log.warning("The VAE gave NaN in %s; it runs in float32 from here on.", self._place.dtype)
+            self.autoencoder.float()
+            result = run(part)
+        if not torch.isfinite(result).all():
+            raise LatentSyncError(
+                "The VAE gives NaN even in float32; its file or the UNet's is damaged: download them again."
+            )
+        return result.float().cpu()
+
+
+def load_vae(path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> AutoencoderKL:
+    """Load a Stable Diffusion 1.5 VAE in diffusers' or the original naming, or a narrower one with its config.
+
+    Raises LatentSyncError when the file is something else.
+    """
+    file = read_tensors(path)
+    shape = {**SD_SHAPE, **(file.mapping("config") or {})}
+    state_dict = _diffusers_names(file.tensors, shape)
+    try:
+        with torch.device("meta"):
+            autoencoder = AutoencoderKL(**shape)
+    except (TypeError, ValueError) as error:
+        raise LatentSyncError(
+            f"{file.path} is no Stable Diffusion VAE: its config does not describe one ({error})."
+        ) from error
+    expected = autoencoder.state_dict()
+    misfits = [k for k in expected if k not in state_dict or state_dict[k].shape != expected[k].shape]
+    if misfits:
+        raise LatentSyncError(
+            f"{file.path} is no Stable Diffusion 1.5 VAE: {len(misfits)} of {len(expected)} tensors are missing or of "
+            f"another shape ({', '.join(misfits[:3])}); sd-vae-ft-mse is the one LatentSync was trained with."
+        )
+    # Cast here, tensor by tensor: diffusers warns of a cast of the whole network, though nothing in it forbids one.
+    tensors = {name: state_dict[name].to(device=device, dtype=dtype or torch.float32) for name in expected}
+    autoencoder.load_state_dict(tensors, assign=True)
+    return autoencoder.eval().requires_grad_(False)
+
+
+OLD_ATTENTION_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def _diffusers_names(tensors: dict[str, Tensor], shape: dict) -> dict[str, Tensor]:
+    """Today's diffusers names for a file in the original naming, or in that of sd-vae-ft-mse as published."""
+    prefix = "first_stage_model."
+    if any(name.startswith(prefix) for name in tensors):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    if "encoder.down.0.block.0.conv1.weight" in tensors:
+        from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+        tensors = convert_ldm_vae_checkpoint(dict(tensors), shape)
+    renamed = {}
+    for name, tensor in tensors.items():
+        module, _, kind = name.rpartition(".")
+        parent, _, leaf = module.rpartition(".")
+        if ".attentions." in parent and leaf in OLD_ATTENTION_NAMES:
+            name = f"{parent}.{OLD_ATTENTION_NAMES[leaf]}.{kind}"
+        renamed[name] = tensor
+    return renamed

@@ -1,0 +1,86 @@
+"""Whisper's audio encoder, keeping what every layer heard; the text decoder is never built."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from whisper.model import AudioEncoder
+
+from ..errors import LatentSyncError
+from .tensor_file import read_tensors
+
+PREFIX = "encoder."  # of the encoder's tensors in openai-whisper's files
+HEAD_CHANNELS = 64  # per attention head in every published Whisper
+DIMENSIONS = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")
+
+
+class WhisperEncoder(AudioEncoder):
+    """openai-whisper's AudioEncoder returning all hidden states (arXiv 2212.04356).
+
+    Attributes n_mels, n_ctx (steps per block of 30 s), width, and layers (hidden states per step: the embedding and
+    one per block).
+    """
+
+    def __init__(self, n_mels: int, n_ctx: int, n_state: int, n_head: int, n_layer: int):
+        super().__init__(n_mels, n_ctx, n_state, n_head, n_layer)
+        self.n_mels, self.n_ctx, self.width, self.layers = n_mels, n_ctx, n_state, n_layer + 1
+
+    @classmethod
+    def from_dims(cls, dims: Mapping[str, int]) -> "WhisperEncoder":
+        """Build the encoder of a Whisper model from its `dims` (the text decoder's numbers are ignored)."""
+        missing = [name for name in DIMENSIONS if name not in dims]
+        if missing:
+            raise LatentSyncError(f"Whisper dimensions lack {', '.join(missing)}; found {', '.join(dims)}.")
+        return cls(*(int(dims[name]) for name in DIMENSIONS)).eval()
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode one block of 30 s: (b, n_mels, 2 * n_ctx) log-mel -> (b, n_ctx, layers, width).
+
+        The hidden states are those before the encoder's final norm, as LatentSync was trained (REFERENCE section 1).
+        """
+        x = F.gelu(self.conv1(mel))
+        x = F.gelu(self.conv2(x)).transpose(1, 2)  # (b, n_ctx, width)
+        x = (x + self.positional_embedding).to(x.dtype)
+        states = [x]
+        for block in self.blocks:
+            x = block(x)
+            states.append(x)
+        return torch.stack(states, dim=2)
+
+
+def load_whisper(path: Path | str) -> WhisperEncoder:
+    """Load the encoder out of a Whisper model file: openai's .pt, or .safetensors with the same tensor names.
+
+    Returns float32 weights on the CPU in eval mode. Raises LatentSyncError when the file is no Whisper model.
+    """
+    file = read_tensors(path)
+    tensors = file.tensors
+    encoder = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
+    if not encoder and "positional_embedding" in tensors and "conv1.weight" in tensors:
+        encoder = tensors
+    if "conv1.weight" not in encoder or "positional_embedding" not in encoder:
+        first = ", ".join(list(tensors)[:3])
+        raise LatentSyncError(
+            f"{file.path} is no Whisper model: it has no {PREFIX}conv1.weight (its {len(tensors)} tensors begin with "
+            f"{first}); LatentSync needs Whisper tiny (tiny.pt, 75 MB)."
+        )
+    model = WhisperEncoder.from_dims(file.mapping("dims") or _dims_from_shapes(encoder))
+    try:
+        model.load_state_dict(encoder)
+    except RuntimeError as error:
+        listed = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise LatentSyncError(f"{path} is an incomplete Whisper model ({listed}); download it again.") from error
+    return model.float().requires_grad_(False)
+
+
+def _dims_from_shapes(encoder: Mapping[str, Tensor]) -> dict[str, int]:
+    width, n_mels, _ = encoder["conv1.weight"].shape
+    return {
+        "n_mels": n_mels,
+        "n_audio_ctx": encoder["positional_embedding"].shape[0],
+        "n_audio_state": width,
+        "n_audio_head": max(width // HEAD_CHANNELS, 1),
+        "n_audio_layer": len({name.split(".")[1] for name in encoder if name.startswith("blocks.")}),
+    }

@@ -1,0 +1,1 @@
+"""The stages composed once: plan, segments, encode, generate, composite, report."""

@@ -1,0 +1,149 @@
+"""Faces as the UNet sees them: each source frame's masked and reference latents, encoded once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..audio import AudioTokens
+from ..diffusion import Window
+from ..diffusion.conditioning import TrainedConditioning
+from ..faces import (
+    crop_face,
+    face_region,
+    fixed_mask,
+    latent_mask,
+    shifted_matrix,
+)
+from ..media import Frame
+from ..models.vae import LatentCodec
+from ..progress import (
+    CheckCancelled,
+    OnProgress,
+    ignore_progress,
+    never_cancelled,
+)
+
+OnCrop = Callable[[np.ndarray], None]
+
+
+def ignore_crop(crop: np.ndarray) -> None:
+    """Watch no crops: the default."""
+
+
+@dataclass(frozen=True)
+class FaceLatents:
+    """Latents of the faces of a clip, one row per source frame that is synced.
+
+    masked, reference: (rows, 4, h, w) float32, scaled: the crop with the mouth masked out, and the whole crop.
+    mask: (h, w) float32 at latent size, 1 = kept. row_of: source frame -> row. resolution: of the crops in pixels.
+    embedded: whether the embedded VAE made them, where that is known; latents of two VAEs look alike and are not.
+    """
+
+    masked: Tensor
+    reference: Tensor
+    mask: Tensor
+    row_of: dict[int, int]
+    resolution: int
+    embedded: bool | None = None
+
+    def condition(self, source_frames: Sequence[int]) -> Tensor:
+        """The nine conditioning channels of some frames: (1, 9, f, h, w): mask, masked, reference."""
+        rows = torch.tensor([self.row_of[frame] for frame in source_frames])
+        mask = self.mask.expand(len(rows), 1, *self.mask.shape)
+        stacked = torch.cat([mask, self.masked[rows], self.reference[rows]], dim=1)
+        return rearrange(stacked, "f c h w -> 1 c f h w")
+
+
+@dataclass(frozen=True)
+class ClipConditioning:
+    """What every window of a clip is denoised from, gathered window by window so that no clip-long copy exists.
+
+    source: the source frame behind each output frame. trained: how the checkpoint was conditioned.
+    """
+
+    faces: FaceLatents
+    tokens: AudioTokens
+    source: Sequence[int]
+    trained: TrainedConditioning = TrainedConditioning()
+
+    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
+        """condition (1 or 2, 9, f, h, w), voice tokens (f, n, d) and null tokens (f, n, d) of the frames of `span`."""
+        part = slice(span.start, span.stop)
+        voice = self.tokens[part]
+        return self.trained.with_null(self.faces.condition(self.source[part])), voice, self.trained.null_like(voice)
+
+
+def pixels_of(crops: Sequence[np.ndarray]) -> Tensor:
+    """uint8 crops (h, w, 3) -> (f, 3, h, w) float32 in [-1, 1]."""
+    stacked = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)  # (f, 3, h, w)
+    return stacked.float() / 127.5 - 1
+
+
+def face_of(frame: Frame, matrix: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """The part of a frame around its face: RGB uint8 (h, w, 3), the matrix for it, and its left and top in pixels.
+
+    A face is a small part of most frames, and converting a whole one costs more than all else done to it.
+    """
+    height, width = frame.picture.height, frame.picture.width
+    left, top, right, bottom = face_region(matrix, height, width, resolution)
+    return frame.rgb_region((left, top, right, bottom)), shifted_matrix(matrix, left, top), left, top
+
+
+def encode_faces(
+    frames: Iterable[Frame],
+    batches: Sequence[Sequence[int]],
+    matrices: np.ndarray,
+    resolution: int,
+    codec: LatentCodec,
+    generator: torch.Generator,
+    *,
+    antialias: bool = False,
+    on_crop: OnCrop = ignore_crop,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> FaceLatents:
+    """Crop and encode every source frame that some window shows (REFERENCE section 1, "Latents and mask").
+
+    frames: those of `batches`, in that order.
+    batches: source frames in the order of first showing, grouped by window: the latents' noise is drawn in the
+    reference's order, per window first for the masked faces, then for the reference faces.
+    matrices: (N, 2, 3) of all source frames. generator: a CPU generator, after the clip's noise was drawn from it.
+    on_crop sees every crop, uint8 (r, r, 3).
+    """
+    mask = fixed_mask(resolution)
+    stream = iter(frames)
+    masked, reference, row_of = [], [], {}
+    total = sum(map(len, batches))
+    for batch in batches:
+        crops = []
+        for expected in batch:
+            check_cancelled()
+            frame = next(stream)
+            if frame.index != expected:
+                raise ValueError(f"frame {frame.index} came where frame {expected} was expected")
+            image, matrix, _, _ = face_of(frame, matrices[expected], resolution)
+            crops.append(crop_face(image, matrix, resolution, antialias))
+            on_crop(crops[-1])
+            row_of[expected] = len(row_of)
+        pixels = pixels_of(crops)
+        for store, faces in ((masked, pixels * mask), (reference, pixels)):
+            check_cancelled()
+            store.append(codec.encode(faces).sample(generator))
+        on_progress(len(row_of), total)
+    return FaceLatents(torch.cat(masked), torch.cat(reference), latent_mask(mask), row_of, resolution)
+
+
+def batches_by_window(windows: Iterable[Window], source: Sequence[int]) -> list[list[int]]:
+    """Source frames grouped by the window that shows them first; frames shown again are not listed again."""
+    seen: set[int] = set()
+    batches = []
+    for span in windows:
+        fresh = [f for f in dict.fromkeys(source[span.start : span.stop]) if f not in seen]
+        seen.update(fresh)
+        if fresh:
+            batches.append(fresh)
+    return batches

@@ -1,0 +1,174 @@
+"""Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..audio import check_offset, check_silence
+from ..diffusion import check_window, make_schedule
+from ..errors import LatentSyncError
+from ..faces import fixed_mask, parse_face, read_limit
+from ..intervals import stretches_of
+from ..media import (
+    AudioInfo,
+    VideoInfo,
+    check_target,
+    probe_audio,
+    probe_video,
+)
+from ..media.write.encoding import plan_encoding
+from ..media.write.voice_track import choose_codec
+from ..models.loading import Models
+from ..options import MISSING, SOUNDS
+from ..progress import (
+    CheckCancelled,
+    OnProgress,
+    ignore_progress,
+    never_cancelled,
+)
+from .composite import OnFrame, ignore_frame
+from .estimate import Forecast, Predictor
+from .generate import generate
+from .plan import (
+    Plan,
+    Run,
+    TrackedSource,
+    plan_clip,
+    state_runs,
+    track_clip,
+)
+from .report import Report, versions
+from .resume.fingerprint import fingerprint
+from .resume.run_folder import RunFolder
+from .segments import plan_segments
+from .settings import Settings
+from .voice import Voice, describe_voice, hear_voice
+
+OnStage = Callable[[str], None]
+OnForecast = Callable[[Forecast], None]
+SEEDS = range(2**64)  # as torch and the host take them
+
+
+def lipsync(
+    video: Path | str,
+    audio: Path | str,
+    output: Path | str,
+    models: Models,
+    settings: Settings | None = None,
+    on_progress: OnProgress | None = None,
+    check_cancelled: CheckCancelled | None = None,
+    *,
+    on_stage: OnStage | None = None,
+    on_frame: OnFrame | None = None,
+    on_forecast: OnForecast | None = None,
+) -> Report:
+    """Make the face in `video` speak `audio` and write the result to `output`.
+
+    on_stage is called with each stage's name before its on_progress(done, total) calls begin: "voice" (blocks),
+    "faces" (source frames), then for one segment of the clip after the other "encode" (faces), "sample" (denoising
+    steps) and "write" (output frames); their numbers count over the whole clip.
+    on_frame sees every output frame with what it was made of, as it is written, except those of resumed segments.
+    on_forecast sees what the run will take: at most, before it starts, and again once the face is tracked; only if it
+    is given are the few frames spent on which that is measured.
+    check_cancelled is called several times a second; whatever it raises ends the run and leaves no file but, in a
+    folder beside the output, the segments that are finished: `Settings.resume` goes on from there.
+    Returns the Report. Raises LatentSyncError for what a user can mend.
+    """
+    settings = settings or Settings()
+    report = Report(versions=versions(), models=dict(models.sources))
+    with report.collecting_warnings():
+        info, voice = probe_video(video), probe_audio(audio, settings.audio_track)
+        target = check_target(output, settings.overwrite, (video, audio))
+        resolution = models.working_resolution(settings.resolution)
+        check_settings(settings, models, resolution, info, voice, target)
+        report.inputs = {"video": info, "audio": voice}
+        report.settings = {**vars(settings), "resolution": resolution}
+        watchers = (on_progress or ignore_progress, check_cancelled or never_cancelled, on_frame or ignore_frame)
+        run = Run(Path(video), info, voice, models, settings, resolution, *watchers)
+
+        @contextmanager
+        def stage(name: str) -> Iterator[None]:
+            (on_stage or ignore_stage)(name)
+            with report.stage(name):
+                yield
+
+        with RunFolder(target, settings.resume, settings.overwrite) as folder:
+            identity = fingerprint(run, target)
+            folder.check_same(identity)
+            predict = Predictor(run, folder, report, on_forecast)
+            with stage("voice"):
+                watched = (run.on_progress, run.check_cancelled)
+                heard = hear_voice(voice, models.whisper, settings, *watched, folder.keep)
+            with stage("faces"):
+                tracked = folder.tracked() or track_clip(run, heard)
+                run.on_progress(len(tracked.track), len(tracked.track))  # the header's count was an estimate
+                plan = plan_clip(run, tracked, heard)
+            segments = plan_segments(len(plan.timeline), plan.windows)
+            report.segments = {"total": len(segments), "computed": 0, "reused": 0}
+            predict.rest(plan, segments)
+            folder.begin(identity, tracked, len(segments), report)
+            synced = generate(run, plan, segments, heard.features, folder, report, stage)
+        describe(report, plan, tracked, heard, target, synced)
+        report.voice = describe_voice(heard, settings, plan.timeline)
+        predict.compare()
+    return report
+
+
+def ignore_stage(name: str) -> None:
+    """Watch no stages: the default."""
+
+
+def check_settings(
+    settings: Settings, models: Models, resolution: int, info: VideoInfo, voice: AudioInfo, target: Path
+) -> None:
+    """Refuse now what would otherwise fail after minutes of work. Raises LatentSyncError."""
+    fixed_mask(resolution)
+    check_window(settings.window, settings.overlap)
+    make_schedule(settings.solver, settings.steps)
+    if settings.seed not in SEEDS:
+        raise LatentSyncError(f"The seed is {settings.seed}; it must lie between 0 and {SEEDS[-1]}.")
+    settings.guidance.scale_at(0, settings.steps)
+    parse_face(settings.face)
+    if settings.sound not in SOUNDS:
+        raise LatentSyncError(f"The sound {settings.sound!r} is unknown; choose {', '.join(SOUNDS)}.")
+    if settings.missing not in MISSING:
+        raise LatentSyncError(f"The policy {settings.missing!r} is unknown; choose {', '.join(MISSING)}.")
+    models.conditioning(settings.position)
+    check_silence(settings.silence, settings.blend)
+    check_offset(settings.offset)
+    if settings.seam.limit_file is not None:
+        read_limit(settings.seam.limit_file, info.height, info.width)
+    extension = target.suffix.lower()
+    plan_encoding(info, settings.encode, extension)
+    choose_codec(next(voice.blocks()), settings.encode, extension, str(voice.path))
+
+
+def describe(report: Report, plan: Plan, tracked: TrackedSource, heard: Voice, target: Path, synced: int) -> None:
+    """Complete the report with what happened to the frames."""
+    track, timeline = plan.track, plan.timeline
+    report.source_frames = {
+        "read": len(track),
+        **track.counts(),
+        **tracked.damage,
+        "cuts": list(track.cuts),
+        "states": state_runs(track.states),
+    }
+    report.output_frames = {
+        "written": len(timeline),
+        "synced": synced,
+        "untouched": len(timeline) - synced,
+        "faded": int(((plan.strength > 0) & (plan.strength < 1)).sum()),
+    }
+    report.output_times = {
+        "synced": stretches_of(plan.synced, timeline.times, timeline.seconds),
+        "untouched": stretches_of(~plan.synced, timeline.times, timeline.seconds),
+    }
+    report.output = {
+        "path": target,
+        "bytes": target.stat().st_size,
+        "fps": timeline.fps,
+        "variable_rate": timeline.variable,
+        "seconds": float(timeline.seconds),
+        "windows": len(plan.windows),
+    }
+    report.memory["track"] = sum(array.nbytes for array in track.to_arrays().values())

@@ -1,0 +1,89 @@
+"""What a result depends on, as a mapping that can be compared with that of another run."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..plan import Run
+from ..report import plain, versions
+
+DIGEST_VALUES = 256  # of every weight tensor, evenly spread: what differs between two models differs almost everywhere
+SHAPELESS = ("cache", "overwrite", "resume")  # settings that do not change the result
+READ_BYTES = 2**20  # at a time
+PER_CONTENT = ("video", "voice", "checkpoint", "VAE", "Whisper")  # told apart by digest, not by a value worth showing
+
+
+def fingerprint(run: Run, target: Path) -> dict[str, Any]:
+    """Everything that shapes the result of `run`: contents of the inputs, weights, settings, versions; flat, JSON.
+
+    Two runs with equal fingerprints on one machine write equal files.
+    """
+    models, codec = run.models, run.models.codec
+    found = {
+        "video": file_digest(run.video),
+        "voice": file_digest(run.voice.path),
+        "checkpoint": weights_digest(models.unet),
+        "VAE": weights_digest(getattr(codec, "autoencoder", codec)),
+        "Whisper": weights_digest(models.whisper),
+        "precision": models.sources.get("precision", "as loaded"),
+        "device": models.device.type,
+        "output format": target.suffix.lower(),
+    }
+    settings = {name: value for name, value in asdict(run.settings).items() if name not in SHAPELESS}
+    if Path(run.settings.face).is_file():
+        settings["face"] = Path(run.settings.face)  # a mask counts by its content
+    found |= flat({**settings, "resolution": run.resolution})
+    return found | {f"{name} version": version for name, version in versions().items()}
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping: {"guidance scale": 1.5, ...}; a file counts by its content."""
+    found = {}
+    for name, value in settings.items():
+        name = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{name} ")
+        elif isinstance(value, Path) and value.is_file():
+            found[name] = file_digest(value)
+        else:
+            found[name] = plain(value)
+    return found
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def weights_digest(module: Any) -> str:
+    """SHA-256 over metadata and every tensor's name, shape and some values; a few gigabytes take a moment."""
+    metadata = sorted((getattr(module, "metadata", None) or {}).items())
+    digest = hashlib.sha256(f"{type(module).__name__}{metadata}".encode())
+    state = module.state_dict() if isinstance(module, torch.nn.Module) else {}
+    for name, tensor in sorted(state.items()):
+        values = tensor.detach().reshape(-1)
+        picks = torch.linspace(0, max(len(values) - 1, 0), min(DIGEST_VALUES, len(values))).long()
+        digest.update(f"{name}:{tuple(tensor.shape)}:".encode())
+        digest.update(values[picks.to(values.device)].cpu().double().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two fingerprints, in words: "steps 20, now 30", "another voice"."""
+    found = []
+    for name in [*now, *(name for name in before if name not in now)]:
+        if before.get(name) == now.get(name):
+            continue
+        if name in PER_CONTENT:
+            found.append(f"another {name}")
+        else:
+            found.append(f"{name} {before.get(name)}, now {now.get(name)}")
+    return found

@@ -1,0 +1,70 @@
+"""Everything a run can be told, with the defaults of the reference or of what is better."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from ..diffusion import Guidance
+from ..faces import FadeLimits, Seam
+from ..media import EncodeSettings
+from ..options import (
+    DEFAULT_OVERLAP,
+    DEFAULT_SEED,
+    DEFAULT_STEPS,
+    WINDOW_FRAMES,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to lip-sync one clip.
+
+    resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
+    window, overlap: frames denoised together, and those that neighbouring windows share and fuse.
+    position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
+    alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
+    seam: shape, edge and colours of what the mouth blend pastes, and where it may.
+    fade: where the effect fades out, for the mouth blend.
+    silence: while nobody speaks, "off" generates as ever, "rest" from features of true silence, "keep" fades to the
+    filmed mouth. offset: milliseconds the mouth moves later than the sound; below 0, earlier.
+    audio_track: of the voice's file, a number from 1 or a language; None = the file's default track.
+    length: "audio", "video" or "shortest". extend: "pingpong", "loop", "hold" or "none".
+    rate: frames per second of the output; None = the source's.
+    face: who speaks: "auto" (the largest and surest face of each shot), "largest", "left", "right", a number, a point
+    "x,y", a box "x0,y0,x1,y1", or the path of a mask picture. missing: "pass", "hold" or "stop".
+    sound: of the result: "voice", or "mix" of the voice and the sound the video already has.
+    cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
+    resume: go on with what an earlier run, that was interrupted, has finished of the same output.
+    """
+
+    resolution: int | None = None
+    steps: int = DEFAULT_STEPS
+    guidance: Guidance = field(default_factory=Guidance)
+    seed: int = DEFAULT_SEED
+    solver: str = "ddim"
+    window: int = WINDOW_FRAMES
+    overlap: int = DEFAULT_OVERLAP
+    position: str = "auto"
+    joins: str = "overlap"
+    alignment: str = "smooth"
+    blend: str = "mouth"
+    seam: Seam = field(default_factory=Seam)
+    fade: FadeLimits = field(default_factory=FadeLimits)
+    silence: str = "off"
+    offset: float = 0.0
+    audio_track: str | None = None
+    length: str = "audio"
+    extend: str = "pingpong"
+    rate: Fraction | None = None
+    encode: EncodeSettings = field(default_factory=EncodeSettings)
+    face: str = "auto"
+    missing: str = "pass"
+    sound: str = "voice"
+    cache: Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def antialias(self) -> bool:
+        """Whether large faces are prefiltered before they are shrunk; the reference does not."""
+        return self.alignment != "reference"

@@ -1,0 +1,243 @@
+"""Clips made ready once: the same tracker, crops and features as at inference, kept as memory-mapped tensors."""
+
+import hashlib
+import itertools
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..audio import indices_at
+from ..errors import LatentSyncError
+from ..faces import LATENT_STRIDE, crop_face, fixed_mask
+from ..faces.face_track import stretches
+from ..media import VideoReader, probe_audio, probe_video, read_waveform
+from ..models.loading import Models
+from ..models.syncnet.mel import syncnet_mel
+from ..pipeline.composite import ignore_frame
+from ..pipeline.encode import face_of, pixels_of
+from ..pipeline.plan import Run, plan_clip, track_clip
+from ..pipeline.settings import Settings
+from ..pipeline.voice import Voice, hear_voice
+from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+
+log = logging.getLogger(__name__)
+
+FORMAT = "latentsync-clip-1"  # part of the cache's key: raise it when what is stored changes
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+SOUNDS = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac")
+SETTINGS = Settings(length="shortest", extend="none")  # every frame as filmed, while it has sound
+ENCODED_AT_ONCE = 16  # faces
+POSTERIORS = ("mean", "std", "masked_mean", "masked_std")
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """A video and the sound that belongs to it, which may be its own."""
+
+    video: Path
+    voice: Path
+
+
+def find_clips(folder: Path | str) -> list[ClipSource]:
+    """Every video of a folder, by name, with the sound file of the same name or its own sound.
+
+    Raises LatentSyncError when there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LatentSyncError(f"{folder} is no folder; a folder of videos with sound is needed (data.clips).")
+    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS)
+    if not videos:
+        raise LatentSyncError(f"{folder} holds no video ({', '.join(VIDEOS)}); put talking clips there.")
+    beside = ((video, [video.with_suffix(suffix) for suffix in SOUNDS]) for video in videos)
+    return [ClipSource(video, next((path for path in paths if path.is_file()), video)) for video, paths in beside]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A prepared clip: one row per frame, in three files, so that another VAE or Whisper costs only its own part.
+
+    runs: stretches [start, stop) with a face in every frame and no cut. frames: how many there are.
+    faces, F frames: crops (F, r, r, 3) uint8; indices (F, 10) into the features; times (F,) seconds; matrices
+    (F, 2, 3); mel (80, M), the voice as StableSyncNet hears it.
+    latents: mean, std, masked_mean, masked_std (F, 4, h, w) float32, posteriors of the crop and of the masked crop.
+    voice: features (T, L, D).
+    """
+
+    name: str
+    faces: Path
+    latents: Path
+    voice: Path
+    frames: int
+    runs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def open(cls, name: str, faces: Path, latents: Path, voice: Path) -> "Clip":
+        """A clip whose files are there."""
+        with safe_open(faces, framework="pt") as file:
+            runs, frames = file.get_tensor("runs").tolist(), file.get_slice("crops").get_shape()[0]
+        return cls(name, faces, latents, voice, frames, tuple(tuple(run) for run in runs))
+
+    def read(self, *names: str) -> dict[str, Tensor]:
+        """Whole tensors by name."""
+        return self._read(names, slice(None))
+
+    def rows(self, start: int, stop: int, *names: str) -> dict[str, Tensor]:
+        """Frames `start` to `stop` (exclusive) of per-frame tensors; nothing else is read from the disk."""
+        return self._read(names, slice(start, stop))
+
+    def _read(self, names: Sequence[str], rows: slice) -> dict[str, Tensor]:
+        found = {}
+        for path, wanted in itertools.groupby(sorted(names, key=self._file_of), self._file_of):
+            with safe_open(path, framework="pt") as file:
+                found.update({name: file.get_slice(name)[rows] for name in wanted})
+        return found
+
+    def _file_of(self, name: str) -> Path:
+        return self.voice if name == "features" else self.latents if name in POSTERIORS else self.faces
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that shapes a prepared clip besides the clip; `whisper` and `vae` are digests of the weights."""
+
+    cache: Path
+    models: Models
+    resolution: int
+    alignment: str
+    whisper: str
+    vae: str
+
+    @classmethod
+    def of(cls, cache: Path, models: Models, resolution: int, alignment: str) -> "Preparation":
+        """For these networks."""
+        digests = weights_digest(models.whisper), weights_digest(models.codec.autoencoder)
+        return cls(cache, models, resolution, alignment, *digests)
+
+    def paths(self, source: ClipSource) -> tuple[Path, Path, Path]:
+        """Files for faces, latents and voice: another clip, length, time of change or network, another name."""
+        own = [FORMAT]
+        for path in (source.video, source.voice):
+            state = path.stat()
+            own.append(f"{path.name}:{state.st_size}:{state.st_mtime_ns}")
+        faces = [*own, str(self.resolution), self.alignment]
+        parts = {"faces": faces, "latents": [*faces, self.vae], "voice": [*own, self.whisper]}
+        keys = {name: hashlib.sha256("|".join(of).encode()).hexdigest()[:16] for name, of in parts.items()}
+        return tuple(self.cache / f"{source.video.stem}-{name}-{key}.safetensors" for name, key in keys.items())
+
+
+def weights_digest(network: torch.nn.Module) -> str:
+    """Hex digest of a network's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def prepare_clips(
+    sources: Sequence[ClipSource],
+    cache: Path,
+    models: Models,
+    resolution: int,
+    alignment: str = "smooth",
+    *,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> list[Clip]:
+    """Track, crop, encode and listen to every clip that is not in the cache yet; progress counts clips.
+
+    A clip that cannot be used (no face, no sound, damaged) costs a warning that names it. Raises LatentSyncError when
+    none is left.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    preparation = Preparation.of(cache, models, resolution, alignment)
+    clips = []
+    for done, source in enumerate(sources, 1):
+        try:
+            clips.append(prepare_clip(source, preparation, check_cancelled))
+        except LatentSyncError as error:
+            log.warning("Clip left out: %s", error)
+        on_progress(done, len(sources))
+    if not clips:
+        raise LatentSyncError(f"None of the {len(sources)} clips can be used; the warnings above say why of each.")
+    return clips
+
+
+def prepare_clip(
+    source: ClipSource, preparation: Preparation, check_cancelled: CheckCancelled = never_cancelled
+) -> Clip:
+    """The clip with its three files, of which those that are missing are made."""
+    faces, latents, voice = preparation.paths(source)
+    if not (faces.is_file() and voice.is_file()):
+        heard = hear_voice(probe_audio(source.voice), preparation.models.whisper, SETTINGS)
+        write_tensors(voice, {"features": heard.features[:]})
+        if not faces.is_file():
+            write_tensors(faces, follow_clip(source, heard, preparation, check_cancelled))
+    clip = Clip.open(source.video.stem, faces, latents, voice)
+    if not latents.is_file():
+        crops = clip.read("crops")["crops"]
+        write_tensors(latents, encode_crops(crops, clip.runs, preparation, check_cancelled))
+    return clip
+
+
+def follow_clip(
+    source: ClipSource, heard: Voice, preparation: Preparation, check_cancelled: CheckCancelled
+) -> dict[str, Tensor]:
+    """The tensors of a clip's faces, by the pipeline's own stages."""
+    models, resolution = preparation.models, preparation.resolution
+    settings = replace(SETTINGS, alignment=preparation.alignment)
+    watchers = (ignore_progress, check_cancelled, ignore_frame)
+    info, voice = probe_video(source.video), probe_audio(source.voice)
+    run = Run(source.video, info, voice, models, settings, resolution, *watchers)
+    plan = plan_clip(run, track_clip(run, heard), heard)
+    shown = plan.timeline.source
+    present = plan.track.present[list(shown)]
+    runs = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
+    crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
+    positions = np.flatnonzero(present)
+    with VideoReader(source.video) as reader:
+        for frame, position in zip(reader.frames_at(shown[i] for i in positions), positions, strict=True):
+            image, matrix, _, _ = face_of(frame, plan.matrices[shown[position]], resolution)
+            crops[position] = torch.from_numpy(crop_face(image, matrix, resolution, settings.antialias))
+    times = plan.timeline.times
+    return {
+        "crops": crops,
+        "indices": indices_at(len(heard.features), times),
+        "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
+        "matrices": torch.from_numpy(plan.matrices[list(shown)]),
+        "runs": torch.tensor(runs, dtype=torch.int64).reshape(-1, 2),
+        "mel": syncnet_mel(torch.from_numpy(read_waveform(voice.path, track=voice.track))),
+    }
+
+
+def encode_crops(
+    crops: Tensor, runs: Sequence[tuple[int, int]], preparation: Preparation, check_cancelled: CheckCancelled
+) -> dict[str, Tensor]:
+    """Posteriors of crops (F, r, r, 3) uint8, whole and masked: (F, 4, h, w) float32; zeros outside the runs."""
+    codec, mask = preparation.models.codec, fixed_mask(preparation.resolution)
+    side = preparation.resolution // LATENT_STRIDE
+    posteriors = {name: torch.zeros(len(crops), 4, side, side) for name in POSTERIORS}
+    for run in runs:
+        for part in torch.arange(*run).split(ENCODED_AT_ONCE):
+            check_cancelled()
+            pixels = pixels_of(crops[part].numpy())
+            whole, masked = codec.encode(pixels), codec.encode(pixels * mask)
+            for name, values in zip(POSTERIORS, (whole.mean, whole.std, masked.mean, masked.std), strict=True):
+                posteriors[name][part] = values.float().cpu()
+    return posteriors
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a file under a name of its own and rename it when complete, so that nobody reads half of it."""
+    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    os.replace(partial, path)

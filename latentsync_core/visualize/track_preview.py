@@ -1,0 +1,79 @@
+"""Show what was tracked: a few frames of the clip with everybody's number, and where the mouth will be redrawn."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ..faces.detect import overlap
+from ..faces.face_track import FaceTrack
+from ..faces.paste import soft_mask
+from ..faces.seam import mouth_share
+from ..faces.tracking.people import People
+
+RESOLUTION = 256  # pixels; the matrices' crop size
+POINT_COLOUR = (255, 210, 60)
+DARK = (16, 18, 22)
+COLOURS = ((80, 220, 120), (90, 170, 255), (255, 150, 70), (225, 120, 255), (250, 225, 80), (90, 230, 230))
+LINES = 300  # a line is this part of the picture's shorter side wide
+SAME_FACE = 0.5  # intersection over union of a person's box and the followed face's
+
+
+def preview_frames(
+    reader, track: FaceTrack, matrices: np.ndarray, count: int, people: People | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Up to `count` frames spread over the clip.
+
+    reader: yields the track's frames. matrices: (N, 2, 3) for 256-pixel crops. people: everybody, to be numbered; the
+    followed face alone where they are not known. Returns pictures (n, H, W, 3) and mouth masks (n, H, W), float32 in
+    0..1; a frame without the followed face has an empty mask.
+    """
+    chosen = np.unique(np.linspace(0, len(track) - 1, count).round().astype(int)).tolist()
+    pictures, masks = [], []
+    for frame in reader.frames_at(chosen):
+        index, image = frame.index, frame.rgb()
+        present = bool(track.present[index])
+        box, points = (track.boxes[index], track.points[index]) if present else (None, None)
+        picture = draw_people(image, numbered_boxes(people, index, box), points)
+        mask = np.zeros(image.shape[:2], np.float32)
+        if present:
+            mask = soft_mask(matrices[index], *image.shape[:2], RESOLUTION, mouth_share(RESOLUTION))
+        pictures.append(torch.from_numpy(np.array(picture)).float() / 255)
+        masks.append(torch.from_numpy(mask))
+    return torch.stack(pictures), torch.stack(masks)
+
+
+def numbered_boxes(people: People | None, index: int, followed: np.ndarray | None) -> dict[int, np.ndarray]:
+    """Number -> box (4,) of everybody in frame `index`; the `followed` face is 1 where nobody else is known."""
+    boxes = {} if people is None else people.boxes_at(index)
+    known = followed is None or any(overlap(followed, box[None])[0] > SAME_FACE for box in boxes.values())
+    if not known and (people is None or not people.persons):
+        boxes[1] = followed
+    return boxes
+
+
+def draw_people(image: np.ndarray, boxes: dict[int, np.ndarray], points: np.ndarray | None = None) -> Image.Image:
+    """The picture with a numbered box (x0, y0, x1, y1) for everybody.
+
+    points: the three alignment points (3, 2) of the face that is to speak, drawn as dots.
+    """
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    line = max(round(min(picture.size) / LINES), 2)  # pixels
+    for number, box in boxes.items():
+        draw_number(draw, box, number, line, picture.width)
+    for x, y in [] if points is None else points.tolist():
+        draw.ellipse((x - 2 * line, y - 2 * line, x + 2 * line, y + 2 * line), fill=POINT_COLOUR)
+    return picture
+
+
+def draw_number(draw: ImageDraw.ImageDraw, box: np.ndarray, number: int, line: int, width: int) -> None:
+    """A box and its number on a filled tag above it, inside the picture even where the face is not."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    colour = COLOURS[(number - 1) % len(COLOURS)]
+    draw.rectangle((x0, y0, x1, y1), outline=colour, width=line)
+    font = ImageFont.load_default(9 * line)
+    left, top, right, bottom = draw.textbbox((0, 0), str(number), font)
+    tag_width, tag_height = right - left + 6 * line, bottom - top + 5 * line
+    x, y = min(max(x0, 0), width - tag_width), max(y0 - tag_height, 0)
+    draw.rectangle((x, y, x + tag_width, y + tag_height), fill=colour)
+    draw.text((x + tag_width / 2, y + tag_height / 2), str(number), DARK, font, anchor="mm")

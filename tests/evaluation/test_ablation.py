@@ -1,0 +1,86 @@
+"""Ablations vary one thing at a time, and call a difference one only where seeds do not explain it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentsync_core.evaluation.ablation import ABLATIONS, Result, vary
+from latentsync_core.evaluation.scores import Marks
+from latentsync_core.evaluation.significance import across_seeds, beyond_seed_noise, comparisons
+from latentsync_core.training.config import ConditioningConfig, DataConfig, TrainConfig
+
+VARIED = {"positions": "position_encoding", "dropout": "drop_probability", "null": "null", "noise": "noise_mix"}
+BASE = TrainConfig(Path("run"), DataConfig(Path("clips")))
+
+
+def result(correlation: float, seed: int, guidance: float = 1.5) -> Result:
+    marks = Marks(correlation, 0, 0, 30, 0.9, 1, 1)
+    return Result("dropout", "audio dropped p = 0.1", seed, guidance, "auto", (marks, marks))
+
+
+@pytest.mark.parametrize("name", list(ABLATIONS))
+def test_cells_differ_from_one_another_in_what_is_varied_alone(name, tmp_path):
+    plans = [vary(BASE, cell, 3, tmp_path) for cell in ABLATIONS[name]]
+    assert len({plan.output for plan in plans}) == len(plans)
+    varied = VARIED[name]
+    settings = [{**vars(plan.conditioning), **vars(plan.loss)} for plan in plans]
+    differing = {key for key in settings[0] if len({repr(found[key]) for found in settings}) > 1}
+    assert differing == {varied}
+    assert all(plan.seed == 3 and plan.optimizer == BASE.optimizer for plan in plans)
+    assert all(plan.model == plans[0].model for plan in plans)
+
+
+def test_equal_runs_of_different_ablations_are_one(tmp_path):
+    base = replace(BASE, conditioning=ConditioningConfig("on", "learned", 0.1))
+    found = [vary(base, cell, 0, tmp_path) for name in ("positions", "dropout", "null") for cell in ABLATIONS[name]]
+    assert len(found) == 7 and len({plan.output for plan in found}) == 5
+    assert len({repr(plan) for plan in found}) == 5
+
+
+def test_the_asymmetry_of_musetalk_is_one_of_the_cells():
+    ways = {
+        (cell.conditioning["position_encoding"], used) for cell in ABLATIONS["positions"] for used in cell.positions
+    }
+    assert ways == {("on", "on"), ("on", "off"), ("off", "on"), ("off", "off")}
+
+
+def test_marks_survive_json_also_where_a_measure_could_not_be_taken():
+    marks = Marks(0.5, 0, float("nan"), float("inf"), 0.9, 1, 1)
+    again = Marks.from_dict(json.loads(json.dumps(marks.to_dict(), allow_nan=False)))
+    assert again.correlation == 0.5 and np.isnan(again.shuffled) and np.isnan(again.psnr)
+
+
+def test_seeds_become_means_with_spreads():
+    found = [result(0.8, 0), result(0.6, 1), result(0.5, 0, guidance=1.0)]
+    rows = across_seeds(found)
+    assert [label for label, _, _ in rows] == [
+        "audio dropped p = 0.1, guidance 1.5",
+        "audio dropped p = 0.1, guidance 1",
+    ]
+    assert rows[0][1].correlation == pytest.approx(0.7) and rows[0][2].correlation == pytest.approx(0.1 * 2**0.5)
+    assert np.isnan(rows[1][2].correlation)
+
+
+def test_only_differences_that_seeds_do_not_explain_count():
+    assert beyond_seed_noise([0.80, 0.82], [0.60, 0.62])
+    assert not beyond_seed_noise([0.80, 0.60], [0.70, 0.50])
+    assert not beyond_seed_noise([0.80, 0.70], [0.69, 0.60])
+    assert not beyond_seed_noise([0.8], [0.5])
+
+
+def test_ways_are_compared_that_differ_in_one_thing():
+    p0, p1 = "audio dropped p = 0", "audio dropped p = 0.1"
+    values = {(p0, 1.0): 0.4, (p0, 1.5): 0.3, (p0, 2.0): 0.2, (p1, 1.0): 0.405, (p1, 1.5): 0.6, (p1, 2.0): 0.7}
+    found = [
+        replace(result(value + seed / 100, seed, guidance), cell=cell)
+        for (cell, guidance), value in values.items()
+        for seed in (0, 1)
+    ]
+    compared = {(c.first, c.second): c for c in comparisons(found)}
+    assert len(compared) == 7  # three of p, and of guidance 1.5 and 2 against 1 two for each p
+    assert not compared[f"{p0}, guidance 1", f"{p1}, guidance 1"].beyond
+    better = compared[f"{p0}, guidance 1.5", f"{p1}, guidance 1.5"]
+    assert better.beyond and better.difference == pytest.approx(0.3)
