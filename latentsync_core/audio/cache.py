@@ -14,14 +14,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..models.whisper import WhisperEncoder
+from .encoder import AudioEncoder
 from .feature_file import Features, Keep, join_pieces, spans
 
 log = logging.getLogger(__name__)
 FORMAT = "latentsync-features-1"  # part of the key: raise it when the numbers change
 
 
-def feature_key(waveform: Tensor | np.ndarray, encoder: WhisperEncoder, joins: str) -> str:
+def feature_key(waveform: Tensor | np.ndarray, encoder: AudioEncoder, joins: str) -> str:
     """Hex digest that changes with any sample of the voice, any weight of the encoder, and the mode."""
     digest = hashlib.sha256(f"{FORMAT}:{joins}:".encode())
     digest.update(_bytes(torch.as_tensor(waveform)))

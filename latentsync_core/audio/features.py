@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import LatentSyncError
-from ..models.whisper import WhisperEncoder
 from ..options import JOINS
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .encoder import AudioEncoder
 from .feature_file import join_pieces
 from .log_mel import FRAMES_PER_SECOND, MEL_RANGE, log_mel
 
@@ -23,7 +23,7 @@ MIN_OVERLAP_MEL = 500  # 5 s shared by neighbouring blocks, over which one fades
 
 def extract_features(
     waveform: Tensor,
-    encoder: WhisperEncoder,
+    encoder: AudioEncoder,
     joins: str = "overlap",
     *,
     on_progress: OnProgress = ignore_progress,
@@ -44,7 +44,7 @@ def extract_features(
 @torch.inference_mode()
 def feature_pieces(
     waveform: Tensor,
-    encoder: WhisperEncoder,
+    encoder: AudioEncoder,
     joins: str = "overlap",
     *,
     on_progress: OnProgress = ignore_progress,
@@ -60,7 +60,7 @@ def feature_pieces(
 
 
 @torch.inference_mode()
-def silent_pieces(waveform: Tensor, encoder: WhisperEncoder, joins: str = "overlap") -> Iterator[Tensor]:
+def silent_pieces(waveform: Tensor, encoder: AudioEncoder, joins: str = "overlap") -> Iterator[Tensor]:
     """What `feature_pieces` would give if all of the recording were silent, each step at its own place in a block.
 
     Whisper hears loudness from a recording's own peak down to 80 dB below it. Silence is that floor: what digital
@@ -78,7 +78,7 @@ def silent_pieces(waveform: Tensor, encoder: WhisperEncoder, joins: str = "overl
     yield from _joined_blocks(silence, encoder, joins, encode, ignore_progress)
 
 
-def _spectrogram(waveform: Tensor, encoder: WhisperEncoder) -> Tensor:
+def _spectrogram(waveform: Tensor, encoder: AudioEncoder) -> Tensor:
     """What `encoder` is given of a recording: (n_mels, m)."""
     waveform = torch.as_tensor(waveform, dtype=torch.float32)
     if waveform.dim() != 1:
@@ -101,7 +101,7 @@ def block_starts(mel_frames: int, block: int, joins: str) -> list[int]:
 
 
 def _joined_blocks(
-    mel: Tensor, encoder: WhisperEncoder, joins: str, encode: Callable[[Tensor], Tensor], on_progress: OnProgress
+    mel: Tensor, encoder: AudioEncoder, joins: str, encode: Callable[[Tensor], Tensor], on_progress: OnProgress
 ) -> Iterator[Tensor]:
     """(n_mels, m) -> pieces of (m // 2, layers, width): encoded block by block, neighbours fading into one another."""
     if joins not in JOINS:
@@ -118,7 +118,7 @@ def _joined_blocks(
         before = block[following - begin :]
 
 
-def _encode_block(mel: Tensor, encoder: WhisperEncoder) -> Tensor:
+def _encode_block(mel: Tensor, encoder: AudioEncoder) -> Tensor:
     """(n_mels, m) -> (m // 2, layers, width): zero-padded to a whole block, cut back to its real length."""
     length = mel.shape[1] // MEL_PER_FEATURE
     padded = F.pad(mel, (0, MEL_PER_FEATURE * encoder.n_ctx - mel.shape[1])).to(encoder.conv1.weight)

@@ -16,6 +16,7 @@ from ..audio.feature_file import Features
 from ..audio.positions import positions_wanted
 from ..audio.tokens import AudioTokens
 from ..errors import LatentSyncError
+from ..models.loading import Models
 from ..options import DROPS
 
 DEFAULT_DROPOUT = 0.1  # of arXiv 2207.12598, where 0.1 and 0.2 do best
@@ -103,6 +104,14 @@ class TrainedConditioning:
         if dropped not in (None, *DROPS):
             raise LatentSyncError(f"The checkpoint records that {dropped!r} was dropped; known are {', '.join(DROPS)}.")
         return cls(positions, null_tokens, dropped != "jointly")
+
+    @classmethod
+    def of_models(cls, models: Models, position: str = "auto") -> "TrainedConditioning":
+        """As the UNet of `models` was trained; what is wrong with it is said with the name of its file."""
+        try:
+            return cls.of(models.unet, position)
+        except LatentSyncError as error:
+            raise LatentSyncError(f"{models.sources.get('unet', 'The UNet')}: {error}") from error
 
     def metadata(self, dropout: ConditionDropout) -> dict[str, str]:
         """What a checkpoint has to record, for `recorded` to read back and for people."""

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..faces import crop_face, fixed_mask, track_faces
-from ..faces.mouth_opening import mouth_opening
+from ..faces.mouth_opening import correlation, mouth_opening
 from ..media import EncodeSettings, VideoReader
 from ..models.loading import Models
 from ..pipeline.lipsync import lipsync
 from ..pipeline.settings import Settings
 from ..progress import CheckCancelled, never_cancelled
-from ..training.mouth import correlation
 from ..training.synthetic.animate import true_opening
 from ..training.synthetic.clips import (
     FPS,

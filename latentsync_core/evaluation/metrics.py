@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..training.mouth import correlation
+from ..faces.mouth_opening import correlation
 
 MOST_LAG = 6  # frames looked at in either direction
 PEAK = 255.0

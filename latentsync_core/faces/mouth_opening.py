@@ -1,4 +1,4 @@
-"""How far a mouth is open, measured alike on meshes that were drawn and on meshes that were found in pixels."""
+"""How far a mouth is open, alike on drawn meshes and on found ones, and whether two curves of it agree."""
 
 import numpy as np
 
@@ -15,3 +15,11 @@ def mouth_opening(mesh: np.ndarray) -> np.ndarray:
     mesh = np.asarray(mesh)[..., :2]
     gap = np.linalg.norm(mesh[..., LOWER_INNER_LIP, :] - mesh[..., UPPER_INNER_LIP, :], axis=-1)
     return gap / np.linalg.norm(mesh[..., RIGHT_EYE_CORNER, :] - mesh[..., LEFT_EYE_CORNER, :], axis=-1)
+
+
+def correlation(found: np.ndarray, expected: np.ndarray) -> float:
+    """Pearson's correlation of two courses over the frames in which both are known; NaN where either stands still."""
+    known = ~(np.isnan(found) | np.isnan(expected))
+    if known.sum() < 3 or found[known].std() == 0 or expected[known].std() == 0:
+        return float("nan")
+    return float(np.corrcoef(found[known], expected[known])[0, 1])

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..options import PRECISIONS
 from .catalog import (
@@ -48,13 +47,6 @@ class Models:
     device: torch.device = torch.device("cpu")
     resolution: int | None = None
     sources: dict[str, Any] = field(default_factory=dict)
-
-    def conditioning(self, position: str = "auto") -> TrainedConditioning:
-        """How the UNet is to be conditioned: as its checkpoint was trained, unless `position` overrules it."""
-        try:
-            return TrainedConditioning.of(self.unet, position)
-        except LatentSyncError as error:
-            raise LatentSyncError(f"{self.sources.get('unet', 'The UNet')}: {error}") from error
 
     def working_resolution(self, asked: int | None) -> int:
         """The crop size to use; warns when `asked` is not the size the checkpoint was trained at."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..audio import Features, indices_at
 from ..diffusion import NonFiniteLatentsError, sample_clip
+from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..media import VideoReader
 from ..media.write.mix import mixed_blocks
@@ -89,7 +90,7 @@ def sample_segment(
     The network stays in float32 then, for all segments to come.
     """
     settings, models, timeline = run.settings, run.models, plan.timeline
-    trained = models.conditioning(settings.position)
+    trained = TrainedConditioning.of_models(models, settings.position)
     reach = segment.reach
     tokens = trained.audio_tokens(features, indices_at(len(features), timeline.times[reach]))
     conditioning = ClipConditioning(faces, tokens, timeline.source[reach], trained)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..audio import check_offset, check_silence
 from ..diffusion import check_window, make_schedule
+from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..faces import fixed_mask, parse_face, read_limit
 from ..intervals import stretches_of
@@ -133,7 +134,7 @@ def check_settings(
         raise LatentSyncError(f"The sound {settings.sound!r} is unknown; choose {', '.join(SOUNDS)}.")
     if settings.missing not in MISSING:
         raise LatentSyncError(f"The policy {settings.missing!r} is unknown; choose {', '.join(MISSING)}.")
-    models.conditioning(settings.position)
+    TrainedConditioning.of_models(models, settings.position)
     check_silence(settings.silence, settings.blend)
     check_offset(settings.offset)
     if settings.seam.limit_file is not None:

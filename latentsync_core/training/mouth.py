@@ -1,4 +1,4 @@
-"""How far the lips are apart in aligned crops, and whether generated lips move as the voice's own did."""
+"""How far the lips are apart in aligned crops."""
 
 import numpy as np
 
@@ -23,11 +23,3 @@ def lip_gaps(crops: np.ndarray, fitter: MeshFitter) -> np.ndarray:
         if presence >= SURE:
             gaps[index] = mouth_opening(mesh)
     return gaps
-
-
-def correlation(found: np.ndarray, expected: np.ndarray) -> float:
-    """Pearson's correlation of two courses over the frames in which both are known; NaN where either stands still."""
-    known = ~(np.isnan(found) | np.isnan(expected))
-    if known.sum() < 3 or found[known].std() == 0 or expected[known].std() == 0:
-        return float("nan")
-    return float(np.corrcoef(found[known], expected[known])[0, 1])

@@ -49,14 +49,17 @@ def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
     if config.conditioning.null == "learned":
         models = replace(models, unet=with_learned_null(unet, STEPS_PER_FRAME * models.whisper.layers, config.seed))
         unet = models.unet
-    if settings.train == "lora" and models.conditioning(position).positions != models.conditioning().positions:
+    if (
+        settings.train == "lora"
+        and TrainedConditioning.of_models(models, position).positions != TrainedConditioning.of_models(models).positions
+    ):
         raise LatentSyncError(
             f"conditioning.position_encoding is {position!r}, but a LoRA is loaded on top of its checkpoint, which "
             f"records otherwise: set it to auto."
         )
     lora = select_weights(unet, settings, config.seed)
     unet.enable_gradient_checkpointing(config.optimizer.gradient_checkpointing)
-    return TrainedNetworks(models, models.conditioning(position), lora)
+    return TrainedNetworks(models, TrainedConditioning.of_models(models, position), lora)
 
 
 def load_models_of(settings: ModelConfig, seed: int, device: torch.device) -> Models:

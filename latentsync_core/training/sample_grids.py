@@ -14,11 +14,12 @@ from ..diffusion import NoisePredictor, Window, sample_clip, shared_noise, windo
 from ..diffusion.conditioning import TrainedConditioning
 from ..faces import composite_crop, fixed_mask, latent_mask
 from ..faces.landmarks import MeshFitter
+from ..faces.mouth_opening import correlation
 from ..models.vae import LatentCodec
 from ..pipeline.encode import ClipConditioning, FaceLatents
 from .batches import sample_posterior
 from .dataset import POSTERIORS, Clip
-from .mouth import correlation, lip_gaps
+from .mouth import lip_gaps
 
 WINDOWS_SHOWN = 3  # windows sampled of every clip
 COLUMNS = 8

@@ -9,9 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..demo import MOUTH
 from ..faces import track_faces
-from ..faces.mouth_opening import mouth_opening
+from ..faces.mouth_opening import correlation, mouth_opening
 from ..media import VideoReader
-from ..training.mouth import correlation
 
 SIZE = (1100, 300)  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 24, 24, 48, 40  # margins

@@ -12,7 +12,7 @@ from latentsync_core.evaluation.metrics import (
     ssim,
 )
 from latentsync_core.evaluation.scores import Marks, average, table
-from latentsync_core.training.mouth import correlation
+from latentsync_core.faces.mouth_opening import correlation
 
 CURVE = np.convolve(draw("a mouth", 120), np.hanning(9), "same")
 

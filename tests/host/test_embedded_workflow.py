@@ -62,7 +62,7 @@ def test_the_mouth_follows_the_voice_and_nobody_elses(client, workflow, tmp_path
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
     from latentsync_core.evaluation import make_exams
     from latentsync_core.evaluation.evaluation_clips import measured_opening
-    from latentsync_core.training.mouth import correlation
+    from latentsync_core.faces.mouth_opening import correlation
     from latentsync_core.training.synthetic.clips import write_clip
 
     try:

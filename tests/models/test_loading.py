@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from latentsync_core.diffusion.conditioning import TrainedConditioning
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models.embedded import embedded_models
 from latentsync_core.models.loading import (
@@ -35,7 +36,7 @@ def test_a_narrow_checkpoint_goes_with_the_embedded_vae_and_whisper(narrow_unet,
     models = load_models(narrow_unet, directory=tmp_path, device="cpu")
     assert models.sources["unet"] == narrow_unet
     assert models.whisper.width == models.unet.config.cross_attention_dim
-    assert models.conditioning().positions and models.resolution == 128
+    assert TrainedConditioning.of_models(models).positions and models.resolution == 128
 
 
 def test_a_full_checkpoint_asks_for_its_vae(tmp_path):

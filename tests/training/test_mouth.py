@@ -6,7 +6,8 @@ import pytest
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import crop_face, track_faces
 from latentsync_core.faces.landmarks import MeshFitter
-from latentsync_core.training.mouth import correlation, lip_gaps
+from latentsync_core.faces.mouth_opening import correlation
+from latentsync_core.training.mouth import lip_gaps
 from latentsync_core.training.synthetic.clips import ClipRecipe, synthetic_clips
 
 

@@ -79,7 +79,7 @@ def test_a_checkpoint_explains_itself_and_inference_takes_it(make_config):
     assert json.loads(metadata["latentsync.training"])["optimizer"]["batch"] == 2
     assert str(config.output.parent) not in str(metadata)  # nothing of this machine
     models = load_models(path, device="cpu")
-    trained = models.conditioning()
+    trained = TrainedConditioning.of_models(models)
     assert models.resolution == 64 and trained.positions and not trained.null_has_reference
     assert (
         trained.null_tokens.shape == (50, config.model.unet["cross_attention_dim"])
