@@ -14,14 +14,14 @@ import numpy as np
 
 from ...errors import LatentSyncError
 from .audio_tracks import USUAL_LAYOUTS, audio_stream
-from .source import open_media, read_packets
+from .sound_clock import LONGEST_GAP, sound_packets
+from .source import open_media
 
 log = logging.getLogger(__name__)
 
 MODEL_RATE = 16_000  # Hz, what whisper hears
 SILENCE_DBFS = -60.0  # dB below full scale: a recording whose loudest sample is quieter holds no voice
 SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as missing sound where nothing failed to decode
-LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound that was lost
 MOST_CHANNELS = 8
 BLOCK_SAMPLES = 4096  # per block made from a waveform or from silence
 MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
@@ -124,10 +124,20 @@ def stated_samples(stream) -> int | None:
 
 
 def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.AudioFrame]:
-    """The decoder's blocks, and silence where the time stamps show that something between two of them is missing."""
+    """The decoder's blocks, and silence where the time stamps show that something between two of them is missing.
+
+    Where the clock jumps, the sound goes with the picture: what both sides of the join have twice is cut.
+    """
     damage: list[str] = []
     expected = None  # seconds at which the next block should start
-    for packet in read_packets(container, stream, damage.append):
+    join, excess = None, 0  # seconds at which the clock last jumped; samples there that the sound before it covers
+    for packet, jump in sound_packets(container, stream, damage.append):
+        if jump:
+            if join is None:
+                log.warning(
+                    "%s: the clock of its audio jumps by %.2f s; the sound goes on with the picture", path, jump
+                )
+            join = packet.pts * packet.time_base
         try:
             blocks = packet.decode()
         except av.error.FFmpegError as error:
@@ -144,13 +154,20 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
             if block.pts is not None:
                 start = block.pts * block.time_base
                 gap = 0 if expected is None else start - expected
-                if 0 < gap < LONGEST_GAP and (damage or gap > SHORTEST_GAP):
+                joins = join is not None and abs(start - join) * block.sample_rate < 1
+                excess = max(0, round(-gap * block.sample_rate)) if joins else excess
+                if joins and 0 < gap < SHORTEST_GAP and not damage:
+                    yield from silent_blocks(block, round(gap * block.sample_rate))
+                elif 0 < gap < LONGEST_GAP and (damage or gap > SHORTEST_GAP):
                     reason = damage[-1] if damage else "it has a gap"
                     log.warning("%s: %.3f s of its audio are missing (%s), silence stands in", path, gap, reason)
                     yield from silent_blocks(block, round(gap * block.sample_rate))
                 expected = start + Fraction(block.samples, block.sample_rate)
             damage.clear()
-            yield block
+            kept = max(0, block.samples - excess)
+            excess -= block.samples - kept
+            if kept:
+                yield block if kept == block.samples else cut_block(block, block.samples - kept, block.samples)
 
 
 def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE, track: int | str | None = None) -> np.ndarray:

@@ -17,12 +17,14 @@ class Damage:
     replaced: frames that did not decode and show the last good one before them (the first ones, the first good one).
     incomplete: frames that decoded in part and are shown as the decoder conceals it; decoders that do not tell are
     believed. frames: the first of both, each {"frame", "seconds", "what"}. seconds_cut: by how much the file ends
-    before the length its header states.
+    before the length its header states. dropped: pictures that decoders make of damage for places already filled,
+    or too late for them; they are shown nowhere.
     """
 
     replaced: int = 0
     incomplete: int = 0
     seconds_cut: float = 0.0
+    dropped: int = 0
     frames: list[dict] = field(default_factory=list)
 
     def note(self, path: Path, frame: int, time: Fraction, reason: str, replaced: bool) -> None:
@@ -40,6 +42,15 @@ class Damage:
         setattr(self, what, getattr(self, what) + 1)
         if len(self.frames) < LISTED_FRAMES:
             self.frames.append({"frame": frame, "seconds": round(float(time), 3), "what": what})
+
+    def warn_of_dropped(self, path: Path) -> None:
+        """Warn of the pictures that are shown nowhere."""
+        log.warning(
+            "%s: %d pictures that came out of damaged data too late for their places are left out; "
+            "the frames before them stand there. A fresh copy of the file is better.",
+            path,
+            self.dropped,
+        )
 
     def note_cut(self, path: Path, end: Fraction, missing: float) -> None:
         """Warn that the file ends before its time."""

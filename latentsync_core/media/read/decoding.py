@@ -16,7 +16,9 @@ import av.error
 
 from ...errors import LatentSyncError
 from ..picture.planes import native_picture
+from .output_order import OutputOrder
 from .source import read_packets
+from .stamps import StampClock
 
 SUSPECT_PICTURES = 64  # pictures after a sign of damage within which holes count as lost: decoders lag by 32 at most
 BELIEVED_JUMP = 10  # seconds: after a sign of damage, a time stamp further ahead is part of the damage
@@ -32,13 +34,18 @@ class TrackDecoder:
     """Stored pictures of a track in the order they are shown, and the time stamps for which none came.
 
     container, stream: where they stand is where decoding starts. fps: the average rate. path: for messages. sizes:
-    (width, height) that pictures may have. reason: the latest sign of damage. troubled: whether there was one.
+    (width, height) that pictures may have. offset: ticks by which the clock is mended there (see stamps.py). clock,
+    order: what became of the stamps. reason: the latest sign of damage. troubled: whether there was one. dropped:
+    pictures left out, because their places were filled already.
     """
 
-    def __init__(self, container, stream, path: Path, fps: Fraction, sizes: set[tuple[int, int]]):
+    def __init__(self, container, stream, path: Path, fps: Fraction, sizes: set[tuple[int, int]], offset: int = 0):
         self._container, self._stream, self._path, self._sizes = container, stream, path, sizes
         self._step = 1 / (fps * stream.time_base)  # ticks
         self._formats = set(container.format.name.split(","))
+        reordered = bool(stream.codec_context.has_b_frames)
+        self.clock = StampClock(stream, self._step, self._formats, reordered, offset)
+        self.order = OutputOrder(self._step)
         self._expected: list[int] = []  # a heap of stamps of packets whose pictures are still to come
         self._stamped = False
         self._shown: float = -math.inf  # stamp of the latest picture
@@ -48,34 +55,59 @@ class TrackDecoder:
         self._odd_sized = self._places = 0
         self._data_end: int | None = None
         self._reached = Fraction(0)
+        self._last_dts: float = -math.inf
+        self._read_all = False
         self.reason = "no picture came of a packet"
         self.troubled = False
+        self.dropped = 0
 
-    def pictures(self) -> Iterator[tuple[list[int], av.VideoFrame | None]]:
-        """Every picture that decodes, whole or concealed, with the stamps that were due before it; at the end None.
+    def pictures(self) -> Iterator[tuple[list[int], int | Fraction | None, av.VideoFrame | None]]:
+        """Every picture that decodes, whole or concealed: the stamps that were due before it, its own, itself.
 
-        Raises LatentSyncError where the track changes its size.
+        Stamps rise; the picture's own pts is as the decoder gave it. None where the file states no stamp; at the end
+        None and None. Raises LatentSyncError where the track changes its size.
         """
         tracks = [track for track in self._container.streams if track.type in ("video", "audio", "subtitle")]
-        for packet in read_packets(self._container, tracks, self._on_trouble):
-            if not self._is_ours(packet):
-                continue
-            try:
-                pictures = packet.decode()
-            except av.error.FFmpegError as error:
-                self._on_trouble(error.strerror)
-                continue
-            for picture in pictures:
-                if picture.is_corrupt:
-                    self._on_trouble("a picture is incomplete")
-                if self._is_of_size(picture) and self._is_due(picture.pts):
-                    self._places += 1
-                    yield self._overdue(picture.pts), native_picture(picture)
-                    self._shown = self._shown if picture.pts is None else picture.pts
-                    self._suspect = max(0, self._suspect - 1)
+        for stored in read_packets(self._container, tracks, self._on_trouble):
+            for packet in self.clock.push(stored) if self._is_ours(stored) else ():
+                self._note_stamps(packet)
+                for picture in self._decode(packet):
+                    self.order.add(picture)
+                    yield from self._in_order(patient=self.order.disordered or not self._suspect)
+        yield from self._in_order(patient=False)
         if self._odd_sized >= END_SIZE_CHANGES:
             raise self._size_change()
-        yield self._overdue(None), None
+        yield self._overdue(None), None, None
+
+    def _decode(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
+        """The pictures that come of a packet and have a place."""
+        try:
+            pictures = packet.decode()
+        except av.error.FFmpegError as error:
+            self._on_trouble(error.strerror)
+            return
+        for picture in pictures:
+            if picture.is_corrupt:
+                self._on_trouble("a picture is incomplete")
+            if not self._is_of_size(picture):
+                continue
+            if self._is_due(picture.pts):
+                yield native_picture(picture)
+            else:
+                self.dropped += 1
+
+    def _in_order(self, patient: bool) -> Iterator[tuple[list[int], int | Fraction | None, av.VideoFrame]]:
+        """What of the pictures held back can go out, each with the stamps that were due before it."""
+        ready = self.order.ready(self._expected, patient)
+        for _, picture in ready:
+            if picture.pts in self._expected:
+                self._expected.remove(picture.pts)
+        heapq.heapify(self._expected)
+        for stamp, picture in ready:
+            self._places += 1
+            yield self._overdue(stamp), stamp, picture
+            self._shown = self._shown if stamp is None else stamp
+            self._suspect = max(0, self._suspect - 1)
 
     def lost(self, due: list[int], stamp: int | None, last: int | None, constant: bool) -> list[int]:
         """Stamps of the pictures that are missing between those stamped `last` and `stamp`, both exclusive.
@@ -90,10 +122,25 @@ class TrackDecoder:
             if alone and (before is None or name > before) and self.believes(name, before):
                 lost.append(name)
                 before = name
-        if constant and self._suspect and None not in (last, stamp) and self.believes(stamp, last):
-            lost = fill_holes([last, *lost, stamp], self._step)
+        ends = [*lost, *([] if stamp is None else [stamp])]
+        if constant and last is not None and ends and self.believes(ends[-1], last):
+            if self._suspect or self._is_cut_before(ends[-1]):
+                lost = fill_holes([last, *ends], self._step) + ([] if stamp is not None else [ends[-1]])
         self._places += len(lost)
         return lost
+
+    def _is_cut_before(self, stamp: int | Fraction) -> bool:
+        """Whether pictures shown before `stamp` may lie behind the place at which the file was cut.
+
+        Those that are stored before pictures they refer to are still there, others shown between them are not. The
+        hole they leave is filled like any other, so that nothing that decodes is lost and a constant rate stays one.
+        """
+        stated = self._stated_end()
+        whole = stated is not None and stated - self._reached < self._step * self._stream.time_base / 2
+        cut = self._read_all and not whole and self._last_dts < stamp - self._step / 2
+        if cut and not self.troubled:
+            self.reason = "the file ends before it was stored"
+        return cut
 
     def believes(self, stamp: int, last: int | None) -> bool:
         """Whether a picture stamped `stamp` may follow one stamped `last`: not where damage made it leap ahead."""
@@ -112,9 +159,10 @@ class TrackDecoder:
         return float(gap) if gap > enough else 0.0
 
     def _stated_end(self) -> Fraction | None:
-        """Seconds that the file's header says it lasts; None where that would be an estimate."""
+        """Seconds that the file's header says it lasts; None where that is an estimate, or of a clock that jumps."""
         stated = self._container.duration
-        return Fraction(stated, av.time_base) if stated and self._formats & INDEXED_FORMATS else None
+        known = stated and self._formats & INDEXED_FORMATS and not (self.clock.runs or self.clock.offset)
+        return Fraction(stated, av.time_base) if known else None
 
     def _is_ours(self, packet: av.Packet) -> bool:
         """Whether a packet is one to decode; takes note of what every packet tells."""
@@ -123,9 +171,18 @@ class TrackDecoder:
         if time is not None and packet.size:
             self._reached = max(self._reached, (time + (packet.duration or 0)) * packet.time_base)
         if packet.stream.index != self._stream.index:
+            if packet.stream.type == "audio":
+                self.clock.hear(packet)
             return False
         if packet.is_corrupt:
             self._on_trouble("a packet is incomplete")
+        return True
+
+    def _note_stamps(self, packet: av.Packet) -> None:
+        """Expect a picture of a packet whose stamps are mended."""
+        self._read_all |= not packet.size
+        if packet.dts is not None:
+            self._last_dts = max(self._last_dts, packet.dts)
         if packet.is_keyframe and self._first_key is None and packet.pts is not None:
             self._first_key = packet.pts
         # What precedes the first key picture, stored or shown, may refer to what the file does not hold.
@@ -133,25 +190,24 @@ class TrackDecoder:
         if known and packet.size and not packet.is_discard:
             heapq.heappush(self._expected, packet.pts)
             self._stamped = True
-        return True
 
     def _is_due(self, stamp: int | None) -> bool:
         """Whether a picture belongs to a packet, and its place is free: damage makes decoders invent or delay some."""
         if stamp is None or not self._stamped:
             return True
-        if self._suspect and (stamp not in self._expected or stamp <= self._shown):
+        odd = stamp not in self._expected or stamp <= self._shown
+        if self._suspect and not self.order.disordered and odd:
             return False
         return stamp not in self._given_up
 
     def _overdue(self, stamp: int | None) -> list[int]:
         """The stamps before `stamp` (None: all) for which no picture came; they and `stamp` are done with."""
         if stamp is not None and self._expected and not self.believes(stamp, self._expected[0]):
-            self._expected.remove(stamp) if stamp in self._expected else None
             return []
         due = []
         while self._expected and (stamp is None or self._expected[0] <= stamp):
             due.append(heapq.heappop(self._expected))
-        overdue = [name for name in due if name != stamp]
+        overdue = [name for name in due if name != stamp and name > self._shown]
         self._given_up.extend(overdue)
         return overdue
 

@@ -20,12 +20,14 @@ from ..picture.planes import (
     upright,
 )
 from .source import open_media, read_packets, video_stream
+from .stamps import LEAP, StampClock
 
 log = logging.getLogger(__name__)
 
 FALLBACK_FPS = Fraction(25)  # for pictures and streams that state no rate
 HDR_TRANSFERS = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}  # H.273 transfer characteristics
 PATIENCE_PACKETS = 64  # read in search of a whole first picture before one with gaps is taken
+STRETCHED_RATE = Fraction(9, 10)  # an average this far below the usual rate may be that of a clock that was set
 HIGHEST_FPS = 1000  # rates above this are a time base mistaken for a rate
 
 
@@ -124,7 +126,7 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
         path=Path(path),
         width=shown.width,
         height=shown.height,
-        fps=frame_rate(stream),
+        fps=(leaps_left_out(stream, path) if may_leap(stream) else None) or frame_rate(stream),
         duration=None if seconds is None else float(seconds),
         frames=stream.frames or None,
         pixel_format=shown.format.name,
@@ -151,6 +153,31 @@ def frame_rate(stream) -> Fraction:
         if rate and 0 < rate <= HIGHEST_FPS and not is_still:
             return Fraction(rate)
     return FALLBACK_FPS
+
+
+def may_leap(stream) -> bool:
+    """Whether a track's average rate, over its stated length, may count time that passed on its clock alone."""
+    usual, average = stream.guessed_rate, stream.average_rate
+    if not (usual and average and stream.frames and stream.duration) or usual > HIGHEST_FPS:
+        return False
+    unfilled = stream.duration * stream.time_base - stream.frames / Fraction(usual)
+    return average < STRETCHED_RATE * usual and unfilled > LEAP
+
+
+def leaps_left_out(stream, path: str | os.PathLike) -> Fraction | None:
+    """The average rate of a track whose clock leaps ahead, the leaps left out; None where it does not leap."""
+    with open_media(path, "a video file") as container:
+        track = video_stream(container, path)
+        clock = StampClock(track, 1 / (stream.guessed_rate * track.time_base), set(), reordered=True)
+        stamps: list[int] = []
+        for packet in read_packets(container, [track, *container.streams.audio], log.debug):
+            if packet.stream.index != track.index:
+                clock.hear(packet)
+                continue
+            stamps += [settled.pts for settled in clock.push(packet) if settled.pts is not None]
+        ahead = [run for run in clock.runs if run.jump > 0]
+    span = max(stamps, default=0) - min(stamps, default=0)
+    return (len(stamps) - 1) / (span * track.time_base) if ahead and span else None
 
 
 def pixel_shape(stream, orientation: Orientation) -> Fraction | None:

@@ -29,6 +29,7 @@ from .damage import Damage
 from .decoding import TrackDecoder
 from .info import VideoInfo, describe_video, first_picture
 from .source import open_media, video_stream
+from .stamps import ClockRun
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ class VideoReader:
         self._checksums: list[int] = []
         self._keys: list[int] = []
         self._replaced: set[int] = set()
+        self._runs: list[ClockRun] = []
         self._constant = True
+        self._warned_of_stamp = False
         self._ended = False
         self._seek_works = True
         self._latest: Frame | None = None
@@ -182,7 +185,7 @@ class VideoReader:
 
     def _next_picture(self, index: int) -> av.VideoFrame | None:
         """The next picture that decodes, to be shown at `index`; SeekError where a straight decode gave another."""
-        picture, self._held = self._held or self._decoded()[1], None
+        picture, self._held = self._held or self._decoded()[2], None
         if index in self._replaced:
             self._held = picture
         elif self._checking and (picture is None or not self._is_known(picture, index)):
@@ -191,22 +194,48 @@ class VideoReader:
 
     def _learn(self) -> bool:
         """Note times, checksums and kinds up to the next picture past all known ones; False where none is left."""
-        due, picture = self._decoded()
+        due, stamp, picture = self._decoded()
         self._held = picture
         if self._decoder.troubled and self._threads != "NONE":
             raise DamageMetError
-        stamp = None if picture is None else picture.pts
+        self._note_clock()
         last = self._last_stamp if self._times else None
         for lost in self._decoder.lost(due, stamp, last, self._constant):
             self._learn_frame(lost, None)
+        self.damage.dropped = self._decoder.dropped
         if picture is None:
             self._ended = True
-            self._note_cut()
+            self._note_end()
             return len(self._times) > self._position
         self._learn_frame(stamp, picture)
         return True
 
-    def _learn_frame(self, stamp: int | None, picture: av.VideoFrame | None) -> None:
+    def _note_clock(self) -> None:
+        """Warn once of a clock that jumps, and once of stamps that stand still."""
+        decoder = self._decoder
+        if decoder.clock.runs and not self._runs:
+            run = decoder.clock.runs[0]
+            log.warning(
+                "%s: the clock of its video jumps %s by %.2f s at %.2f s, as where recordings were joined or paused; "
+                "every frame is kept, and the frames after it follow at once",
+                self.path,
+                "ahead" if run.jump > 0 else "back",
+                abs(run.jump),
+                run.place,
+            )
+        self._runs = list(decoder.clock.runs)
+        if decoder.order.squeezed and not self._warned_of_stamp:
+            self._warn_of_stamp()
+
+    def _warn_of_stamp(self) -> None:
+        log.warning(
+            "%s: frame %d, or one near it, is stamped no later than the one before; it is shown between its neighbours",
+            self.path,
+            len(self._times),
+        )
+        self._warned_of_stamp = True
+
+    def _learn_frame(self, stamp: int | Fraction | None, picture: av.VideoFrame | None) -> None:
         """Note the next frame: `picture`, or None for one that is lost."""
         index, step = len(self._times), 1 / self.info.fps
         time = self._times[-1] + step if index else Fraction(0)
@@ -219,13 +248,15 @@ class VideoReader:
             elif stated > self._times[-1]:
                 time, stamp_of_time = stated, stamp
             else:
-                log.warning("%s: frame %d is stamped no later than the one before; moved on", self.path, index)
+                if not self._warned_of_stamp:
+                    self._warn_of_stamp()
                 stamp_of_time = stamp
             self._last_stamp = max(self._last_stamp, stamp_of_time)
         self._times.append(time)
         self._constant &= abs(time - index * step) <= step * VARIABLE_DEVIATION
-        self._stamps.append(stamp)
-        self._index_of_stamp[stamp] = index
+        own = stamp if picture is None else picture.pts
+        self._stamps.append(own)
+        self._index_of_stamp[own] = index
         self._checksums.append(0 if picture is None else checksum(picture))
         if picture is None:
             self._replaced.add(index)
@@ -234,8 +265,10 @@ class VideoReader:
         if picture is None or picture.is_corrupt:
             self.damage.note(self.path, index, time, self._decoder.reason, replaced=picture is None)
 
-    def _note_cut(self) -> None:
-        """At the end of the first pass: whether it came before the file's own end."""
+    def _note_end(self) -> None:
+        """At the end of the first pass: whether it came before the file's own end, and what found no place."""
+        if self.damage.dropped:
+            self.damage.warn_of_dropped(self.path)
         missing = self._decoder.seconds_missing()
         if missing:
             self.damage.note_cut(self.path, self._times[-1], missing)
@@ -255,17 +288,19 @@ class VideoReader:
 
     def _seek(self, key: int, start: int) -> bool:
         """Seek to the key picture at index `key`; whether the decoder then stands at or before `start`."""
+        stamp = self._stamps[key]
+        offset = next((run.offset for run in reversed(self._runs) if run.first <= stamp), 0)
         try:
-            self._container.seek(self._stamps[key], stream=self._stream)
+            self._container.seek(stamp - offset, stream=self._stream)
         except av.error.FFmpegError:
             return False
         self._position = start
-        pictures = self._decode()
-        for due, picture in pictures:
+        pictures = self._decode(offset)
+        for due, shown, picture in pictures:
             index = None if picture is None else self._index_of_stamp.get(picture.pts)
             # Pictures shown before the key picture but stored after it may lack what they refer to: passed over.
             if index is not None and picture.key_frame and index <= start:
-                self._stand_at(index, itertools.chain([(due, picture)], pictures), self._chunk, checking=True)
+                self._stand_at(index, itertools.chain([(due, shown, picture)], pictures), self._chunk, checking=True)
                 return True
             if picture is None or picture.pts is None or picture.pts > self._stamps[start]:
                 return False
@@ -311,13 +346,18 @@ class VideoReader:
             raise
         self._stream.thread_type = self._threads
 
-    def _decoded(self) -> tuple[list[int], av.VideoFrame | None]:
-        """The next picture that decodes and the stamps due before it."""
-        return next(self._pictures, ([], None))
+    def _decoded(self) -> tuple[list[int], int | Fraction | None, av.VideoFrame | None]:
+        """The next picture that decodes, the stamps due before it, and its own."""
+        return next(self._pictures, ([], None, None))
 
-    def _decode(self) -> Iterator[tuple[list[int], av.VideoFrame | None]]:
-        """Stored pictures in the order they are shown, from where the container stands."""
-        self._decoder = TrackDecoder(self._container, self._stream, self.path, self.info.fps, self._sizes)
+    def _decode(self, offset: int = 0) -> Iterator[tuple[list[int], int | Fraction | None, av.VideoFrame | None]]:
+        """Stored pictures in the order they are shown, from where the container stands.
+
+        offset: ticks by which the clock is mended there.
+        """
+        self._decoder = TrackDecoder(
+            self._container, self._stream, self.path, fps=self.info.fps, sizes=self._sizes, offset=offset
+        )
         return self._decoder.pictures()
 
 

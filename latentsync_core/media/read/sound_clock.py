@@ -1,0 +1,118 @@
+"""The clock of a track of sound: where the clock of the file jumps, the sound goes with the picture.
+
+The picture goes on without a hole (see stamps.py); the sound takes over by how much it was moved, so that what was
+recorded together stays together, however many joins there are. Without a picture the sound goes on from where it was.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import av
+
+from .source import is_cover_art, read_packets
+from .stamps import RUN_ON, StampClock
+
+SLIP = Fraction(1, 10)  # seconds by which stamps may overlap without a jump: encoders' priming, coarse time bases
+LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound that was lost
+JOIN_SPREAD = 5  # seconds between the ends of a recording's picture and sound, and between their beginnings
+MOST_WAITING = 256  # packets read on in search of the picture's jump
+INDEXED = {"mov", "avi", "asf"}  # their clocks are not set back, and reading the picture too would cost time
+USUAL_RATE = 25  # frames per second, where the picture's track states none
+
+
+def sound_packets(container, stream, on_damage: Callable[[str], None]) -> Iterator[tuple[av.Packet, float]]:
+    """The packets of a track of sound on one clock, each with the seconds by which that jumped just before (0: not).
+
+    on_damage: as for read_packets.
+    """
+    pictures = [track for track in container.streams.video if not is_cover_art(track) and track.codec_context]
+    formats = set(container.format.name.split(","))
+    picture = pictures[0] if pictures and not formats & INDEXED else None
+    clock = SoundClock(picture, formats)
+    for packet in read_packets(container, [stream] if picture is None else [stream, picture], on_damage):
+        if packet.stream.index == stream.index:
+            clock.waiting.append(packet)
+        else:
+            clock.watch(packet)
+        yield from clock.settled(at_end=packet.size == 0)
+    yield from clock.settled(at_end=True)
+
+
+class SoundClock:
+    """Mends the stamps of a track of sound by those of the `picture` stored with it, if there is one."""
+
+    def __init__(self, picture, formats: set[str]):
+        self.waiting: deque[av.Packet] = deque()  # as they are stored
+        self._picture: StampClock | None = None
+        if picture is not None:
+            rate = picture.average_rate or picture.guessed_rate or USUAL_RATE
+            step = 1 / (Fraction(rate) * picture.time_base)
+            self._picture = StampClock(picture, step, formats, bool(picture.codec_context.has_b_frames))
+            self._tick = picture.time_base
+        self._run = 0  # how many of the picture's jumps the sound has made
+        self._offset = Fraction(0)  # seconds
+        self._end: Fraction | None = None  # seconds, mended
+        self._left: list[Fraction] = []  # offsets of earlier runs
+
+    def watch(self, packet: av.Packet) -> None:
+        """Note a packet of the picture."""
+        for _ in self._picture.push(packet):
+            pass
+
+    def settled(self, at_end: bool) -> Iterator[tuple[av.Packet, float]]:
+        """The waiting packets whose place is known now, mended, each with the jump before it in seconds."""
+        while self.waiting:
+            packet, jump = self.waiting[0], 0.0
+            if packet.pts is not None:
+                apart = self._apart(packet)
+                if not -SLIP <= apart <= RUN_ON:
+                    offset = self._chosen(packet, apart, at_end or len(self.waiting) > MOST_WAITING)
+                    if offset is None:
+                        return
+                    if offset != self._offset:
+                        jump = float(apart)
+                        self._left.append(self._offset)
+                        self._offset = offset
+                self._mend(packet)
+            self.waiting.popleft()
+            yield packet, jump
+
+    def _apart(self, packet: av.Packet) -> Fraction:
+        """Seconds from the end of the sound so far to a packet on the present clock."""
+        time = packet.pts * packet.time_base + self._offset
+        return Fraction(0) if self._end is None else time - self._end
+
+    def _chosen(self, packet: av.Packet, apart: Fraction, now: bool) -> Fraction | None:
+        """The offset for a packet that does not follow on; None: that is still to be seen. now: no longer."""
+        stored = packet.pts * packet.time_base
+        runs = self._picture.runs if self._picture else []
+        for number, run in enumerate(runs[self._run :], self._run + 1):
+            offset = run.offset * self._tick
+            if abs(stored + offset - run.first * self._tick) <= JOIN_SPREAD:
+                self._run = number
+                return offset
+        if self._picture and not now:
+            seen = self._picture.end
+            runs_there_too = seen is not None and 0 < apart and abs(seen - stored - self._offset) <= RUN_ON
+            return self._offset if runs_there_too else None
+        if 0 < apart < LONGEST_GAP or self._is_alone(packet):
+            return self._offset
+        returned = [o for o in reversed(self._left) if abs(stored + o - self._end) <= RUN_ON]
+        return returned[0] if returned else self._end - stored
+
+    def _is_alone(self, packet: av.Packet) -> bool:
+        """Whether the packet after this one goes on from the one before; then this one's stamp is odd and is mended."""
+        following = self.waiting[1] if len(self.waiting) > 1 else None
+        if following is None or following.pts is None or not -SLIP <= self._apart(following) <= RUN_ON:
+            return False
+        packet.pts = packet.dts = round((self._end - self._offset) / packet.time_base)
+        return True
+
+    def _mend(self, packet: av.Packet) -> None:
+        """Put a packet on the one clock."""
+        if self._offset:
+            moved = round(self._offset / packet.time_base)
+            packet.pts += moved
+            packet.dts = None if packet.dts is None else packet.dts + moved
+        self._end = (packet.pts + (packet.duration or 0)) * packet.time_base
