@@ -1,7 +1,6 @@
 """The house stays as docs/ARCHITECTURE.md draws it: imports point down, no circles, and the library knows no host."""
 
 import ast
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,8 +130,6 @@ def test_no_modules_import_one_another_in_a_circle():
                 visit(other, (*trail, name))
             done.add(name)
 
-    limit = sys.getrecursionlimit()
-    assert len(graph) < limit
     for name in sorted(graph):
         visit(name, ())
     assert not circles, "\n".join(circles)

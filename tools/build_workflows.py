@@ -63,7 +63,7 @@ def build(server: str) -> dict[Path, str]:
         describe(workflow)
         for path, document in (
             (EXAMPLES / f"{name}.json", workflow.canvas()),
-            (EXAMPLES / f"{name}.api.json", workflow.api()),
+            (EXAMPLES / "api" / f"{name}.json", workflow.api()),
         ):
             files[path] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return files

@@ -141,7 +141,10 @@ def title(entry: dict[str, Any]) -> str:
 
 
 def read_workflow(path: Path) -> Workflow:
-    """Read an API-format workflow, telling a canvas file apart."""
+    """Read an API-format workflow, telling a canvas file apart; NAME.api.json of before is found at api/NAME.json."""
+    if not path.is_file() and path.name.endswith(".api.json"):
+        moved = path.parent / "api" / f"{path.name.removesuffix('.api.json')}.json"
+        path = moved if moved.is_file() else path
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

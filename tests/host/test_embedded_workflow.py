@@ -16,7 +16,7 @@ from latentsync_core.models.vae import Moments
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 
-WORKFLOW = Path(__file__).parents[2] / "workflows" / "try_without_download.api.json"
+WORKFLOW = Path(__file__).parents[2] / "workflows" / "api" / "try_without_download.json"
 EMBEDDED = "embedded (one portrait)"
 SECONDS, STEPS = 4.0, 10
 LEAST_CORRELATION = 0.5  # with the opening of the lips that the voice asks for; other voices reach 0.2

@@ -12,7 +12,7 @@ from host_server import FAST_VAE, UNET, WHISPER
 
 from latentsync_core.demo import CLIP, VOICE
 
-WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.api.json"))
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows" / "api").glob("*.json"))
 EMBEDDED = "embedded (one portrait)"
 FRAMES, SECONDS = 22, 0.88  # of the voice: a whole window and a short one
 TINY = {
@@ -50,7 +50,7 @@ def prepared(path: Path, media: dict) -> dict:
 
 
 def bundled(name: str, media: dict) -> dict:
-    return prepared(next(path for path in WORKFLOWS if path.name == f"{name}.api.json"), media)
+    return prepared(next(path for path in WORKFLOWS if path.name == f"{name}.json"), media)
 
 
 def node_of(workflow: dict, kind: str) -> str:

@@ -118,3 +118,10 @@ def test_no_server_is_told(queue):
     code, _, err = queue(COPY, server="http://127.0.0.1:1")
     assert code == 2
     assert err.startswith("error: No ComfyUI answers at http://127.0.0.1:1 (") and "name it with --server" in err
+
+
+def test_the_place_of_before_is_found():
+    from queue_workflow import read_workflow
+
+    folder = TOOL.parents[1] / "workflows"
+    assert read_workflow(folder / "lipsync_simple.api.json") == read_workflow(folder / "api" / "lipsync_simple.json")
