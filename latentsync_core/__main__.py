@@ -1,6 +1,7 @@
 """The command line: ``python -m latentsync_core sync | people | demo | bench | train | ablate | doctor | download``."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -31,8 +32,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def print_any_name() -> None:
+    """Let every text be printed: what a terminal or pipe cannot show, as bytes of odd file names, appears escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # there may be none, or a host's own
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 refused in one sentence on stderr, 130 stopped."""
+    print_any_name()
     args = build_parser().parse_args(arguments)
     try:
         return args.run(args)

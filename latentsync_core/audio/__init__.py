@@ -1,11 +1,12 @@
 """From a voice to the tokens each video frame attends to."""
 
+from ..options import check_offset, check_silence
 from .cache import FeatureCache, feature_key
 from .feature_file import FeatureFile, Features, Keep, join_pieces, keep_on_disk
 from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, feature_pieces, silent_pieces
 from .positions import encode_positions, position_table, positions_wanted
-from .silence import check_silence, put_to_rest
-from .tokens import AudioTokens, check_offset, delay_features, frame_tokens, gather_tokens, indices_at, window_indices
+from .silence import put_to_rest
+from .tokens import AudioTokens, delay_features, frame_tokens, gather_tokens, indices_at, window_indices
 from .voice_activity import VoiceActivity, detect_voice
 
 __all__ = [

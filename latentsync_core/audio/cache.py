@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..file_names import utf8_path
 from .encoder import AudioEncoder
 from .feature_file import Features, Keep, join_pieces, spans
 
@@ -73,7 +74,7 @@ def read_pieces(path: Path) -> Iterator[Tensor]:
     """The features in a cache file, piece by piece; raises ValueError if it is damaged, which may show at the end."""
     digest = hashlib.sha256()
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with utf8_path(path) as place, safe_open(place, framework="pt", device="cpu") as file:
             rows = file.get_slice("features")
             for span in spans(rows.get_shape()[0]):
                 piece = rows[span]

@@ -6,20 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import LatentSyncError
-from ..options import SILENCES
 from .feature_file import Features, Keep, join_pieces
-
-
-def check_silence(mode: str, blend: str) -> None:
-    """Refuse a way to treat silence that is unknown, or that the blend cannot show. Raises LatentSyncError."""
-    if mode not in SILENCES:
-        raise LatentSyncError(f"Silence {mode!r} is unknown; choose one of {', '.join(SILENCES)}.")
-    if mode == "keep" and blend != "mouth":
-        raise LatentSyncError(
-            f"Silence 'keep' fades to the filmed mouth, which the {blend} blend cannot; "
-            "choose the mouth blend, or silence 'rest'."
-        )
 
 
 def put_to_rest(

@@ -9,8 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..errors import LatentSyncError
-from ..options import MAX_OFFSET_MS
+from ..options import check_offset
 from .feature_file import Features, Keep, join_pieces, spans, take
 from .features import FEATURE_RATE_HZ
 from .positions import encode_positions
@@ -63,15 +62,6 @@ def delayed(features: Features, steps: Fraction) -> Iterator[Tensor]:
         index = torch.arange(span.start, span.stop) - whole
         piece = take(features, index.clamp(0, last))
         yield torch.lerp(piece, take(features, (index - 1).clamp(0, last)), part) if part else piece
-
-
-def check_offset(offset_ms: float) -> None:
-    """Raise LatentSyncError for an offset beyond what can be meant."""
-    if not abs(offset_ms) <= MAX_OFFSET_MS:
-        raise LatentSyncError(
-            f"The mouth is to move {offset_ms:g} ms later than the sound; "
-            f"{-MAX_OFFSET_MS} to {MAX_OFFSET_MS} is possible."
-        )
 
 
 def gather_tokens(features: Features, indices: Tensor) -> Tensor:

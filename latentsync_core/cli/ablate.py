@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_model_options
 from .terminal import StageBars, show_log
 
@@ -43,10 +44,14 @@ def run(args: argparse.Namespace) -> int:
     show_log(args.verbose)
     if args.exams < 2:
         raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
+    check_model_files(args)
+    if args.train is not None:
+        check_inputs((args.train, "a training config (.toml or .json)"))
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LatentSyncError(f"{args.out}: this folder cannot be made ({error.strerror}); choose another.") from error
+    announce(f"Writing to {args.out}; loading the model ...")
     bars = StageBars()
     try:
         text = study(args, bars) if args.train is None else ablations(args, bars)

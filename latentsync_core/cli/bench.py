@@ -6,7 +6,10 @@ import re
 import sys
 from pathlib import Path
 
+from ..demo import CLIP, VOICE
 from ..errors import LatentSyncError
+from ..options import check_resolution
+from .first_checks import announce, check_inputs, check_model_files
 from .terminal import show_log
 
 FACES_GOAL = 12.0  # ms per frame for track + crop + paste at 1080p
@@ -61,14 +64,15 @@ def positive(text: str) -> int:
 def run_faces(args: argparse.Namespace) -> int:
     """Print milliseconds per frame of every stage outside the networks that generate."""
     show_log(False)
+    check_resolution(args.resolution)
+    check_inputs((args.video, "a video file"))
+    announce(f"Reading {args.video} ...")
     import torch
 
     from ..benchmark import measure_faces
-    from ..faces import fixed_mask
     from ..media import probe_video
 
     info = probe_video(args.video)
-    fixed_mask(args.resolution)  # refuses sizes a run would refuse
     timings = measure_faces(args.video, args.frames, args.resolution)
     frames = len(timings[0].samples)
     sys.stdout.write(
@@ -88,9 +92,9 @@ def run_faces(args: argparse.Namespace) -> int:
 def run_memory(args: argparse.Namespace) -> int:
     """Print the peak memory of a run for each length, and how it grows."""
     show_log(False)
+    width, height = parse_size(args.size)
     from ..benchmark import measure_memory
 
-    width, height = parse_size(args.size)
     sys.stdout.write(
         f"Peak memory of a run at {width}x{height}, embedded model, 1 step, MiB\n\n"
         f"{'clip':>7}{'frames':>8}{'peak':>8}{'models loaded':>15}{'latents':>9}{'track':>7}\n"
@@ -118,8 +122,10 @@ def run_memory(args: argparse.Namespace) -> int:
 def run_seams(args: argparse.Namespace) -> int:
     """Print how much windows' borders and the mask's edge show, before and after."""
     show_log(False)
+    check_inputs((args.video or CLIP, "a video file"), (args.audio or VOICE, "a voice recording"))
+    check_model_files(args)
+    announce(f"Reading {args.video or CLIP}; loading the model ...")
     from ..benchmark import measure_borders, measure_seams, open_video
-    from ..demo import CLIP, VOICE
     from ..faces import Seam
     from ..models.loading import load_models
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..demo import CLIP, VOICE
 from ..errors import LatentSyncError
+from ..models.catalog import EMBEDDED_NAME
 from . import sync
 from .sync_options import add_options
 
@@ -25,9 +26,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when video, report and picture are written."""
-    from ..models.embedded import EMBEDDED_NAME
-    from ..visualize.mouth_curve import watch_lips
-
     folder = args.out
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint == "embedded":
         sys.stdout.write(f"Model: {EMBEDDED_NAME}.\n")
     code = sync.run(args)
+    from ..visualize.mouth_curve import watch_lips
+
     lips, curve = watch_lips(args.out), folder / "demo_mouth.png"
     lips.save(curve)
     sys.stdout.write(

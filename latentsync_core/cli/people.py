@@ -5,6 +5,8 @@ import io
 import sys
 from pathlib import Path
 
+from ..errors import LatentSyncError
+from .first_checks import announce, check_inputs
 from .sync import check_side_file, write_side_file
 from .terminal import StageBars, show_log
 
@@ -27,15 +29,16 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when somebody was found, 1 when nobody was."""
     show_log(args.verbose)
+    if not 0 < args.threshold < 1:
+        raise LatentSyncError(f"--threshold is {args.threshold}; it must lie between 0 and 1.")
+    check_inputs((args.video, "a video file"))
     check_side_file(args.out, ".png")
-    from ..errors import LatentSyncError
+    announce(f"Reading {args.video} ...")
     from ..faces import track_people
     from ..media import VideoReader
     from ..models.loading import choose_device
     from ..visualize.people_sheet import people_sheet
 
-    if not 0 < args.threshold < 1:
-        raise LatentSyncError(f"--threshold is {args.threshold}; it must lie between 0 and 1.")
     bars = StageBars()
     with VideoReader(args.video) as reader:
         bars.on_stage("faces")

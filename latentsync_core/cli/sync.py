@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_options, settings_from
 from .terminal import StageBars, show_log
 
@@ -62,15 +63,23 @@ def write_side_file(path: Path, content: bytes, result: Path) -> None:
         pending.discard()
 
 
+def check_files(args: argparse.Namespace) -> None:
+    """Refuse files that cannot be read or written, before anything heavy is imported."""
+    check_inputs((args.video, "a video file"), (args.audio, "a voice recording"))
+    check_model_files(args)
+    from ..media.write.target import check_target
+
+    check_target(args.out, args.overwrite, (args.video, args.audio))
+    check_side_file(args.report, ".json")
+    check_side_file(args.contact_sheet, ".png")
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when the result stands under its name."""
     show_log(args.verbose)
     settings = settings_from(args)
-    check_side_file(args.report, ".json")
-    check_side_file(args.contact_sheet, ".png")
-    from ..media import check_target
-
-    check_target(args.out, args.overwrite, (args.video, args.audio))
+    check_files(args)
+    announce(f"Reading {args.video} and {args.audio} to write {args.out}; loading the model ...")
     from ..media import probe_audio, probe_video
     from ..models.loading import load_models
     from ..pipeline.lipsync import lipsync

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .. import options as choices
 from ..errors import LatentSyncError
+from ..options import EncodeSettings, FadeLimits, Guidance, Seam
+from ..pipeline.settings import Settings
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +157,7 @@ def add_timing_options(parser: argparse.ArgumentParser) -> None:
 def add_encoding_options(parser: argparse.ArgumentParser) -> None:
     """How the result is written."""
     group = parser.add_argument_group("encoding")
-    group.add_argument("--codec", default="h264", choices=("h264", "hevc", "ffv1"))
+    group.add_argument("--codec", default="h264", choices=choices.CODECS)
     group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
     group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
     group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
@@ -165,16 +167,11 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
         choices=choices.SOUNDS,
         help="of the result: the voice, or a mix of it and the sound the video already has",
     )
-    group.add_argument("--audio-codec", default="auto", choices=("auto", "aac", "alac", "flac", "pcm"))
+    group.add_argument("--audio-codec", default="auto", choices=choices.AUDIO_CODECS)
 
 
-def settings_from(args: argparse.Namespace):
+def settings_from(args: argparse.Namespace) -> Settings:
     """The run's Settings; raises LatentSyncError for values that cannot be."""
-    from ..diffusion import Guidance
-    from ..faces import FadeLimits, Seam
-    from ..media import EncodeSettings
-    from ..pipeline.settings import Settings
-
     return Settings(
         resolution=parse_resolution(args.resolution),
         steps=args.steps,

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from .first_checks import announce, check_inputs
 from .terminal import StageBars, show_log
 
 DESCRIPTION = """Train as CONFIG (.toml or .json) says: checkpoints, log.jsonl, TensorBoard files and sample strips go
@@ -25,9 +26,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when the last checkpoint is written."""
     from dataclasses import replace
 
+    show_log(args.verbose)
+    check_inputs((args.config, "a training config (.toml or .json)"))
+    announce(f"Reading {args.config} ...")
     from ..training import read_config, train
 
-    show_log(args.verbose)
     config = read_config(args.config)
     if args.steps is not None:
         config = replace(config, optimizer=replace(config.optimizer, steps=args.steps))

@@ -1,16 +1,13 @@
 """The diffusion schedules: diffusers' solvers, all with LatentSync's betas and timestep spacing."""
 
-import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
+from typing import TYPE_CHECKING
 
-from ..errors import LatentSyncError
-from ..options import MAX_STEPS
+import torch
+
+from ..options import check_steps
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 TRAIN_STEPS = 1000
 SETTINGS = {
@@ -22,26 +19,26 @@ SETTINGS = {
     "timestep_spacing": "leading",
     "steps_offset": 1,
 }
-SCHEDULERS = {
-    "ddim": lambda: DDIMScheduler(**SETTINGS, set_alpha_to_one=False, clip_sample=False),
-    "dpm++2m": lambda: DPMSolverMultistepScheduler(**SETTINGS, algorithm_type="dpmsolver++", solver_order=2),
-    "unipc": lambda: UniPCMultistepScheduler(**SETTINGS),
-    "euler": lambda: EulerDiscreteScheduler(**SETTINGS),
+SCHEDULERS = {  # class of diffusers, and what it needs besides
+    "ddim": ("DDIMScheduler", {"set_alpha_to_one": False, "clip_sample": False}),
+    "dpm++2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "euler": ("EulerDiscreteScheduler", {}),
 }
 
 
-def make_schedule(solver: str, steps: int) -> SchedulerMixin:
+def make_schedule(solver: str, steps: int) -> "SchedulerMixin":
     """A fresh schedule of `steps` denoising steps, starting near t = 951 for 20 steps (REFERENCE section 1).
 
     solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler". The multistep solvers keep a history, so
     every window needs a schedule of its own. Raises LatentSyncError for an unknown solver or a step count outside
     1..500.
     """
-    if solver not in SCHEDULERS:
-        raise LatentSyncError(f"Solver {solver!r} is unknown; choose one of {', '.join(SCHEDULERS)}.")
-    if not 1 <= steps <= MAX_STEPS:
-        raise LatentSyncError(f"{steps} steps were asked for; between 1 and {MAX_STEPS} are possible, 20 is usual.")
-    schedule = SCHEDULERS[solver]()
+    check_steps(solver, steps)
+    import diffusers  # each solver is a module of its own there, and all but DDIM's bring scipy.stats: half a second
+
+    name, options = SCHEDULERS[solver]
+    schedule = getattr(diffusers, name)(**SETTINGS, **options)
     schedule.set_timesteps(steps)
     return schedule
 

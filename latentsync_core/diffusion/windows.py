@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import LatentSyncError
-from ..options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
+from ..options import WINDOW_FRAMES, check_window
 
 GROUP_FRAMES = 128  # about as many are denoised together: bounds what is held on the device, and resumed, at once
 
@@ -63,19 +62,6 @@ def plan_windows(
         else:
             windows += overlapping_windows(start, stop, window, overlap)
     return tuple(windows)
-
-
-def check_window(window: int, overlap: int = 0) -> None:
-    """Raise LatentSyncError unless these are numbers of frames the UNet can take and windows can share."""
-    if not 1 <= window <= MAX_WINDOW_FRAMES:
-        raise LatentSyncError(
-            f"A window of {window} frames was asked for; 1 to {MAX_WINDOW_FRAMES} are possible, "
-            f"{WINDOW_FRAMES} is what the model was trained on."
-        )
-    if not 0 <= overlap <= window // 2:
-        raise LatentSyncError(
-            f"An overlap of {overlap} frames was asked for; windows of {window} can share 0 to {window // 2}."
-        )
 
 
 def stretches(present: Sequence[bool], breaks: Collection[int]) -> Iterator[tuple[int, int]]:

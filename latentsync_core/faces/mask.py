@@ -8,11 +8,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from ..errors import LatentSyncError
+from ..options import check_resolution
 from .resample import lanczos4_resize
 
 LATENT_STRIDE = 8  # pixels per latent cell
-RESOLUTION_STEP = 64  # pixels; the UNet halves the latents three times
 WHITE = 255
 
 __all__ = ["composite_crop", "fixed_mask", "latent_mask"]
@@ -25,11 +24,7 @@ def fixed_mask(resolution: int) -> torch.Tensor:
     resize of the 8-bit mask leaves fractions along its edge, as the published weights have seen them.
     Source: REFERENCE, latents and mask.
     """
-    if resolution < RESOLUTION_STEP or resolution % RESOLUTION_STEP:
-        raise LatentSyncError(
-            f"The working resolution is {resolution} pixels; expected a positive multiple of {RESOLUTION_STEP}: "
-            "use 256 for LatentSync 1.5 weights and 512 for 1.6."
-        )
+    check_resolution(resolution)
     levels = lanczos4_resize(_published_mask()[:, :, None], resolution, resolution)[:, :, 0]
     return torch.from_numpy(levels.astype(np.float32) / WHITE)
 

@@ -11,19 +11,13 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 from scipy.ndimage import distance_transform_edt
 
 from ..errors import LatentSyncError
-from ..options import (
-    COLOR_MATCHES,
-    DEFAULT_COLOR_MATCH,
-    DEFAULT_FEATHER,
-    MASKS,
-)
+from ..options import DEFAULT_FEATHER, MASKS, Seam
 from .align import crop_size, smooth_points
 from .face_track import FaceTrack
 from .mask import fixed_mask
 from .paste import blur
 from .resample import resized_affine
 
-MOST_PERCENT = 20  # of the crop's side, for feather and growth
 LOWER_FACE = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 BELOW_NOSE = (425, 327, 2, 98, 205)  # points of the face mesh that close the contour from cheek to cheek
 JAW_ROOM = 1.06  # the contour is widened: the generated mouth may open further than the filmed one
@@ -35,40 +29,6 @@ CUT_OFF = 0.5  # grey levels that a crop has lost on average, since whole levels
 MOST_SHIFT = 0.25  # of a range of 2: more than networks drift by, so that a face that is no likeness stays as it is
 
 __all__ = ["MouthMasks", "Seam", "match_color", "mouth_masks", "mouth_share", "read_limit"]
-
-
-@dataclass(frozen=True)
-class Seam:
-    """How the mouth blend joins the generated mouth to the frame; lengths in percent of the crop's side.
-
-    mask: "fixed", the part that the model redraws (as published); "mesh", of that face the part below the nose, by the
-    mesh of every frame; or a grey picture as large as the frames: as "fixed", and black there keeps the frame's pixels
-    bit for bit. feather: standard deviation of the soft edge. grow: how far the shape is widened, negative to shrink.
-    color_match: "ring" takes on the colours around the redrawn part, "off" leaves them as generated.
-    """
-
-    mask: str | Path = "fixed"
-    feather: float = DEFAULT_FEATHER
-    grow: float = 0.0
-    color_match: str = DEFAULT_COLOR_MATCH
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.feather <= MOST_PERCENT:
-            raise LatentSyncError(
-                f"The feather is {self.feather} percent of the crop; 0 to {MOST_PERCENT} is possible."
-            )
-        if not -MOST_PERCENT <= self.grow <= MOST_PERCENT:
-            raise LatentSyncError(
-                f"The mask is to grow by {self.grow} percent of the crop; "
-                f"-{MOST_PERCENT} to {MOST_PERCENT} is possible."
-            )
-        if self.color_match not in COLOR_MATCHES:
-            raise LatentSyncError(f"Color match {self.color_match!r} is unknown; choose {' or '.join(COLOR_MATCHES)}.")
-
-    @property
-    def limit_file(self) -> Path | None:
-        """The user's picture, None for the shapes that need none."""
-        return None if self.mask in MASKS else Path(self.mask)
 
 
 @dataclass(frozen=True, eq=False)

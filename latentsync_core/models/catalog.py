@@ -7,13 +7,17 @@ Sizes and hashes are the publishers' own (the Hub's LFS records at the pinned re
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import LatentSyncError
+
 HUB = "https://huggingface.co"
 MODELS_VARIABLE = "LATENTSYNC_MODELS"
+EMBEDDED_NAME = "embedded micro model (it really speaks, but knows one portrait only)"
 NATIVE_RESOLUTION = {"1.5": 256, "1.6": 512}  # pixels, the side of the face crop each release was trained on
 
 
@@ -185,6 +189,23 @@ def find(model: ModelFile, directory: str | Path) -> Path | None:
         if model.release is None or identify_release(path) == model.release:
             return path
     return None
+
+
+def check_model_file(path: Path) -> None:
+    """Raise LatentSyncError unless `path` is a plain file this user may read; what is in it is another question."""
+    needed = "a model file (.pt or .safetensors) is needed here"
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):  # opening a pipe could block for ever
+            open(path, "rb").close()
+    except FileNotFoundError as error:
+        raise LatentSyncError(f"{path} does not exist; {needed}.") from error
+    except (OSError, ValueError) as error:  # not permitted, a loop of links, a name no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise LatentSyncError(f"{path} cannot be opened ({reason}); {needed}.") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise LatentSyncError(f"{path} is {what}; {needed}.")
 
 
 def is_complete(model: ModelFile, path: Path) -> bool:

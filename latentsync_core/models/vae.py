@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from ..errors import LatentSyncError
-from .tensor_file import read_tensors
+from .tensor_file import fits, read_tensors, refuse_more_layers, refusing_misfits
 
 log = logging.getLogger(__name__)
 
@@ -107,25 +107,22 @@ def load_vae(path: Path | str, dtype: torch.dtype | None = None, device: torch.d
     Raises LatentSyncError when the file is something else.
     """
     file = read_tensors(path)
-    shape = {**SD_SHAPE, **(file.mapping("config") or {})}
-    state_dict = _diffusers_names(file.tensors, shape)
-    try:
+    with refusing_misfits(file.path, "Stable Diffusion VAE"):
+        shape = {**SD_SHAPE, **(file.mapping("config") or {})}
+        state_dict = _diffusers_names(file.tensors, shape)
+        refuse_more_layers(file, int(shape["layers_per_block"]))
         with torch.device("meta"):
             autoencoder = AutoencoderKL(**shape)
-    except (TypeError, ValueError) as error:
-        raise LatentSyncError(
-            f"{file.path} is no Stable Diffusion VAE: its config does not describe one ({error})."
-        ) from error
-    expected = autoencoder.state_dict()
-    misfits = [k for k in expected if k not in state_dict or state_dict[k].shape != expected[k].shape]
-    if misfits:
-        raise LatentSyncError(
-            f"{file.path} is no Stable Diffusion 1.5 VAE: {len(misfits)} of {len(expected)} tensors are missing or of "
-            f"another shape ({', '.join(misfits[:3])}); sd-vae-ft-mse is the one LatentSync was trained with."
-        )
-    # Cast here, tensor by tensor: diffusers warns of a cast of the whole network, though nothing in it forbids one.
-    tensors = {name: state_dict[name].to(device=device, dtype=dtype or torch.float32) for name in expected}
-    autoencoder.load_state_dict(tensors, assign=True)
+        expected = autoencoder.state_dict()
+        misfits = [k for k in expected if k not in state_dict or not fits(state_dict[k], expected[k])]
+        if misfits:
+            raise LatentSyncError(
+                f"{file.path} is no Stable Diffusion 1.5 VAE: {len(misfits)} of {len(expected)} tensors are missing or "
+                f"of another shape ({', '.join(misfits[:3])}); sd-vae-ft-mse is the one LatentSync was trained with."
+            )
+        # Cast here, tensor by tensor: diffusers warns of a cast of the whole network, though nothing in it forbids one.
+        tensors = {name: state_dict[name].to(device=device, dtype=dtype or torch.float32) for name in expected}
+        autoencoder.load_state_dict(tensors, assign=True)
     return autoencoder.eval().requires_grad_(False)
 
 

@@ -9,7 +9,12 @@ from torch import Tensor
 from whisper.model import AudioEncoder
 
 from ..errors import LatentSyncError
-from .tensor_file import read_tensors
+from .tensor_file import (
+    TensorFile,
+    fits,
+    read_tensors,
+    refusing_misfits,
+)
 
 PREFIX = "encoder."  # of the encoder's tensors in openai-whisper's files
 HEAD_CHANNELS = 64  # per attention head in every published Whisper
@@ -66,13 +71,49 @@ def load_whisper(path: Path | str) -> WhisperEncoder:
             f"{file.path} is no Whisper model: it has no {PREFIX}conv1.weight (its {len(tensors)} tensors begin with "
             f"{first}); LatentSync needs Whisper tiny (tiny.pt, 75 MB)."
         )
-    model = WhisperEncoder.from_dims(file.mapping("dims") or _dims_from_shapes(encoder))
-    try:
+    with refusing_misfits(file.path, "Whisper model"):
+        dims = _checked_dims(file, encoder)
+        refuse_misfit(file.path, encoder, dims)
+        model = WhisperEncoder.from_dims(dims)
         model.load_state_dict(encoder)
-    except RuntimeError as error:
-        listed = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
-        raise LatentSyncError(f"{path} is an incomplete Whisper model ({listed}); download it again.") from error
     return model.float().requires_grad_(False)
+
+
+def refuse_misfit(path: Path, encoder: Mapping[str, Tensor], dims: Mapping[str, int]) -> None:
+    """LatentSyncError unless every tensor is there in its shape; asked before memory is taken for the network."""
+    with torch.device("meta"):
+        expected = WhisperEncoder.from_dims(dims).state_dict()
+    wrong = [
+        f"{name} is missing" if name not in encoder else f"{name} is {tuple(encoder[name].shape)} {encoder[name].dtype}"
+        for name, tensor in expected.items()
+        if name not in encoder or not fits(encoder[name], tensor)
+    ] + [f"{name} is unknown" for name in encoder if name not in expected]
+    if wrong:
+        raise LatentSyncError(f"{path} is an incomplete Whisper model ({'; '.join(wrong[:2])}); download it again.")
+
+
+def _checked_dims(file: TensorFile, encoder: Mapping[str, Tensor]) -> dict[str, int]:
+    """The network's dimensions: the heads as the file states them, all else as its tensors show."""
+    dims = _dims_from_shapes(encoder)
+    stated = file.mapping("dims")
+    if not stated:
+        return dims
+    missing = [name for name in DIMENSIONS if name not in stated]
+    if missing:
+        raise LatentSyncError(f"{file.path}: its dims lack {', '.join(missing)}; download the Whisper model again.")
+    dims["n_audio_head"] = int(stated["n_audio_head"])
+    differing = [name for name in DIMENSIONS if int(stated[name]) != dims[name]]
+    if differing:
+        raise LatentSyncError(
+            f"{file.path} is an incomplete Whisper model (it states {differing[0]} {stated[differing[0]]}, its tensors "
+            f"show {dims[differing[0]]}); download it again."
+        )
+    if dims["n_audio_head"] < 1 or dims["n_audio_state"] % dims["n_audio_head"]:
+        raise LatentSyncError(
+            f"{file.path} is no Whisper model: {dims['n_audio_state']} channels cannot be shared by "
+            f"{dims['n_audio_head']} attention heads; download it again."
+        )
+    return dims
 
 
 def _dims_from_shapes(encoder: Mapping[str, Tensor]) -> dict[str, int]:

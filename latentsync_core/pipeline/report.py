@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..file_names import valid_text
 
 LIBRARY = __package__.rpartition(".")[0]  # also where a host loads the pack under a name of its own
 PACKAGES = ("torch", "numpy", "diffusers", "openai-whisper", "av", "safetensors", "einops", "scipy")
@@ -50,8 +51,8 @@ class Report:
         return plain(asdict(self))
 
     def to_json(self) -> str:
-        """Indented JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        """Indented JSON text, in which a file name's bytes that are no UTF-8 are escaped (see valid_text)."""
+        return valid_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

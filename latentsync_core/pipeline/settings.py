@@ -1,17 +1,30 @@
-"""Everything a run can be told, with the defaults of the reference or of what is better."""
+"""Everything a run can be told, with the defaults of the reference or of what is better, refused where it cannot be.
+
+Importing this loads neither torch nor numpy, so that a mistake is answered at once.
+"""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from ..diffusion import Guidance
-from ..faces import FadeLimits, Seam
-from ..media import EncodeSettings
+from ..errors import LatentSyncError
 from ..options import (
     DEFAULT_OVERLAP,
     DEFAULT_SEED,
     DEFAULT_STEPS,
+    MAX_SEED,
+    MISSING,
+    SOUNDS,
     WINDOW_FRAMES,
+    EncodeSettings,
+    FadeLimits,
+    Guidance,
+    Seam,
+    check_offset,
+    check_resolution,
+    check_silence,
+    check_steps,
+    check_window,
 )
 
 
@@ -35,6 +48,7 @@ class Settings:
     sound: of the result: "voice", or "mix" of the voice and the sound the video already has.
     cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
     resume: go on with what an earlier run, that was interrupted, has finished of the same output.
+    Raises LatentSyncError for what no video, voice and model could be run with.
     """
 
     resolution: int | None = None
@@ -63,6 +77,21 @@ class Settings:
     cache: Path | None = None
     overwrite: bool = False
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resolution is not None:
+            check_resolution(self.resolution)
+        check_window(self.window, self.overlap)
+        check_steps(self.solver, self.steps)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise LatentSyncError(f"The seed is {self.seed}; it must lie between 0 and {MAX_SEED}.")
+        self.guidance.scale_at(0, self.steps)
+        if self.sound not in SOUNDS:
+            raise LatentSyncError(f"The sound {self.sound!r} is unknown; choose {', '.join(SOUNDS)}.")
+        if self.missing not in MISSING:
+            raise LatentSyncError(f"The policy {self.missing!r} is unknown; choose {', '.join(MISSING)}.")
+        check_silence(self.silence, self.blend)
+        check_offset(self.offset)
 
     @property
     def antialias(self) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 
 from .. import __version__
 from ..errors import LatentSyncError
+from ..models.tensor_file import refusing_misfits
 from ..models.unet import save_unet
 from .config import TrainConfig
 from .lora import save_lora
@@ -52,8 +53,9 @@ class TrainingState:
         path = folder / STATE_NAME
         if not path.is_file():
             raise LatentSyncError(f"{path} does not exist, so there is nothing to resume; start without --resume.")
-        content = torch.load(path, map_location=self.networks.unet.device, weights_only=True)
-        refuse_changes(path, content["config"], self.config.to_dict())
+        with refusing_misfits(path, "state of a training run"):
+            content = torch.load(path, map_location=self.networks.unet.device, weights_only=True)
+            refuse_changes(path, content["config"], self.config.to_dict())
         for name, weight in self.weights.items():
             weight.data.copy_(content["weights"][name])
         self.optimizer.load_state_dict(content["optimizer"])

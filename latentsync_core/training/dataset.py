@@ -18,6 +18,7 @@ from ..audio import indices_at
 from ..errors import LatentSyncError
 from ..faces import LATENT_STRIDE, crop_face, fixed_mask
 from ..faces.face_track import stretches
+from ..file_names import utf8_path
 from ..media import VideoReader, probe_audio, probe_video, read_waveform
 from ..models.loading import Models
 from ..models.syncnet.mel import syncnet_mel
@@ -82,7 +83,7 @@ class Clip:
     @classmethod
     def open(cls, name: str, faces: Path, latents: Path, voice: Path) -> "Clip":
         """A clip whose files are there."""
-        with safe_open(faces, framework="pt") as file:
+        with utf8_path(faces) as place, safe_open(place, framework="pt") as file:
             runs, frames = file.get_tensor("runs").tolist(), file.get_slice("crops").get_shape()[0]
         return cls(name, faces, latents, voice, frames, tuple(tuple(run) for run in runs))
 
@@ -97,7 +98,7 @@ class Clip:
     def _read(self, names: Sequence[str], rows: slice) -> dict[str, Tensor]:
         found = {}
         for path, wanted in itertools.groupby(sorted(names, key=self._file_of), self._file_of):
-            with safe_open(path, framework="pt") as file:
+            with utf8_path(path) as place, safe_open(place, framework="pt") as file:
                 found.update({name: file.get_slice(name)[rows] for name in wanted})
         return found
 
@@ -239,5 +240,6 @@ def encode_crops(
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a file under a name of its own and rename it when complete, so that nobody reads half of it."""
     partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    with utf8_path(partial) as place:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, place)
     os.replace(partial, path)

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import LatentSyncError
+from ..file_names import utf8_path, valid_text
 from ..models.tensor_file import METADATA_PREFIX
 from ..models.unet.lora_file import (
     ALPHA,
@@ -80,4 +81,6 @@ def lora_tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
 
 def save_lora(layers: Mapping[str, LoraLayer], path: Path | str, metadata: Mapping[str, str]) -> None:
     """Write the layers as safetensors with `metadata` (strings)."""
-    save_file(lora_tensors(layers), path, {METADATA_PREFIX + name: value for name, value in metadata.items()})
+    about = {METADATA_PREFIX + name: valid_text(value) for name, value in metadata.items()}
+    with utf8_path(path) as place:
+        save_file(lora_tensors(layers), place, about)

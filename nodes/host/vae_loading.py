@@ -4,20 +4,24 @@ The host builds Stable Diffusion's autoencoder in its published width only and f
 the embedded one, which is narrower, comes as a network of the library inside an ordinary `comfy.sd.VAE`.
 """
 
+from pathlib import Path
+
 import comfy.model_patcher
 import comfy.sd
 import torch
 from comfy.taesd.taesd import TAESD
 
 from ...latentsync_core.models.embedded import embedded_vae
+from ...latentsync_core.models.tensor_file import refusing_misfits
 from ...latentsync_core.models.vae import AutoencoderKL
 
 
 def file_vae(name: str) -> comfy.sd.VAE:
-    """What the host's own Load VAE gives for one of its files."""
+    """What the host's own Load VAE gives for one of its files. Raises LatentSyncError for a file that is no VAE."""
     from nodes import VAELoader  # ComfyUI's module of that name
 
-    return VAELoader().load_vae(name)[0]
+    with refusing_misfits(Path(name), "VAE"):
+        return VAELoader().load_vae(name)[0]
 
 
 class HostAutoencoder(torch.nn.Module):

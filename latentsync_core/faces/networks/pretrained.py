@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from ...file_names import utf8_path
+
 WEIGHTS = Path(__file__).parent / "weights"
 FULL_RANGE = "blazeface_full_range.safetensors"
 SHORT_RANGE = "blazeface_short_range.safetensors"
@@ -16,6 +18,7 @@ def load_pretrained(network: torch.nn.Module, name: str, device: torch.device | 
 
     The files hold float16 values as their source does; the arithmetic is float32.
     """
-    state = {key: value.float() for key, value in load_file(WEIGHTS / name).items()}
+    with utf8_path(WEIGHTS / name) as place:
+        state = {key: value.float() for key, value in load_file(place).items()}
     network.load_state_dict(state)
     return network.eval().requires_grad_(False).to(device)

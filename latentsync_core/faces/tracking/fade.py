@@ -1,39 +1,14 @@
 """How much of the generated mouth to show in each frame: less where it would be bad, easing where the face is lost."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from ...errors import LatentSyncError
+from ...options import FadeLimits
 from ..face_track import FaceState, FaceTrack
 from .occlusion import lips_in_view
 
 LEFT_SIDE, RIGHT_SIDE, FOREHEAD, CHIN = 234, 454, 10, 152  # points of the face mesh
 FADE_DEGREES = 15.0  # of head turn over which the effect goes from full to none
 MOUTHLESS_SCORE, SURE_SCORE = 0.5, 0.9  # mesh presence: below the first nothing is shown, above the second all
-
-
-@dataclass(frozen=True)
-class FadeLimits:
-    """Where the effect fades out.
-
-    yaw, pitch: degrees of head turn to the side and up or down at which it begins to fade; it is gone 15 degrees on.
-    LatentSync was trained on faces seen from the front. ease: frames over which it comes and goes where the face
-    appears or is lost within a shot; a cut needs no easing.
-    """
-
-    yaw: float = 45.0
-    pitch: float = 40.0
-    ease: int = 4
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.yaw <= 180 and 0 <= self.pitch <= 180):
-            raise LatentSyncError(
-                f"The effect is to fade from a yaw of {self.yaw} and a pitch of {self.pitch} degrees on; "
-                "0 to 180 is possible."
-            )
-        if self.ease < 0:
-            raise LatentSyncError(f"The effect is to ease over {self.ease} frames; 0 or more are needed.")
 
 
 def effect_strength(track: FaceTrack, limits: FadeLimits | None = None) -> np.ndarray:

@@ -6,6 +6,7 @@ import av
 import numpy as np
 
 from ...errors import LatentSyncError
+from ...options import EncodeSettings
 from ..picture.color import (
     FULL_RANGE,
     HD_HEIGHT,
@@ -23,44 +24,9 @@ from ..picture.planes import (
 from ..read.info import VideoInfo
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "ffv1": "ffv1"}
-AUDIO_CODECS = ("auto", "aac", "alac", "flac", "pcm")
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-MAX_CRF = 51
 BT709_CODE, BT601_CODE = 1, 6  # matrix coefficients (H.273)
 SAME_SAMPLES = {"nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p"}
 """Formats that hold the same samples in another order."""
-
-
-@dataclass(frozen=True)
-class EncodeSettings:
-    """How to encode. codec: "h264", "hevc" or "ffv1" (always lossless, .mkv only). crf: 0..51, lower is better.
-
-    lossless: keep the source's own pixel format and every sample. preset: x264's and x265's effort. audio_codec: "auto"
-    (AAC, where it has the voice's rate; lossless with lossless video), "aac", "alac", "flac" or "pcm".
-    Raises LatentSyncError for a value that is none of these.
-    """
-
-    codec: str = "h264"
-    crf: int = 16
-    lossless: bool = False
-    preset: str = "medium"
-    audio_codec: str = "auto"
-
-    def __post_init__(self):
-        for name, value, known in (
-            ("codec", self.codec, tuple(ENCODERS)),
-            ("preset", self.preset, PRESETS),
-            ("audio codec", self.audio_codec, AUDIO_CODECS),
-        ):
-            if value not in known:
-                raise LatentSyncError(f"there is no {name} {value!r} here; choose one of {', '.join(known)}")
-        if not 0 <= self.crf <= MAX_CRF:
-            raise LatentSyncError(f"a CRF of {self.crf} is not possible; choose 0 (best) to {MAX_CRF}")
-
-    @property
-    def keeps_every_sample(self) -> bool:
-        """Whether the pictures come back bit for bit."""
-        return self.lossless or self.codec == "ffv1"
 
 
 @dataclass(frozen=True)

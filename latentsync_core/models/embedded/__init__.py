@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from ..catalog import EMBEDDED_NAME
 from ..unet import Checkpoint, UNet3DConditionModel, load_unet, read_checkpoint
 from ..vae import AutoencoderCodec, AutoencoderKL, load_vae
 from ..whisper import WhisperEncoder, load_whisper
 
-EMBEDDED_NAME = "embedded micro model (it really speaks, but knows one portrait only)"
+__all__ = ["EMBEDDED_NAME", "embedded_checkpoint", "embedded_models", "embedded_unet", "embedded_vae"]
 KNOWS = "knows"  # in these files' metadata, and in no other: what the model has seen
 FOLDER = Path(__file__).parent
 UNET, VAE, WHISPER = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper"))

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ...errors import LatentSyncError
-from ..tensor_file import read_tensors
+from ..tensor_file import fits, read_tensors, refusing_misfits
 from ..unet.attention import Attention, FeedForward, scaled_dot_product
 
 GROUPS, EPS, HEADS = 32, 1e-6, 8
@@ -153,14 +153,15 @@ def load_syncnet(path: Path | str, device: torch.device | str = "cpu") -> Stable
     Raises LatentSyncError when the file is something else.
     """
     file = read_tensors(path)
-    with torch.device("meta"):
-        model = StableSyncNet(file.mapping("config") or PUBLISHED)
-    expected = model.state_dict()
-    misfits = [k for k in expected if k not in file.tensors or file.tensors[k].shape != expected[k].shape]
-    if misfits:
-        raise LatentSyncError(
-            f"{file.path} is no StableSyncNet: {len(misfits)} of {len(expected)} tensors are missing or of another "
-            f"shape ({', '.join(misfits[:3])}); stable_syncnet.pt (1.6 GB) is needed."
-        )
-    model.load_state_dict({name: file.tensors[name] for name in expected}, assign=True)
+    with refusing_misfits(file.path, "StableSyncNet"):
+        with torch.device("meta"):
+            model = StableSyncNet(file.mapping("config") or PUBLISHED)
+        expected = model.state_dict()
+        misfits = [k for k in expected if k not in file.tensors or not fits(file.tensors[k], expected[k])]
+        if misfits:
+            raise LatentSyncError(
+                f"{file.path} is no StableSyncNet: {len(misfits)} of {len(expected)} tensors are missing or of another "
+                f"shape ({', '.join(misfits[:3])}); stable_syncnet.pt (1.6 GB) is needed."
+            )
+        model.load_state_dict({name: file.tensors[name] for name in expected}, assign=True)
     return model.float().to(device).eval().requires_grad_(False)

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import LatentSyncError
-from ..tensor_file import METADATA_PREFIX, TensorFile, read_tensors
+from ...file_names import utf8_path, valid_text
+from ..tensor_file import METADATA_PREFIX, TensorFile, fits, read_tensors, refuse_more_layers, refusing_misfits
 from .config import MotionModuleConfig, UNetConfig
 from .model import UNet3DConditionModel
 
@@ -49,8 +50,11 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """
     file = read_tensors(path)
     refuse_foreign(file.path, file.tensors)
-    config = stated_config(file) or infer_config(file.path, file.tensors)
-    refuse_misfit(file.path, file.tensors, config)
+    with refusing_misfits(file.path, "LatentSync UNet"):
+        config = stated_config(file) or infer_config(file.path, file.tensors)
+        refuse_more_layers(file, config.layers_per_block)
+        refuse_more_layers(file, config.motion_module_kwargs.num_transformer_block)
+        refuse_misfit(file.path, file.tensors, config)
     return Checkpoint(file.path, file.tensors, config, file.about)
 
 
@@ -82,7 +86,9 @@ def save_unet(model: UNet3DConditionModel, path: Path | str, metadata: Mapping[s
     """Write a UNet as safetensors with its configuration and `metadata` (strings), so that it explains itself."""
     strings = {"config": json.dumps(model.config.to_dict()), **(metadata or {})}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, {METADATA_PREFIX + name: value for name, value in strings.items()})
+    about = {METADATA_PREFIX + name: valid_text(value) for name, value in strings.items()}
+    with utf8_path(path) as place:
+        save_file(tensors, place, about)
 
 
 def stated_config(file: TensorFile) -> UNetConfig | None:
@@ -164,9 +170,9 @@ def refuse_misfit(path: Path, state_dict: Mapping[str, Tensor], config: UNetConf
         "missing": [key for key in expected if key not in state_dict],
         "unexpected": [key for key in state_dict if key not in expected],
         "mis-shaped": [
-            f"{key} {tuple(state_dict[key].shape)} instead of {tuple(tensor.shape)}"
+            f"{key} {described(state_dict[key])} instead of {described(tensor)}"
             for key, tensor in expected.items()
-            if key in state_dict and state_dict[key].shape != tensor.shape
+            if key in state_dict and not fits(state_dict[key], tensor)
         ],
     }
     if any(faults.values()):
@@ -175,3 +181,9 @@ def refuse_misfit(path: Path, state_dict: Mapping[str, Tensor], config: UNetConf
             f"{path} does not fit a LatentSync UNet: {listed}; of {len(expected)} tensors every one must be there: "
             f"download the checkpoint again or choose another file."
         )
+
+
+def described(tensor: Tensor) -> str:
+    """A tensor's shape, and its type where it is no real number."""
+    shape = tuple(tensor.shape)
+    return f"{shape}" if tensor.is_floating_point() else f"{shape} {tensor.dtype}".replace("torch.", "")

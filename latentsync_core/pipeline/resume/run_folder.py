@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import tempfile
 import zipfile
@@ -235,8 +236,9 @@ def text(content: str) -> Callable[[BinaryIO], Any]:
 def folder_beside(target: Path) -> Path:
     """Where the segments of `target` are kept: "clip.mp4.parts", shortened where no such name is possible."""
     name = target.name
-    if len(name.encode()) + len(FOLDER_SUFFIX) > NAME_BYTES:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    letters = os.fsencode(name)
+    if len(letters) + len(FOLDER_SUFFIX) > NAME_BYTES:
+        digest = hashlib.sha256(letters).hexdigest()[:16]
         room = NAME_BYTES - len(FOLDER_SUFFIX) - len(digest) - 1
-        name = f"{name.encode()[:room].decode('utf-8', 'ignore')}-{digest}"
+        name = f"{letters[:room].decode('utf-8', 'ignore')}-{digest}"
     return target.with_name(name + FOLDER_SUFFIX)

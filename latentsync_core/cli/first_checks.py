@@ -1,0 +1,31 @@
+"""What every command does before it imports anything heavy: looks at its files, and says what it is about to do."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..models.catalog import check_model_file
+
+
+def check_inputs(*inputs: tuple[Path, str]) -> None:
+    """Raise LatentSyncError unless each path is a plain file to read; beside it, what is needed: "a video file"."""
+    from ..media.read.source import check_readable
+
+    for path, needs in inputs:
+        check_readable(path, needs)
+
+
+def check_model_files(args: argparse.Namespace) -> None:
+    """Raise LatentSyncError unless the model files that the options name are there."""
+    named = {name: getattr(args, name, None) for name in ("checkpoint", "lora", "vae", "whisper")}
+    if named["checkpoint"] == "embedded":
+        del named["checkpoint"]
+    for path in named.values():
+        if path is not None:
+            check_model_file(Path(path))
+
+
+def announce(line: str) -> None:
+    """Say on stderr what comes now, as importing and loading take seconds."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
