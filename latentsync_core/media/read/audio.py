@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import LatentSyncError
 from .audio_tracks import USUAL_LAYOUTS, audio_stream
-from .sound_clock import LONGEST_GAP, sound_packets
+from .sound_clock import sound_packets
 from .source import open_media
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
     damage: list[str] = []
     expected = None  # seconds at which the next block should start
     join, excess = None, 0  # seconds at which the clock last jumped; samples there that the sound before it covers
-    for packet, jump in sound_packets(container, stream, damage.append):
+    for packet, jump in sound_packets(container, stream, path, damage.append):
         if jump:
             if join is None:
                 log.warning(
@@ -156,11 +156,11 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
                 gap = 0 if expected is None else start - expected
                 joins = join is not None and abs(start - join) * block.sample_rate < 1
                 excess = max(0, round(-gap * block.sample_rate)) if joins else excess
-                if joins and 0 < gap < SHORTEST_GAP and not damage:
-                    yield from silent_blocks(block, round(gap * block.sample_rate))
-                elif 0 < gap < LONGEST_GAP and (damage or gap > SHORTEST_GAP):
+                is_missing = damage or gap > SHORTEST_GAP
+                if gap > 0 and is_missing:
                     reason = damage[-1] if damage else "it has a gap"
                     log.warning("%s: %.3f s of its audio are missing (%s), silence stands in", path, gap, reason)
+                if gap > 0 and (joins or is_missing):
                     yield from silent_blocks(block, round(gap * block.sample_rate))
                 expected = start + Fraction(block.samples, block.sample_rate)
             damage.clear()

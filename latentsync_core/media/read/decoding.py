@@ -44,7 +44,7 @@ class TrackDecoder:
         self._step = 1 / (fps * stream.time_base)  # ticks
         self._formats = set(container.format.name.split(","))
         reordered = bool(stream.codec_context.has_b_frames)
-        self.clock = StampClock(stream, self._step, self._formats, reordered, offset)
+        self.clock = StampClock(stream.time_base, self._step, self._formats, reordered, offset)
         self.order = OutputOrder(self._step)
         self._expected: list[int] = []  # a heap of stamps of packets whose pictures are still to come
         self._stamped = False
@@ -105,8 +105,10 @@ class TrackDecoder:
         heapq.heapify(self._expected)
         for stamp, picture in ready:
             self._places += 1
-            yield self._overdue(stamp), stamp, picture
-            self._shown = self._shown if stamp is None else stamp
+            yield [] if stamp is None else self._overdue(stamp), stamp, picture
+            if stamp is not None:
+                self._shown = stamp
+                self._reached = max(self._reached, (stamp + self._step) * self._stream.time_base)
             self._suspect = max(0, self._suspect - 1)
 
     def lost(self, due: list[int], stamp: int | None, last: int | None, constant: bool) -> list[int]:

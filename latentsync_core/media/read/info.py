@@ -126,7 +126,7 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
         path=Path(path),
         width=shown.width,
         height=shown.height,
-        fps=(leaps_left_out(stream, path) if may_leap(stream) else None) or frame_rate(stream),
+        fps=running_rate(stream, path),
         duration=None if seconds is None else float(seconds),
         frames=stream.frames or None,
         pixel_format=shown.format.name,
@@ -144,6 +144,11 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
     if layout_of(shown).family == "yuv" and info.color_space not in (2, *MATRIX_NAMES):
         log.warning("%s: its colour matrix (code %d) is not known, %s is assumed", path, info.color_space, info.matrix)
     return info
+
+
+def running_rate(stream, path: str | os.PathLike) -> Fraction:
+    """The average rate of a track of the file `path` while its clock runs, leaps left out."""
+    return (leaps_left_out(stream, path) if may_leap(stream) else None) or frame_rate(stream)
 
 
 def frame_rate(stream) -> Fraction:
@@ -168,7 +173,8 @@ def leaps_left_out(stream, path: str | os.PathLike) -> Fraction | None:
     """The average rate of a track whose clock leaps ahead, the leaps left out; None where it does not leap."""
     with open_media(path, "a video file") as container:
         track = video_stream(container, path)
-        clock = StampClock(track, 1 / (stream.guessed_rate * track.time_base), set(), reordered=True)
+        step = 1 / (stream.guessed_rate * track.time_base)
+        clock = StampClock(track.time_base, step, set(container.format.name.split(",")), reordered=True)
         stamps: list[int] = []
         for packet in read_packets(container, [track, *container.streams.audio], log.debug):
             if packet.stream.index != track.index:

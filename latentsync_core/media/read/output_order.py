@@ -4,13 +4,26 @@ Where nothing is damaged the decoder's order is right and the stamps have to fol
 copied out of it carry those that FFmpeg makes up, which B-frames take out of order; others hold one stamp twice.
 """
 
+import logging
 import math
 from collections.abc import Collection
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
+log = logging.getLogger(__name__)
+
 HELD_PICTURES = 16  # waited for before a stamp counts as lost: no codec in use reorders by more
+
+
+def warn_of_squeezed(path: Path, frame: int) -> None:
+    """Say that stamps do not rise near a frame."""
+    log.warning(
+        "%s: frame %d, or one near it, is stamped no later than the one before; it is shown between its neighbours",
+        path,
+        frame,
+    )
 
 
 class OutputOrder:

@@ -4,12 +4,14 @@ The picture goes on without a hole (see stamps.py); the sound takes over by how 
 recorded together stays together, however many joins there are. Without a picture the sound goes on from where it was.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
 
+from .info import running_rate
 from .source import is_cover_art, read_packets
 from .stamps import RUN_ON, StampClock
 
@@ -18,42 +20,59 @@ LONGEST_GAP = 60  # seconds: a longer jump is a clock that was set, not sound th
 JOIN_SPREAD = 5  # seconds between the ends of a recording's picture and sound, and between their beginnings
 MOST_WAITING = 256  # packets read on in search of the picture's jump
 INDEXED = {"mov", "avi", "asf"}  # their clocks are not set back, and reading the picture too would cost time
-USUAL_RATE = 25  # frames per second, where the picture's track states none
 
 
-def sound_packets(container, stream, on_damage: Callable[[str], None]) -> Iterator[tuple[av.Packet, float]]:
+def sound_packets(
+    container, stream, path: str | os.PathLike, on_damage: Callable[[str], None]
+) -> Iterator[tuple[av.Packet, float]]:
     """The packets of a track of sound on one clock, each with the seconds by which that jumped just before (0: not).
 
-    on_damage: as for read_packets.
+    container, stream: of the file `path`. on_damage: as for read_packets.
     """
     pictures = [track for track in container.streams.video if not is_cover_art(track) and track.codec_context]
     formats = set(container.format.name.split(","))
-    picture = pictures[0] if pictures and not formats & INDEXED else None
-    clock = SoundClock(picture, formats)
+    picture = pictures[0] if pictures and (not formats & INDEXED or has_long_gap(stream)) else None
+    clock = SoundClock(picture, formats, running_rate(picture, path) if picture else None)
     for packet in read_packets(container, [stream] if picture is None else [stream, picture], on_damage):
         if packet.stream.index == stream.index:
-            clock.waiting.append(packet)
+            clock.hear(packet)
         else:
             clock.watch(packet)
         yield from clock.settled(at_end=packet.size == 0)
     yield from clock.settled(at_end=True)
 
 
-class SoundClock:
-    """Mends the stamps of a track of sound by those of the `picture` stored with it, if there is one."""
+def has_long_gap(stream) -> bool:
+    """Whether a track's packets fill much less than its stated length."""
+    size, rate = stream.codec_context.frame_size, stream.rate
+    if not (size and rate and stream.frames and stream.duration):
+        return False
+    return stream.duration * stream.time_base - Fraction(stream.frames * size, rate) > LONGEST_GAP
 
-    def __init__(self, picture, formats: set[str]):
-        self.waiting: deque[av.Packet] = deque()  # as they are stored
+
+class SoundClock:
+    """Mends the stamps of a track of sound by those of the `picture` stored with it, if there is one.
+
+    formats: FFmpeg's names of the container's. rate: pictures per second, None without a picture.
+    """
+
+    def __init__(self, picture, formats: set[str], rate: Fraction | None):
+        self._waiting: deque[av.Packet] = deque()  # as they are stored
         self._picture: StampClock | None = None
         if picture is not None:
-            rate = picture.average_rate or picture.guessed_rate or USUAL_RATE
-            step = 1 / (Fraction(rate) * picture.time_base)
-            self._picture = StampClock(picture, step, formats, bool(picture.codec_context.has_b_frames))
+            step = 1 / (rate * picture.time_base)
+            self._picture = StampClock(picture.time_base, step, formats, bool(picture.codec_context.has_b_frames))
             self._tick = picture.time_base
         self._run = 0  # how many of the picture's jumps the sound has made
         self._offset = Fraction(0)  # seconds
         self._end: Fraction | None = None  # seconds, mended
         self._left: list[Fraction] = []  # offsets of earlier runs
+
+    def hear(self, packet: av.Packet) -> None:
+        """Take the next packet of the sound."""
+        if self._picture:
+            self._picture.hear(packet)
+        self._waiting.append(packet)
 
     def watch(self, packet: av.Packet) -> None:
         """Note a packet of the picture."""
@@ -62,12 +81,12 @@ class SoundClock:
 
     def settled(self, at_end: bool) -> Iterator[tuple[av.Packet, float]]:
         """The waiting packets whose place is known now, mended, each with the jump before it in seconds."""
-        while self.waiting:
-            packet, jump = self.waiting[0], 0.0
+        while self._waiting:
+            packet, jump = self._waiting[0], 0.0
             if packet.pts is not None:
                 apart = self._apart(packet)
                 if not -SLIP <= apart <= RUN_ON:
-                    offset = self._chosen(packet, apart, at_end or len(self.waiting) > MOST_WAITING)
+                    offset = self._chosen(packet, apart, at_end or len(self._waiting) > MOST_WAITING)
                     if offset is None:
                         return
                     if offset != self._offset:
@@ -75,7 +94,7 @@ class SoundClock:
                         self._left.append(self._offset)
                         self._offset = offset
                 self._mend(packet)
-            self.waiting.popleft()
+            self._waiting.popleft()
             yield packet, jump
 
     def _apart(self, packet: av.Packet) -> Fraction:
@@ -103,7 +122,7 @@ class SoundClock:
 
     def _is_alone(self, packet: av.Packet) -> bool:
         """Whether the packet after this one goes on from the one before; then this one's stamp is odd and is mended."""
-        following = self.waiting[1] if len(self.waiting) > 1 else None
+        following = self._waiting[1] if len(self._waiting) > 1 else None
         if following is None or following.pts is None or not -SLIP <= self._apart(following) <= RUN_ON:
             return False
         packet.pts = packet.dts = round((self._end - self._offset) / packet.time_base)
@@ -115,4 +134,6 @@ class SoundClock:
             moved = round(self._offset / packet.time_base)
             packet.pts += moved
             packet.dts = None if packet.dts is None else packet.dts + moved
-        self._end = (packet.pts + (packet.duration or 0)) * packet.time_base
+        lasts = (packet.duration or 0) * packet.time_base
+        # mp4 states the time to the next packet, gaps and leaps included.
+        self._end = packet.pts * packet.time_base + (lasts if lasts <= RUN_ON else 0)

@@ -5,11 +5,15 @@ that begin anew in the middle. Stamps are mended before the decoder sees the pac
 sound carries a stamp of its own, and whatever comes later needs to know only one clock.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
+
+log = logging.getLogger(__name__)
 
 LEAP = 60  # seconds: a longer step ahead is a clock that was set, not a picture or a silence that lasts
 BROADCAST_LEAP = 10  # the same in formats made to be joined and restarted
@@ -19,7 +23,7 @@ UNORDERED_FORMATS = {
     "webm",
     "ogg",
     "avi",
-}  # store no decoding times: FFmpeg derives them, as well as it can
+}  # store no decoding times: FFmpeg derives them
 REORDERED_PICTURES = 16  # by which a stamp may lie behind the highest one before it where decoding times are not stored
 LOOK_AHEAD = 8  # packets after a strange one that tell whether the clock jumped or that one is odd
 RUN_ON = 1  # seconds: what goes on this close to where something ended continues it
@@ -35,29 +39,40 @@ class ClockRun:
     place: float
     jump: float
 
+    def warn(self, path: Path) -> None:
+        """Say that the clock of the picture jumps here."""
+        log.warning(
+            "%s: the clock of its video jumps %s by %.2f s at %.2f s, as where recordings were joined or paused; "
+            "every frame is kept, and the frames after it follow at once",
+            path,
+            "ahead" if self.jump > 0 else "back",
+            abs(self.jump),
+            self.place,
+        )
+
 
 class StampClock:
     """Mends the stamps of one track's packets, in the order in which they are stored.
 
-    step: ticks from one picture (or block) to the next. reordered: whether pictures are stored in another order than
-    they are shown. offset: the one of the run to begin with, where decoding starts in the middle. runs: those found
-    after a jump.
+    time_base: seconds per tick. step: ticks from one picture to the next. formats: FFmpeg's names of the container's.
+    reordered: whether pictures are stored in another order than they are shown. offset: the one of the run to begin
+    with, where decoding starts in the middle. runs: those found after a jump.
     """
 
-    def __init__(self, stream, step: Fraction, formats: set[str], reordered: bool, offset: int = 0):
+    def __init__(self, time_base: Fraction, step: Fraction, formats: set[str], reordered: bool, offset: int = 0):
         self.runs: list[ClockRun] = []
         self.offset = offset
-        self._time_base, self._step = stream.time_base, step
-        self._leap = (BROADCAST_LEAP if formats & BROADCAST_FORMATS else LEAP) / stream.time_base
-        self._leap = max(self._leap, 3 * step)
+        self._time_base, self._step = time_base, step
+        self._leap = max((BROADCAST_LEAP if formats & BROADCAST_FORMATS else LEAP) / time_base, 3 * step)
         self._stored_order = not formats & UNORDERED_FORMATS
         self._window = REORDERED_PICTURES * step if reordered else 0
         self._start: int | None = None
         self._highest: int | None = None  # mended stamp
         self._latest: int | None = None  # mended decoding time
         self._held: list[av.Packet] = []
-        self._before: int | None = None  # offset of the run before this one
+        self._before = 0  # offset of the run before this one
         self._join = 0  # highest mended stamp of that
+        self._near_join = 0  # packets still to come among which one may belong to that
         self._others: dict[int, tuple[Fraction, Fraction]] = {}
 
     @property
@@ -127,8 +142,10 @@ class StampClock:
             later = following[0]
             if self._has_order(packet) and self._has_order(later):
                 goes_on = packet.dts < later.dts <= self._latest - self.offset
-            else:
+            elif packet.is_keyframe:
                 goes_on = later.pts != packet.pts and later.pts <= self._highest - self.offset
+            else:
+                goes_on = later.pts != packet.pts and self._falls_back(later)
             if goes_on:
                 self._begin_run([packet, *following], [])
 
@@ -142,7 +159,7 @@ class StampClock:
         jump = begin + self.offset - highest
         earlier = [0, *(run.offset for run in self.runs)]
         returned = [o for o in reversed(earlier) if 0 < begin + o - highest <= RUN_ON / self._time_base]
-        self._before, self._join = self.offset, highest
+        self._before, self._join, self._near_join = self.offset, highest, LOOK_AHEAD
         self.offset = returned[0] if returned else round(highest + self._step) - begin
         first = begin + self.offset
         self.runs.append(
@@ -157,13 +174,14 @@ class StampClock:
 
     def _offset_of(self, packet: av.Packet) -> int:
         """The offset of the run a packet belongs to: just after a leap it may still be the run before."""
-        if self._before is not None and packet.pts + self.offset < self._join - self._leap:
+        if self._near_join and packet.pts + self.offset < self._join - self._leap:
             if abs(packet.pts + self._before - self._join) <= RUN_ON / self._time_base:
                 return self._before
         return self.offset
 
     def _mended(self, packet: av.Packet) -> av.Packet:
         """`packet` on the one clock; takes note of where that stands now."""
+        self._near_join = max(0, self._near_join - 1)
         if packet.pts is not None:
             if offset := self._offset_of(packet):
                 packet.pts += offset

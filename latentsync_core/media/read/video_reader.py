@@ -28,6 +28,7 @@ from ..picture.planes import Orientation, plane_samples, upright
 from .damage import Damage
 from .decoding import TrackDecoder
 from .info import VideoInfo, describe_video, first_picture
+from .output_order import warn_of_squeezed
 from .source import open_media, video_stream
 from .stamps import ClockRun
 
@@ -132,7 +133,7 @@ class VideoReader:
     def scan_times(self) -> tuple[Fraction, ...]:
         """Seconds from the first picture of every picture, from the packets alone; nothing is decoded.
 
-        Equals `times` after a full pass where the file is whole and stamps its packets; else (some) times are missing.
+        Equals `times` after a full pass where the file is whole and stamps its packets on one clock that never jumps.
         """
         with open_media(self.path, "a video file") as container:
             stream = video_stream(container, self.path)
@@ -210,30 +211,15 @@ class VideoReader:
         self._learn_frame(stamp, picture)
         return True
 
-    def _note_clock(self) -> None:
-        """Warn once of a clock that jumps, and once of stamps that stand still."""
-        decoder = self._decoder
-        if decoder.clock.runs and not self._runs:
-            run = decoder.clock.runs[0]
-            log.warning(
-                "%s: the clock of its video jumps %s by %.2f s at %.2f s, as where recordings were joined or paused; "
-                "every frame is kept, and the frames after it follow at once",
-                self.path,
-                "ahead" if run.jump > 0 else "back",
-                abs(run.jump),
-                run.place,
-            )
-        self._runs = list(decoder.clock.runs)
-        if decoder.order.squeezed and not self._warned_of_stamp:
-            self._warn_of_stamp()
-
-    def _warn_of_stamp(self) -> None:
-        log.warning(
-            "%s: frame %d, or one near it, is stamped no later than the one before; it is shown between its neighbours",
-            self.path,
-            len(self._times),
-        )
-        self._warned_of_stamp = True
+    def _note_clock(self, squeezed: bool = False) -> None:
+        """Warn once of a clock that jumps, and once of stamps that do not rise."""
+        clock, order = self._decoder.clock, self._decoder.order
+        if clock.runs and not self._runs:
+            clock.runs[0].warn(self.path)
+        self._runs = list(clock.runs)
+        if (squeezed or order.squeezed) and not self._warned_of_stamp:
+            warn_of_squeezed(self.path, len(self._times))
+            self._warned_of_stamp = True
 
     def _learn_frame(self, stamp: int | Fraction | None, picture: av.VideoFrame | None) -> None:
         """Note the next frame: `picture`, or None for one that is lost."""
@@ -248,15 +234,13 @@ class VideoReader:
             elif stated > self._times[-1]:
                 time, stamp_of_time = stated, stamp
             else:
-                if not self._warned_of_stamp:
-                    self._warn_of_stamp()
+                self._note_clock(squeezed=True)
                 stamp_of_time = stamp
             self._last_stamp = max(self._last_stamp, stamp_of_time)
         self._times.append(time)
         self._constant &= abs(time - index * step) <= step * VARIABLE_DEVIATION
-        own = stamp if picture is None else picture.pts
-        self._stamps.append(own)
-        self._index_of_stamp[own] = index
+        self._stamps.append(stamp if picture is None else picture.pts)
+        self._index_of_stamp[self._stamps[-1]] = index
         self._checksums.append(0 if picture is None else checksum(picture))
         if picture is None:
             self._replaced.add(index)
@@ -269,8 +253,7 @@ class VideoReader:
         """At the end of the first pass: whether it came before the file's own end, and what found no place."""
         if self.damage.dropped:
             self.damage.warn_of_dropped(self.path)
-        missing = self._decoder.seconds_missing()
-        if missing:
+        if missing := self._decoder.seconds_missing():
             self.damage.note_cut(self.path, self._times[-1], missing)
 
     def _is_known(self, picture: av.VideoFrame, index: int) -> bool:
@@ -308,7 +291,8 @@ class VideoReader:
 
     def _distrust_seeks(self) -> None:
         """Stop seeking in this file and go on from its start."""
-        log.warning("%s: seeking gives other pictures than decoding in order; going back will be slow", self.path)
+        level = logging.INFO if self._runs else logging.WARNING  # a clock that was set back has been told of
+        log.log(level, "%s: seeking gives other pictures than decoding in order; going back will be slow", self.path)
         self._seek_works = False
         self._restart(self._chunk)
 
@@ -351,10 +335,7 @@ class VideoReader:
         return next(self._pictures, ([], None, None))
 
     def _decode(self, offset: int = 0) -> Iterator[tuple[list[int], int | Fraction | None, av.VideoFrame | None]]:
-        """Stored pictures in the order they are shown, from where the container stands.
-
-        offset: ticks by which the clock is mended there.
-        """
+        """Stored pictures in the order they are shown, from where the container and, by `offset`, the clock stand."""
         self._decoder = TrackDecoder(
             self._container, self._stream, self.path, fps=self.info.fps, sizes=self._sizes, offset=offset
         )
