@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .audio import AudioChunks, AudioFeatures, PositionEncoding
+from .audio import AudioChunks, AudioFeatures, PositionEncoding, VideoVoice
 from .blend import FaceBlend
 from .conditioning import Conditioning
 from .faces import FaceEncode, FaceTrack
@@ -22,6 +22,7 @@ class LatentSyncExtension(ComfyExtension):
             LoadModel,
             LoadWhisper,
             LoadVAE,
+            VideoVoice,
             AudioFeatures,
             AudioChunks,
             PositionEncoding,

@@ -18,6 +18,38 @@ from ..latentsync_core.options import (
 from .types import CATEGORY, ClipTokens, FacesType, FeaturesType, TokensType, TrackedFaces, VoiceFeatures, WhisperType
 
 
+class VideoVoice(io.ComfyNode):
+    """VIDEO -> AUDIO that keeps its place beside the pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncVideoVoice",
+            display_name="LatentSync Video Voice",
+            category=CATEGORY,
+            description="The sound of a video as it is heard beside its pictures: sound that starts later follows real "
+            "silence, sound before the first picture is cut. An AUDIO has no clock, and Get Video Components starts "
+            "sound and pictures both at once.",
+            inputs=[
+                io.Video.Input("video", tooltip="The video whose sound is wanted; a trimmed one gives the part shown."),
+                io.String.Input(
+                    "track",
+                    default="",
+                    optional=True,
+                    tooltip="Which of several audio tracks: a number from 1, or a language such as eng. Empty: the "
+                    "default one.",
+                ),
+            ],
+            outputs=[io.Audio.Output(display_name="audio", tooltip="All channels at their own rate.")],
+        )
+
+    @classmethod
+    def execute(cls, video, track: str = "") -> io.NodeOutput:
+        from .host.video import video_sound
+
+        return io.NodeOutput(video_sound(video, track))
+
+
 class AudioFeatures(io.ComfyNode):
     """AUDIO -> Whisper features at 50 Hz."""
 

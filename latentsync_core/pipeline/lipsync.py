@@ -1,10 +1,11 @@
 """Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..diffusion.conditioning import TrainedConditioning
+from ..errors import LatentSyncError
 from ..faces import fixed_mask, parse_face, read_limit
 from ..intervals import stretches_of
 from ..media import (
@@ -14,6 +15,7 @@ from ..media import (
     probe_audio,
     probe_video,
 )
+from ..media.read.stream_starts import sound_start
 from ..media.write.encoding import plan_encoding
 from ..media.write.voice_track import choose_codec
 from ..models.loading import Models
@@ -73,11 +75,11 @@ def lipsync(
     settings = settings or Settings()
     report = Report(versions=versions(), models=dict(models.sources))
     with report.collecting_warnings():
-        info, voice = probe_video(video), probe_audio(audio, settings.audio_track)
+        info, voice = probe_video(video), probe_audio(audio, settings.audio_track, video)
         target = check_target(output, settings.overwrite, (video, audio))
         resolution = models.working_resolution(settings.resolution)
         check_settings(settings, models, resolution, info, voice, target)
-        report.inputs = {"video": info, "audio": voice}
+        report.inputs = {"video": info, "audio": voice, "starts": describe_starts(info, voice)}
         report.settings = {**vars(settings), "resolution": resolution}
         watchers = (on_progress or ignore_progress, check_cancelled or never_cancelled, on_frame or ignore_frame)
         run = Run(Path(video), info, voice, models, settings, resolution, *watchers)
@@ -126,6 +128,18 @@ def check_settings(
     extension = target.suffix.lower()
     plan_encoding(info, settings.encode, extension)
     choose_codec(next(voice.blocks()), settings.encode, extension, str(voice.path))
+
+
+def describe_starts(info: VideoInfo, voice: AudioInfo) -> dict[str, dict | None]:
+    """For the report: when pictures and sound begin in either file, and what silence or cut keeps the sound in place.
+
+    video: None for one whose sound is missing, or cannot be decoded and is not asked for.
+    """
+    own = None
+    if info.has_audio:
+        with suppress(LatentSyncError):  # only mixing needs this sound, and refuses it
+            own = sound_start(info.path, video=info.path).to_dict()
+    return {"video": own, "audio": voice.start.to_dict()}
 
 
 def describe(report: Report, plan: Plan, tracked: TrackedSource, heard: Voice, target: Path, synced: int) -> None:

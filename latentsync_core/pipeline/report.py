@@ -23,6 +23,8 @@ PACKAGES = ("torch", "numpy", "diffusers", "openai-whisper", "av", "safetensors"
 class Report:
     """Filled in as the run goes on.
 
+    inputs: what the files hold; "starts": seconds after a file's zero at which its pictures and its sound begin, and
+    what silence went before the sound, or how much of it was cut, so that it keeps its place.
     stages: seconds of each stage. voice: its silences, and the gate's curve over the output. source_frames: frames
     read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
     output_times: the stretches of those "synced" and "untouched", in frames and seconds. segments: how many there

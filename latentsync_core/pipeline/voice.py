@@ -23,7 +23,7 @@ from ..audio import (
     silent_pieces,
 )
 from ..errors import LatentSyncError
-from ..media import AudioInfo, check_voice, read_waveform
+from ..media import AudioInfo, check_voice
 from ..models.whisper import WhisperEncoder
 from ..progress import (
     CheckCancelled,
@@ -65,7 +65,7 @@ def hear_voice(
 
     keep: where they go, as a long voice's are more than memory should hold for as long as a run lasts.
     """
-    waveform = read_waveform(info.path, track=info.track)
+    waveform = info.waveform()
     check_voice(waveform, info.path)
     check_cancelled()
     activity = detect_voice(waveform)

@@ -19,7 +19,7 @@ from ..errors import LatentSyncError
 from ..faces import LATENT_STRIDE, crop_face, fixed_mask
 from ..faces.face_track import stretches
 from ..file_names import utf8_path
-from ..media import VideoReader, probe_audio, probe_video, read_waveform
+from ..media import VideoReader, probe_audio, probe_video
 from ..models.loading import Models
 from ..models.syncnet.mel import syncnet_mel
 from ..pipeline.composite import ignore_frame
@@ -179,7 +179,7 @@ def prepare_clip(
     """The clip with its three files, of which those that are missing are made."""
     faces, latents, voice = preparation.paths(source)
     if not (faces.is_file() and voice.is_file()):
-        heard = hear_voice(probe_audio(source.voice), preparation.models.whisper, SETTINGS)
+        heard = hear_voice(probe_audio(source.voice, video=source.video), preparation.models.whisper, SETTINGS)
         write_tensors(voice, {"features": heard.features[:]})
         if not faces.is_file():
             write_tensors(faces, follow_clip(source, heard, preparation, check_cancelled))
@@ -197,7 +197,7 @@ def follow_clip(
     models, resolution = preparation.models, preparation.resolution
     settings = replace(SETTINGS, alignment=preparation.alignment)
     watchers = (ignore_progress, check_cancelled, ignore_frame)
-    info, voice = probe_video(source.video), probe_audio(source.voice)
+    info, voice = probe_video(source.video), probe_audio(source.voice, video=source.video)
     run = Run(source.video, info, voice, models, settings, resolution, *watchers)
     plan = plan_clip(run, track_clip(run, heard), heard)
     shown = plan.timeline.source
@@ -216,7 +216,7 @@ def follow_clip(
         "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
         "matrices": torch.from_numpy(plan.matrices[list(shown)]),
         "runs": torch.tensor(runs, dtype=torch.int64).reshape(-1, 2),
-        "mel": syncnet_mel(torch.from_numpy(read_waveform(voice.path, track=voice.track))),
+        "mel": syncnet_mel(torch.from_numpy(voice.waveform())),
     }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -13,7 +12,14 @@ from comfy_api.latest import InputImpl
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.faces import FadeLimits, Seam, effect_strength, mouth_masks
-from ...latentsync_core.media import EncodeSettings, ImageReader, VideoReader, waveform_blocks
+from ...latentsync_core.media import (
+    EncodeSettings,
+    ImageReader,
+    VideoReader,
+    probe_audio,
+    read_channels,
+    waveform_blocks,
+)
 from ...latentsync_core.pipeline.composite import Composited, render_clip
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
@@ -38,16 +44,49 @@ def open_clip(video, images, images_fps: Fraction) -> Callable:
 
 def video_path(video) -> Path:
     """The file behind a VIDEO; one in memory, or with edits pending, is written to the temp folder."""
-    edited = any(getattr(video, name, lambda: None)() for name in ("get_active_trim_window", "has_pending_frame_edits"))
-    source = None if edited else video.get_stream_source()
+    if not any(trim_window(video)) and not getattr(video, "has_pending_frame_edits", lambda: False)():
+        return source_path(video)
+    path = temporary_file(".mp4")
+    video.save_to(str(path))
+    return path
+
+
+def source_path(video) -> Path:
+    """The file behind a VIDEO as it was before any edits; one in memory is written to the temp folder."""
+    source = video.get_stream_source()
     if isinstance(source, str):
         return Path(source)
     path = temporary_file(".mp4")
-    if isinstance(source, BytesIO):
-        path.write_bytes(source.getvalue())
-    else:
-        video.save_to(str(path))
+    path.write_bytes(source.getvalue())
     return path
+
+
+def trim_window(video) -> tuple[float, float]:
+    """Start and duration in seconds of a VIDEO that newer hosts have trimmed; zeros for one that is whole."""
+    return getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
+
+
+def exact_seconds(seconds: float) -> Fraction:
+    """What a user wrote as a decimal: 0.4, not the float a little above it, which would miss the frame shown then."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+def video_sound(video, track: str) -> dict:
+    """The sound of a VIDEO as AUDIO, from its first picture on: later sound follows silence, earlier sound is cut.
+
+    track: the audio track's number or language; "" for the default one. Of a trimmed VIDEO, the part that is shown.
+    """
+    path, (begin, duration) = source_path(video), map(exact_seconds, trim_window(video))
+    info = probe_audio(path, track.strip() or None, path)
+    waveform = read_channels(info)  # (channels, samples)
+    if begin or duration:
+        with VideoReader(path) as reader:
+            next(reader.frames(), None)
+            shown = next((time for time in reader.scan_times() if time + reader.start >= begin), Fraction(0))
+        first = round(shown * info.sample_rate)
+        stop = first + round(duration * info.sample_rate) if duration else None
+        waveform = waveform[:, first:stop]
+    return {"waveform": torch.from_numpy(waveform.copy())[None], "sample_rate": info.sample_rate}
 
 
 def video_from_file(path: Path):

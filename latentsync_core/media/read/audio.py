@@ -16,6 +16,7 @@ from ...errors import LatentSyncError
 from .audio_tracks import USUAL_LAYOUTS, audio_stream
 from .sound_clock import sound_packets
 from .source import open_media
+from .stream_starts import SoundStart, sound_start
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ SURROUND_WEIGHT = 0.5  # of every other channel
 @dataclass(frozen=True)
 class AudioInfo:
     """One audio track. sample_rate: Hz. layout: as FFmpeg names it ("mono", "5.1(side)"). sample_format: likewise, as
-    decoded ("s16", "fltp"). samples (per channel) and seconds: by the headers, None where they do not say.
-    track: its number among the file's `tracks` audio tracks, from 1. language: as the file writes it, or None."""
+    decoded ("s16", "fltp"). samples (per channel) and seconds: by the headers, None where they do not say; the silence
+    before the sound counts. track: its number among the file's `tracks` audio tracks, from 1. language: as the file
+    writes it, or None. start: where the sound begins, by the file's clock."""
 
     path: Path
     sample_rate: int
@@ -45,16 +47,23 @@ class AudioInfo:
     track: int
     tracks: int
     language: str | None
+    start: SoundStart
 
     def blocks(self) -> Iterator[av.AudioFrame]:
         """The track's decoded blocks, as stream_audio yields them."""
-        return stream_audio(self.path, self.track)
+        return placed_blocks(track_blocks(self.path, self.track), self.start, self.path)
+
+    def waveform(self, sample_rate: int = MODEL_RATE) -> np.ndarray:
+        """The track as read_waveform gives it."""
+        return mix_down(self.blocks(), sample_rate, self.path)
 
 
-def probe_audio(path: str | os.PathLike, track: int | str | None = None) -> AudioInfo:
-    """What an audio track of `path` (an audio or a video file) holds; decodes one block.
+def probe_audio(
+    path: str | os.PathLike, track: int | str | None = None, video: str | os.PathLike | None = None
+) -> AudioInfo:
+    """What an audio track of `path` (an audio or a video file) holds; decodes a block of each track.
 
-    track: a number from 1, or a language; the file's default track unless given.
+    track: a number from 1, or a language; the file's default track unless given. video: as for stream_audio.
     Raises LatentSyncError for a file that cannot be opened, has no such audio track or none that decodes.
     """
     with open_media(path, "a voice recording") as container:
@@ -65,10 +74,13 @@ def probe_audio(path: str | os.PathLike, track: int | str | None = None) -> Audi
             stream.language,
         )
         codec = stream.codec_context.name
-        seconds = stream.duration * stream.time_base if stream.duration else None
-        if seconds is None and container.duration:
-            seconds = Fraction(container.duration, av.time_base)
-    first = next(stream_audio(path, number))
+        own = stream.duration * stream.time_base if stream.duration else None
+        whole = Fraction(container.duration, av.time_base) if container.duration else None
+    start = sound_start(path, number, video)
+    first = next(placed_blocks(track_blocks(path, number), start, path))
+    if own is None and whole is not None:  # which counts from the file's zero
+        own = whole if start.distrusted else whole - start.sound
+    seconds = None if own is None else max(own + start.lead, Fraction(0))
     return AudioInfo(
         path=Path(path),
         sample_rate=first.sample_rate,
@@ -81,17 +93,54 @@ def probe_audio(path: str | os.PathLike, track: int | str | None = None) -> Audi
         track=number,
         tracks=count,
         language=language,
+        start=start,
     )
 
 
-def stream_audio(path: str | os.PathLike, track: int | str | None = None) -> Iterator[av.AudioFrame]:
-    """Yield the decoded blocks of an audio track of `path` at its own rate, layout and sample format.
+def stream_audio(
+    path: str | os.PathLike, track: int | str | None = None, video: str | os.PathLike | None = None
+) -> Iterator[av.AudioFrame]:
+    """Yield an audio track of `path` as decoded blocks of its own rate, layout and sample format, from 0 seconds on.
 
-    track: as for probe_audio. Samples are exactly the decoder's; what an encoder put before the recording (priming)
-    and, where the file states its length, behind it is left out. Stretches that are missing become silence of the same
-    length, with a warning.
+    0 is the file's own zero (see stream_starts.py); or the first picture of `video`, where that is the same file. A
+    sound that begins later follows real silence; what comes before 0 is cut. track: as for probe_audio. Samples are
+    exactly the decoder's; what an encoder put before the recording (priming) and, where the file states its length,
+    behind it is left out. Stretches that are missing become silence of the same length, with a warning.
     Raises LatentSyncError where nothing decodes or where rate, layout or format change midway.
     """
+    yield from placed_blocks(track_blocks(path, track), sound_start(path, track, video), path)
+
+
+def placed_blocks(
+    blocks: Iterator[av.AudioFrame], start: SoundStart, path: str | os.PathLike
+) -> Iterator[av.AudioFrame]:
+    """`blocks` at the place that `start` gives them: after silence, or without what comes too early.
+
+    Raises LatentSyncError where all of the sound comes too early.
+    """
+    if start.distrusted:
+        log.warning("%s: its sound and its pictures start further apart than it is long; both begin at once", path)
+    first = next(blocks)
+    lead = round(start.lead * first.sample_rate)
+    if lead > 0:
+        yield from silent_blocks(first, lead)
+    early = max(-lead, 0)  # samples still to be cut
+    heard = False
+    for block in itertools.chain([first], blocks):
+        kept = block.samples - early
+        if kept > 0:
+            yield cut_block(block, early, block.samples) if early else block
+            heard = True
+        early = max(-kept, 0)
+    if not heard:
+        raise LatentSyncError(
+            f"{path}: its sound starts {float(-start.lead):.3f} s before the first picture and ends before that too; "
+            "a voice that goes on beside the pictures is needed"
+        )
+
+
+def track_blocks(path: str | os.PathLike, track: int | str | None = None) -> Iterator[av.AudioFrame]:
+    """The blocks of stream_audio, from the first that the track holds, whenever that is played."""
     with open_media(path, "a voice recording") as container:
         stream = audio_stream(container, path, track)
         stated = stated_samples(stream)
@@ -119,7 +168,7 @@ def stream_audio(path: str | os.PathLike, track: int | str | None = None) -> Ite
 def stated_samples(stream) -> int | None:
     """The track's length in samples where the container counts in samples (mp4, mov), else None."""
     rate = stream.rate  # 0 in a damaged header
-    counts_samples = bool(rate) and stream.time_base == Fraction(1, rate) and not stream.start_time
+    counts_samples = bool(rate) and stream.time_base == Fraction(1, rate) and (stream.start_time or 0) >= 0
     return stream.duration if counts_samples else None
 
 
@@ -170,13 +219,30 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
                 yield block if kept == block.samples else cut_block(block, block.samples - kept, block.samples)
 
 
-def read_waveform(path: str | os.PathLike, sample_rate: int = MODEL_RATE, track: int | str | None = None) -> np.ndarray:
+def read_waveform(
+    path: str | os.PathLike,
+    sample_rate: int = MODEL_RATE,
+    track: int | str | None = None,
+    video: str | os.PathLike | None = None,
+) -> np.ndarray:
     """The voice in `path` as one mono waveform: float32 (samples,), in [-1, 1], at `sample_rate` Hz.
 
-    Channels are mixed by mono_weights: mono as it is, stereo as the mean of both, surround with the dialogue channel
-    first, never louder than full scale. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
+    It starts as stream_audio does. Channels are mixed by mono_weights: mono as it is, stereo as the mean of both,
+    surround with the dialogue channel first, never louder than full scale. Raises LatentSyncError as stream_audio does,
+    and for samples that are NaN.
     """
-    return mix_down(stream_audio(path, track), sample_rate, path)
+    return mix_down(stream_audio(path, track, video), sample_rate, path)
+
+
+def read_channels(info: AudioInfo) -> np.ndarray:
+    """All channels of a track at its own rate, starting as stream_audio does: float32 (channels, samples)."""
+    resampler = av.AudioResampler(format="fltp", layout=None, rate=info.sample_rate)
+    pieces = []
+    for block in itertools.chain(info.blocks(), [None]):
+        if block is not None:
+            block.pts = None  # samples, not stamps, make the length
+        pieces += [piece.to_ndarray() for piece in resampler.resample(block)]
+    return np.concatenate(pieces, axis=1)
 
 
 def resample_waveform(waveform: np.ndarray, rate: int, sample_rate: int = MODEL_RATE) -> np.ndarray:

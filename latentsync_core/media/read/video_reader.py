@@ -111,6 +111,11 @@ class VideoReader:
         """Seconds from the first picture of every picture decoded so far; complete after a full pass."""
         return tuple(self._times)
 
+    @property
+    def start(self) -> Fraction:
+        """Seconds on the container's own clock at which the first picture is shown, once it has been read; else 0."""
+        return self._origin * self._stream.time_base if self._times else Fraction(0)
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield the frames `start` to `stop` (exclusive, or the end) in order."""
         for index in itertools.count(start) if stop is None else range(start, stop):

@@ -5,53 +5,43 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
 
 from ...errors import LatentSyncError
-from ..read.audio import BLOCK_SAMPLES, mono_weights, stream_audio
-from ..read.source import open_media, video_stream
+from ..read.audio import BLOCK_SAMPLES, mono_weights, probe_audio
+from ..read.source import open_media
 
 log = logging.getLogger(__name__)
 
 FULL_SCALE = 1.0
-SHORTEST_LEAD = Fraction(1, 400)  # seconds: stamps in milliseconds are this coarse, and nothing that short is heard
 
 Blocks = Iterator[av.AudioFrame]
-
-
-@dataclass(frozen=True)
-class Sound:
-    """One of the two sounds. open: gives its blocks from the start; lead: seconds it begins after the picture."""
-
-    open: Callable[[], Blocks]
-    lead: Fraction = Fraction(0)
 
 
 def mixed_blocks(voice: Callable[[], Blocks], video: str | os.PathLike, duration: Fraction) -> Blocks:
     """Blocks (float, planar) of `voice` added to the sound of `video`, for `duration` seconds from the first picture.
 
-    voice: opens the voice's blocks. Both keep their level; where the sum would exceed full scale, all of it is made
-    quieter by one factor, with a warning. The rate is the higher of the two, and sound at that rate keeps its samples;
+    voice: opens the voice's blocks. The video's sound keeps its place beside its pictures.
+    Both keep their level; where the sum would exceed full scale, all of it is made quieter by one factor, with a
+    warning. The rate is the higher of the two, and sound at that rate keeps its samples;
     the channels are those of whichever has more. What is shorter goes on in silence; beyond both there are no blocks.
     A video without sound leaves the voice alone, with a warning. Raises LatentSyncError as stream_audio does.
     """
-    first = Sound(voice)
     if not has_sound(video):
         log.warning("%s has no sound of its own to mix with; the result has the voice alone", video)
         return voice()
-    second = Sound(lambda: stream_audio(video), sound_lead(video))
-    likes = [next(sound.open()) for sound in (first, second)]
+    sounds = (voice, probe_audio(video, video=video).blocks)
+    likes = [next(sound()) for sound in sounds]
     rate = max(like.sample_rate for like in likes)
     layout = max((like.layout for like in likes), key=lambda layout: len(layout.channels))
     samples = math.ceil(duration * rate)
 
     def pieces() -> Iterator[np.ndarray]:
         names = [channel.name for channel in layout.channels]
-        return added(*(sound_pieces(sound, rate, names) for sound in (first, second)), samples)
+        return added(*(sound_pieces(sound(), rate, names) for sound in sounds), samples)
 
     peak = max((float(np.abs(piece).max(initial=0)) for piece in pieces()), default=0.0)
     if not math.isfinite(peak):
@@ -69,32 +59,15 @@ def has_sound(video: str | os.PathLike) -> bool:
         return bool(container.streams.audio)
 
 
-def sound_lead(video: str | os.PathLike) -> Fraction:
-    """Seconds by which the file's sound begins after its first picture; below 0, before it."""
-    sound = next(stream_audio(video))
-    with open_media(video, "a video file") as container:
-        stream = video_stream(container, video)
-        first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), 0)
-        picture = (stream.start_time if stream.start_time is not None else first) * stream.time_base
-    lead = Fraction(0) if sound.pts is None else sound.pts * sound.time_base - picture
-    return lead if abs(lead) >= SHORTEST_LEAD else Fraction(0)
-
-
-def sound_pieces(sound: Sound, rate: int, names: list[str]) -> Iterator[np.ndarray]:
-    """A sound as (channels, n) float32 pieces at `rate`, its channels those named, silence or a cut at its start."""
-    lead = round(sound.lead * rate)
-    if lead > 0:
-        yield np.zeros((len(names), lead), np.float32)
+def sound_pieces(blocks: Blocks, rate: int, names: list[str]) -> Iterator[np.ndarray]:
+    """A sound as (channels, n) float32 pieces at `rate`, its channels those named."""
     resampler = av.AudioResampler(format="fltp", layout=None, rate=rate)
-    for block in itertools.chain(sound.open(), [None]):
+    for block in itertools.chain(blocks, [None]):
         if block is not None:
             block.pts = None  # samples, not stamps, make the length
             own = [channel.name for channel in block.layout.channels]
         for piece in resampler.resample(block):
-            samples = piece.to_ndarray()
-            skipped = min(max(-lead, 0), samples.shape[1])
-            lead += skipped
-            yield spread(samples[:, skipped:], own, names)
+            yield spread(piece.to_ndarray(), own, names)
 
 
 def spread(samples: np.ndarray, own: list[str], names: list[str]) -> np.ndarray:

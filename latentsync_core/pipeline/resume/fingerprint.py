@@ -26,6 +26,7 @@ def fingerprint(run: Run, target: Path) -> dict[str, Any]:
     found = {
         "video": file_digest(run.video),
         "voice": file_digest(run.voice.path),
+        "voice start": float(run.voice.start.lead),  # a copy of the video's file keeps another place than the file
         "checkpoint": weights_digest(models.unet),
         "VAE": weights_digest(getattr(codec, "autoencoder", codec)),
         "Whisper": weights_digest(models.whisper),
