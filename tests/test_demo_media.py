@@ -4,9 +4,12 @@ import wave
 
 import av
 import numpy as np
+import pytest
 
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.faces import FaceState, track_faces
+
+pytestmark = pytest.mark.long
 
 LONGEST_STEP = 3.0  # grey levels, mean over the picture, between neighbouring frames
 

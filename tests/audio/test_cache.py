@@ -84,6 +84,7 @@ def use_cache_repeatedly(directory: str, failures) -> None:
             failures.put(key)
 
 
+@pytest.mark.long
 def test_two_processes_share_a_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
     failures = context.Queue()

@@ -40,6 +40,7 @@ def test_what_cannot_be_measured_is_refused(options, said, capsys):
     assert err.startswith("error: ") and err.count("\n") == 1 and said in err
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="peak memory is read on Linux and macOS")
 def test_memory_prints_peaks_of_runs_of_their_own(capsys):
     parents = np.ones(800 * 2**20 // 8)  # of which the measured processes must see nothing

@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
 from PIL import Image
 
 from latentsync_core.__main__ import main
 from latentsync_core.media import VideoReader
+
+pytestmark = pytest.mark.long
 
 
 def test_the_mouth_says_the_sentence(tmp_path, capsys):

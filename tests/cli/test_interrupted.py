@@ -3,25 +3,17 @@
 import contextlib
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from small_media import QUICK, ROOT, cut_voice, heed_ctrl_c, posix
+from preloaded import Program
+from small_media import QUICK, cut_voice, posix
 
 from latentsync_core.demo import CLIP
 
-pytestmark = posix
+pytestmark = [posix, pytest.mark.long]
 SEGMENT_FRAMES = 8
-PROGRAM = f"""
-import sys
-import latentsync_core.pipeline.segments
-latentsync_core.pipeline.segments.SEGMENT_FRAMES = {SEGMENT_FRAMES}
-from latentsync_core.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
 GENEROUS = 200  # seconds until a program under test counts as hung, on a machine shared with others
 SECONDS = 0.96  # of voice: 24 frames, three segments
 SEGMENTS = 3
@@ -38,28 +30,13 @@ class Clip:
         self.parts = self.out.with_name(f"{name}.parts")
         self.report = folder / "report.json"
 
-    def start(self, *options, **limits) -> subprocess.Popen:
-        given = (
-            "--video",
-            CLIP,
-            "--audio",
-            self.voice,
-            "--out",
-            self.out,
-            "--report",
-            self.report,
-            *QUICK,
-            "--window",
-            "8",
-            *options,
-        )
-        command = [sys.executable, "-c", PROGRAM, "sync", *map(str, given)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **limits)
+    def start(self, *options, **limits) -> Program:
+        files = ("--video", CLIP, "--audio", self.voice, "--out", self.out, "--report", self.report)
+        return Program("sync", *files, *QUICK, "--window", "8", *options, segment_frames=SEGMENT_FRAMES, **limits)
 
     def run(self, *options, **limits) -> tuple[int, str]:
         with self.start(*options, **limits) as process:
-            _, err = process.communicate(timeout=GENEROUS)
-        return process.returncode, err
+            return process.ended(GENEROUS)
 
     def finished(self) -> dict[str, tuple[int, int]]:
         """Inode and time of writing of every finished segment."""
@@ -86,14 +63,14 @@ def undisturbed(tmp_path_factory) -> tuple[bytes, int]:
             sizes |= {path.stat().st_size for path in clips[0].parts.iterdir()}
         time.sleep(0.005)
     for clip, process in zip(clips, processes, strict=True):
-        _, err = process.communicate(timeout=GENEROUS)
-        assert process.returncode == 0, err
+        code, err = process.ended(GENEROUS)
+        assert code == 0, err
         assert list(clip.out.parent.iterdir()) == [clip.out]
     assert clips[0].out.read_bytes() == clips[1].out.read_bytes()
     return clips[0].out.read_bytes(), max(sizes)
 
 
-def kill_when(process: subprocess.Popen, reached) -> None:
+def kill_when(process: Program, reached) -> None:
     """kill -9 as soon as `reached()`."""
     deadline = time.monotonic() + GENEROUS
     while not reached():
@@ -103,7 +80,7 @@ def kill_when(process: subprocess.Popen, reached) -> None:
     process.wait(GENEROUS)
 
 
-def said(process: subprocess.Popen, words: str) -> None:
+def said(process: Program, words: str) -> None:
     """Read on until the program has said `words`."""
     assert any(line.startswith(words) for line in process.stderr)
 
@@ -137,24 +114,22 @@ def test_a_run_killed_at_every_stage_ends_in_the_same_bytes(clip, undisturbed):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(clip):
-    with clip.start(preexec_fn=heed_ctrl_c) as process:
+    with clip.start() as process:
         deadline = time.monotonic() + GENEROUS
         while not clip.finished() and time.monotonic() < deadline:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=GENEROUS)
-    assert process.returncode == 130
+        code, err = process.ended(GENEROUS)
+    assert code == 130
     count = len(clip.finished())
     assert 1 <= count < SEGMENTS
     assert f"{count} of {SEGMENTS} segments are finished and kept in {clip.parts}" in err and "--resume" in err
 
 
 def test_a_disk_that_fills_up_keeps_what_is_finished(clip, undisturbed):
-    import resource
-
     limit = undisturbed[1] + 1000  # the track and every segment fit, the whole does not
     assert limit < len(undisturbed[0])
-    code, err = clip.run(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    code, err = clip.run(file_bytes=limit)
     assert code == 2
     assert f"error: {clip.out}: the video could not be written (the disk is full" in err.splitlines()[-1]
     assert len(clip.finished()) == SEGMENTS and not list(clip.out.parent.glob(".latentsync-*"))

@@ -26,6 +26,7 @@ from latentsync_core.visualize.contact_sheet import (
 # What a run leaves
 
 
+@pytest.mark.long
 def test_a_run_writes_video_report_and_contact_sheet_and_says_so(sync, tmp_path):
     out, report, sheet = (tmp_path / "out" / name for name in ("result.mp4", "report.json", "sheet.png"))
     code, printed, err = sync("--report", report, "--contact-sheet", sheet)
@@ -56,6 +57,7 @@ def test_a_run_writes_video_report_and_contact_sheet_and_says_so(sync, tmp_path)
             assert cell.std() > 5
 
 
+@pytest.mark.long
 def test_a_narrow_checkpoint_of_ones_own_is_loaded_and_named(sync, tmp_path):
     path = tmp_path / "mine.safetensors"
     save_unet(embedded_models()[0], path, {"resolution": "128", "position_encoding": "on"})
@@ -64,11 +66,12 @@ def test_a_narrow_checkpoint_of_ones_own_is_loaded_and_named(sync, tmp_path):
     assert told["models"]["unet"] == str(path) and told["settings"]["resolution"] == 128
 
 
+@pytest.mark.long
 def test_a_1_5_checkpoint_at_512_is_warned_about_and_run(sync, tmp_path):
     path = tmp_path / "latentsync_unet_1.5.safetensors"
     save_unet(embedded_models()[0], path)
     voice = cut_voice(tmp_path / "short.wav", 0.04)
-    code, _, err = sync("--checkpoint", path, "--resolution", 512, "--audio", voice)
+    code, _, err = sync("--checkpoint", path, "--resolution", 512, "--audio", voice, "--window", 2)
     assert code == 0
     warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import time
 
 import av
@@ -11,11 +10,14 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
-from small_media import GENEROUS, PROGRAM, QUICK, ROOT, cut_voice, posix
+from preloaded import Program
+from small_media import QUICK, cut_voice, posix
 
 from latentsync_core.__main__ import main
 from latentsync_core.demo import CLIP
 from latentsync_core.media import VideoReader, probe_audio
+
+pytestmark = pytest.mark.long
 
 NAMES = {
     "spaces and quotes": ' it\'s "my"  clip ',
@@ -194,16 +196,15 @@ def test_a_damaged_cache_entry_is_computed_anew_with_a_warning(sync_cached, tmp_
     assert len(entry.read_bytes()) == len(whole) and torch.equal(mended["features"], kept["features"])
 
 
+@posix
 def test_two_runs_share_one_cache_at_the_same_time(tmp_path):
     voice, cache = cut_voice(tmp_path / "short.wav", 0.08), tmp_path / "cache"
     quick = [option for option in QUICK if option != "--no-cache"]
-    runs = []
-    for number in range(2):
-        files = ("--video", CLIP, "--audio", voice, "--out", tmp_path / f"{number}.mp4", "--cache", cache)
-        command = [*PROGRAM, "sync", *map(str, files), *quick]
-        runs.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True))
+    files = ("--video", CLIP, "--audio", voice, "--cache", cache)
+    runs = [Program("sync", *files, *quick, "--out", tmp_path / f"{number}.mp4") for number in range(2)]
     for run in runs:
-        _, err = run.communicate(timeout=GENEROUS)
-        assert run.returncode == 0 and "warning" not in err, err
+        with run:
+            code, err = run.ended()
+        assert code == 0 and "warning" not in err, err
     assert (tmp_path / "0.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
     assert [path.suffix for path in cache.iterdir()] == [".safetensors"]

@@ -6,6 +6,8 @@ import pytest
 
 from latentsync_core.__main__ import main
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("skimage", reason="the drawn portrait comes with scikit-image")
 pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib")
 SMALL = ("--exams", 2, "--seconds", 0.8, "--steps", 1, "--train-steps", 1, "--seeds", 1, "--vary", "noise")

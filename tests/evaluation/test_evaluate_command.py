@@ -8,6 +8,8 @@ from PIL import Image
 
 from latentsync_core.__main__ import main
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("skimage", reason="the drawn portrait comes with scikit-image")
 pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib")
 

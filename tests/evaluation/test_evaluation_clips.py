@@ -9,6 +9,8 @@ from latentsync_core.evaluation.evaluate import mark_clips
 from latentsync_core.evaluation.evaluation_clips import lower_faces
 from latentsync_core.pipeline.settings import Settings
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
 
 

@@ -101,6 +101,7 @@ except LatentSyncError as error:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["full.mp4", "full.mkv"])
 def test_a_full_disk_is_told_and_cleaned_up(name, make_clip, make_wav, speech, tmp_path):
     resource = pytest.importorskip("resource")

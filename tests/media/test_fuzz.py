@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.long
+
 CASES = int(os.environ.get("LATENTSYNC_FUZZ", "60"))
 SECONDS = 20  # for one case, on a busy machine
 EDGE_BYTES = 2048  # headers and indexes lie in the first and last of these

@@ -182,6 +182,7 @@ def test_real_footage(footage, decode_all, planes_of):
         assert all(equal(planes_of(frame.picture), frames[frame.index]) for frame in reader.frames_at([40, 10, 0]))
 
 
+@pytest.mark.long
 def test_a_logging_ffmpeg_does_not_freeze_the_reader():
     """torchvision turns FFmpeg's log on at import; a decoder freed while its threads log must not wait for them."""
     program = (

@@ -127,6 +127,7 @@ def test_any_name_is_written(name, make_clip, make_wav, speech, tmp_path):
     assert probe_video(target).has_audio and only_file(tmp_path, "source.mp4", "v.wav", name)
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_length(make_clip, make_wav, speech, tmp_path):
     resource = pytest.importorskip("resource")
     source = make_clip("source.mp4", frames=12, size=(640, 480))
@@ -145,6 +146,7 @@ def test_memory_does_not_grow_with_length(make_clip, make_wav, speech, tmp_path)
     assert write(600) - first < 40_000  # KiB; 500 pictures of this size are 230 MB
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_the_same_pictures_give_the_same_file_whatever_memory_holds(codec, make_clip, make_wav, speech, tmp_path):
     source, voice = make_clip("source.mp4", frames=50, size=(160, 120)), make_wav("voice.wav", speech(2))

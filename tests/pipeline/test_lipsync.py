@@ -33,10 +33,14 @@ def models() -> Models:
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory) -> Path:
     """The first 0.88 s of the demo's voice: 22 frames at 25 fps, a whole window and a short tail."""
-    path = tmp_path_factory.mktemp("voice") / "short.wav"
-    with wave.open(str(VOICE)) as source, wave.open(str(path), "wb") as target:
+    return first_seconds(VOICE, 0.88, tmp_path_factory.mktemp("voice") / "short.wav")
+
+
+def first_seconds(recording: Path, seconds: float, path: Path) -> Path:
+    """The beginning of a wave file in a file of its own."""
+    with wave.open(str(recording)) as source, wave.open(str(path), "wb") as target:
         target.setparams(source.getparams())
-        target.writeframes(source.readframes(round(0.88 * source.getframerate())))
+        target.writeframes(source.readframes(round(seconds * source.getframerate())))
     return path
 
 
@@ -94,6 +98,7 @@ def test_nothing_outside_the_soft_mask_changes_by_a_bit(lossless):
     assert changed > 100_000  # and inside, the mouth was redrawn
 
 
+@pytest.mark.long
 def test_overlap_and_seam_run_through_and_a_users_mask_is_obeyed(models, voice, short_clip, tmp_path):
     half = np.zeros((512, 512), np.uint8)
     half[:, 256:] = 255
@@ -122,6 +127,7 @@ def test_report_says_what_was_done_and_is_json(lossless, voice):
     assert told["inputs"]["audio"]["sample_rate"] == 22050
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_file_and_another_does_not(lossless, models, voice, tmp_path):
     again, other = tmp_path / "again.mkv", tmp_path / "other.mkv"
     lipsync(CLIP, voice, again, models, Settings(**FAST, encode=LOSSLESS))
@@ -140,6 +146,7 @@ def test_the_default_output_plays_anywhere(models, voice, tmp_path):
     assert report.warnings == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "frames", "rate"),
     [
@@ -179,6 +186,7 @@ def cut_clip(path: Path, indices, blank=()) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_frames_without_a_face_pass_untouched(models, voice, tmp_path):
     clip = cut_clip(tmp_path / "gap.mkv", range(24), blank=range(4, 17))
     report = lipsync(clip, voice, tmp_path / "out.mkv", models, Settings(**FAST, encode=LOSSLESS))
@@ -194,6 +202,7 @@ def test_frames_without_a_face_pass_untouched(models, voice, tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(before[index], after[index], strict=True))
 
 
+@pytest.mark.long
 def test_the_report_counts_faded_frames_and_the_reference_blend_fades_none(models, voice, short_clip, tmp_path):
     strict = FadeLimits(pitch=0)  # the portrait looks a few degrees down: partly faded throughout
     for blend, faded in (("mouth", 22), ("reference", 0)):
@@ -202,6 +211,7 @@ def test_the_report_counts_faded_frames_and_the_reference_blend_fades_none(model
         assert report.output_frames["faded"] == faded
 
 
+@pytest.mark.long
 def test_nan_in_half_precision_is_repaired_in_float32_and_said(voice, short_clip, tmp_path):
     unet, codec, whisper = embedded_models()
     unet = unet.half()
@@ -225,6 +235,7 @@ def test_nan_that_stays_is_refused_and_nothing_is_written(voice, short_clip, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["voice", "faces", "encode", "sample", "write"])
 def test_cancel_in_any_stage_leaves_nothing(models, voice, short_clip, tmp_path, stage):
     current = []
@@ -256,6 +267,7 @@ def test_progress_reaches_the_end_of_every_stage(models, voice, short_clip, tmp_
         assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
+@pytest.mark.long
 def test_features_are_cached_between_runs(models, voice, short_clip, tmp_path):
     stages, encoded = [], []
 
@@ -271,11 +283,12 @@ def test_features_are_cached_between_runs(models, voice, short_clip, tmp_path):
     assert (tmp_path / "0.mkv").read_bytes() == (tmp_path / "1.mkv").read_bytes()
 
 
-@pytest.mark.parametrize(("name", "frames", "rate"), [("demo1", 240, 25), ("demo3", 557, 30)])
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "frames", "rate"), [("demo1", 100, 25), ("demo3", 120, 30)])
 def test_real_footage_keeps_count_rate_and_faces(models, footage, tmp_path, name, frames, rate):
     report = lipsync(
         footage / f"{name}_video.mp4",
-        footage / f"{name}_audio.wav",
+        first_seconds(footage / f"{name}_audio.wav", 4, tmp_path / "voice.wav"),
         tmp_path / "out.mp4",
         models,
         Settings(**FAST, encode=EncodeSettings(preset="ultrafast", crf=30)),

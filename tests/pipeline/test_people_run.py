@@ -18,6 +18,8 @@ from latentsync_core.models.loading import Models, load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 
+pytestmark = pytest.mark.long
+
 FAST = {"steps": 1, "guidance": Guidance(1.0), "encode": EncodeSettings(codec="ffv1", audio_codec="pcm")}
 FRAMES, WIDTH, HEIGHT = 24, 640, 320
 HALF = 115  # pixels beside a head's middle that its mouth mask never leaves

@@ -14,6 +14,8 @@ from latentsync_core.models.loading import Models, load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 
+pytestmark = pytest.mark.long
+
 RATES = {
     "16": Fraction(16),
     "23.976": Fraction(24000, 1001),

@@ -19,6 +19,8 @@ from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.resume.run_folder import folder_beside
 from latentsync_core.pipeline.settings import Settings
 
+pytestmark = pytest.mark.long
+
 FAST = Settings(steps=1, guidance=Guidance(1.0), window=4, encode=EncodeSettings(preset="ultrafast"))
 FRAMES = 12  # of output: three segments of 4
 

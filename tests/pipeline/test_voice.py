@@ -16,6 +16,8 @@ from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.pipeline.voice import curve_points
 
+pytestmark = pytest.mark.long
+
 FAST = {"steps": 1, "guidance": Guidance(1.0), "encode": EncodeSettings(codec="ffv1", audio_codec="pcm")}
 FPS = 25
 

@@ -22,6 +22,8 @@ from latentsync_core.progress import ignore_progress, never_cancelled
 from latentsync_core.training.batches import Place, TrainingWindows, mel_window
 from latentsync_core.training.dataset import find_clips, prepare_clips
 
+pytestmark = pytest.mark.long
+
 RESOLUTION, WINDOW = 64, 4
 
 

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from latentsync_core.models.unet import load_unet
 from latentsync_core.training.distributed import Processes
 from latentsync_core.training.trainer import Trainer, step_generator
+
+pytestmark = pytest.mark.long
 
 PACK = Path(__file__).parents[2]
 

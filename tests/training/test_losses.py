@@ -68,11 +68,11 @@ def test_noise_loss_is_the_mean_square_and_can_look_at_the_mouth_only():
     mask = latent_mask(fixed_mask(64))
     ones = torch.ones(2)
     wrong = noise + 0.5
-    assert noise_loss(wrong, noise, mask, 1.0, ones).item() == pytest.approx(0.25)
+    assert noise_loss(wrong, noise, mask, 1.0, ones).item() == pytest.approx(0.25, rel=1e-5)
     wrong_where_kept = noise + (mask > 0.5)
     assert noise_loss(wrong_where_kept, noise, mask, 0.0, ones).item() == 0
-    assert noise_loss(wrong, noise, mask, 0.2, ones).item() == pytest.approx(0.25)  # weights average to one
-    assert noise_loss(wrong, noise, mask, 1.0, torch.tensor([1.0, 3.0])).item() == pytest.approx(0.5)
+    assert noise_loss(wrong, noise, mask, 0.2, ones).item() == pytest.approx(0.25, rel=1e-5)  # weights average to one
+    assert noise_loss(wrong, noise, mask, 1.0, torch.tensor([1.0, 3.0])).item() == pytest.approx(0.5, rel=1e-5)
 
 
 def test_min_snr_weighs_easy_steps_down():

@@ -23,6 +23,8 @@ from latentsync_core.training import train
 from latentsync_core.training.distributed import Processes
 from latentsync_core.training.trainer import Trainer, learning_rate
 
+pytestmark = pytest.mark.long
+
 CPU = Processes(0, 1, torch.device("cpu"))
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from latentsync_core.faces.tracking.mesh_storage import BLOCK_MESHES, MeshMemory
 
+pytestmark = pytest.mark.long
+
 # The meshes come as the mesh network gives them: one small array per frame, among others that come and go.
 TRACK_MANY = """
 import sys

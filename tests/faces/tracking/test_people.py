@@ -13,6 +13,8 @@ from latentsync_core.faces import choose, mask_selection, parse_face, track_peop
 from latentsync_core.faces.face_track import FaceState
 from latentsync_core.faces.tracking.people import People
 
+pytestmark = pytest.mark.long
+
 HEIGHT, WIDTH = 300, 560
 HEAD = (slice(20, 210), slice(95, 265))  # rows and columns of the portrait
 

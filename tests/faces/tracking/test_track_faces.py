@@ -250,6 +250,7 @@ def test_runs_split_at_cuts():
     assert track.runs() == [(0, 2), (2, 8), (8, 9)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "count"), [("demo1_video.mp4", 100), ("demo3_video.mp4", 100)])
 def test_real_footage_has_a_face_in_every_frame(footage, name, count):
     import av
@@ -264,6 +265,7 @@ def test_real_footage_has_a_face_in_every_frame(footage, name, count):
     assert np.sqrt((acceleration**2).mean()) < 0.01 * face_width
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["demo1_video.mp4", "demo3_video.mp4"])
 def test_an_edit_of_real_footage_has_its_cuts_and_no_others(footage, name):
     """Shots of both clips, a jump within one framing, a punch-in; a flash and a dissolve are not cuts."""

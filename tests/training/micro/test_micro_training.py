@@ -27,6 +27,8 @@ from latentsync_core.training.micro.autoencoder import (
     train_autoencoder,
 )
 
+pytestmark = pytest.mark.long
+
 TINY_VAE = AutoencoderRecipe(clips=1, clip_frames=8, steps=2, decoder_steps=1, whole=2, masked=1, measured_clips=1)
 TINY_AUDIO = AudioRecipe(clips=1, clip_seconds=4.0, block_seconds=2.0, steps=2, batch=2, long_steps=0)
 

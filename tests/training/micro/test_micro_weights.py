@@ -9,6 +9,8 @@ from latentsync_core.models.vae import load_vae
 from latentsync_core.models.whisper import load_whisper
 from latentsync_core.training.micro import audio_encoder, autoencoder
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("path", [VAE, WHISPER], ids=["vae", "whisper"])
 def test_each_file_says_how_it_was_made_and_what_it_knows(path):
