@@ -1,1 +1,1 @@
-"""The networks and their files: what is published, where it lies, and how it is read."""
+"""The networks and their files: what is published, where it is stored, and how it is loaded."""

@@ -1,8 +1,8 @@
-"""The published model files: what they are called, where they live, and where to look for them on this machine.
+"""The published model files: their names, their repositories, and where they are searched on this machine.
 
 The layout mirrors ComfyUI's models folder, so that one copy serves both. The 1.5 and 1.6 releases publish their UNets
 under one name; here each has a name of its own, and files kept in the upstream layout are found as well.
-Sizes and hashes are the publishers' own (the Hub's LFS records at the pinned revisions). Nothing here opens a socket.
+Sizes and hashes are the publishers' own (the Hub's LFS records at the pinned revisions). No connection is opened here.
 """
 
 import os
@@ -23,28 +23,28 @@ NATIVE_RESOLUTION = {"1.5": 256, "1.6": 512}  # pixels, the side of the face cro
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One published file: its home on the Hub, and its place below the models folder."""
+    """One published file: its location on the Hub and its path below the models folder."""
 
     name: str  # file name on this machine
     folder: str  # below the models folder
     purpose: str
     repo_id: str
-    revision: str  # commit: the same bytes for ever
+    revision: str  # commit, so that the bytes never change
     filename: str  # path inside the Hub repository
     size: int  # bytes
     sha256: str
     licence: str
-    other_places: tuple[str, ...] = ()  # below the models folder, where users already keep it
+    other_places: tuple[str, ...] = ()  # further paths below the models folder where users keep it
     release: str | None = None  # of a UNet, "1.5" or "1.6"
 
     @property
     def target(self) -> str:
-        """The file's place below the models folder, with forward slashes."""
+        """The file's path below the models folder, with forward slashes."""
         return f"{self.folder}/{self.name}"
 
     @property
     def page(self) -> str:
-        """The address of the file's page, for people."""
+        """The URL of the file's page, for a browser."""
         return f"{HUB}/{self.repo_id}/blob/main/{self.filename}"
 
 
@@ -146,7 +146,7 @@ DOWNLOADS = {
     "syncnet": (STABLE_SYNCNET,),
     "all": CATALOGUE,
 }
-"""What ``download`` can be asked for: everything one release needs, the scorer, or all of it."""
+"""What ``download`` can be asked for: everything one release needs, the sync network, or all of it."""
 
 
 def models_directory(explicit: str | Path | None = None) -> Path:
@@ -172,7 +172,7 @@ def user_data_directory() -> Path:
 
 
 def places(model: ModelFile, directory: Path) -> Iterator[Path]:
-    """Every existing file below `directory` that bears a name `model` is known by, the canonical one first."""
+    """Every existing file below `directory` under one of the paths of `model`, the canonical one first."""
     for relative in (model.target, *model.other_places):
         path = directory / relative
         if path.is_file():
@@ -182,8 +182,8 @@ def places(model: ModelFile, directory: Path) -> Iterator[Path]:
 def find(model: ModelFile, directory: str | Path) -> Path | None:
     """The file of `model` below the models folder `directory`, under its own name or in the upstream layout.
 
-    A UNet counts only if it is identified as this release. Whether the file is whole is another question:
-    see ``is_complete``.
+    A UNet counts only if it is identified as this release. ``is_complete`` says whether the file is
+    whole.
     """
     for path in places(model, Path(directory)):
         if model.release is None or identify_release(path) == model.release:
@@ -218,10 +218,10 @@ RELEASE_IN_FOLDER = re.compile(r"latentsync[-_ ]?v?1[._]([56])(?!\d)", re.IGNORE
 
 
 def identify_release(path: str | Path) -> str | None:
-    """Which release a UNet file is, "1.5" or "1.6", or None when nothing tells.
+    """Which release a UNet file is, "1.5" or "1.6", or None where it cannot be told.
 
     The shapes of both are equal, but the published files differ in size by 126 KB: that decides for a file as
-    published. For a converted or renamed one its own name decides ("...1.6..."), then the nearest folder called
+    published. For a converted or renamed one its name decides ("...1.6..."), then the nearest folder called
     after a release ("LatentSync-1.6"). NATIVE_RESOLUTION gives the crop size that goes with the answer.
     """
     path = Path(path)

@@ -1,9 +1,9 @@
-"""Fetch a published model file from the Hugging Face Hub: continued after an interruption, checked, then put in place.
+"""Fetch a published model file from the Hugging Face Hub: resumed where interrupted, verified, then moved into place.
 
 This is the only code in the package that opens a connection, and only the ``download`` command calls it. The Hub's
-plain HTTP interface is used rather than its client library, whose current versions throw an interrupted file away:
-here the bytes gather in ``<name>.part`` beside the final place, a second call asks for the rest only (HTTP Range), and
-the final name appears only when size and SHA-256 are right.
+plain HTTP interface is used rather than its client library, whose current versions discard an interrupted file:
+here the bytes are appended to ``<name>.part`` beside the final path, a second call requests the rest only (HTTP Range),
+and the final name appears only when size and SHA-256 are right.
 """
 
 import errno
@@ -38,12 +38,12 @@ logger = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 16  # a broken connection loses at most so much
 SPARE_DISK_BYTES = 64 << 20  # left free beside the file
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
-RETRY_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # between attempts that brought nothing
+RETRY_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # between attempts that received nothing
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class InterruptedTransferError(Exception):
-    """The connection broke or the server is busy: another attempt may go on from here."""
+    """The connection broke or the server is busy: another attempt can resume from here."""
 
 
 class Part:
@@ -64,7 +64,7 @@ class Part:
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Forget everything that arrived."""
+        """Discard everything that arrived."""
         self.file.seek(0)
         self.file.truncate()
         self.content = hashlib.sha256()
@@ -81,9 +81,15 @@ def download(
 ) -> Path:
     """Fetch what is missing of `model` into the models folder `directory`; returns the path of the whole file.
 
-    on_progress counts bytes, those of an earlier attempt included. check_cancelled is called for every 64 KiB; what it
-    raises leaves the part for the next call. `endpoint` (else $HF_ENDPOINT) names a mirror, `token` (else $HF_TOKEN) an
-    account; nothing else is read from the environment but HF_HUB_OFFLINE, which forbids, and the usual proxy variables.
+    Args:
+        model: what to download, from the catalogue.
+        directory: the models folder; it is created if necessary.
+        on_progress: counts bytes, those of an earlier attempt included.
+        check_cancelled: called for every 64 KiB; what it raises leaves the part for the next call.
+        endpoint: a mirror; None = $HF_ENDPOINT, else the Hub.
+        token: of an account; None = $HF_TOKEN.
+
+    Nothing else is read from the environment but HF_HUB_OFFLINE, which forbids it, and the usual proxy variables.
     Raises LatentSyncError: offline, no network, not found, no space, not writable, wrong content.
     """
     directory = Path(directory)
@@ -117,7 +123,7 @@ def download(
 
 
 def refuse_if_forbidden(model: ModelFile, target: Path) -> None:
-    """Stop before anything is touched: where the user asked for silence, or where a file of theirs is in the way."""
+    """Raise before anything is written: where HF_HUB_OFFLINE forbids it, or where a file of the user is in the way."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise LatentSyncError(
             f"HF_HUB_OFFLINE is set, so {model.name} was not downloaded; unset it, or {by_hand(model, target)}."
@@ -140,7 +146,7 @@ def require_disk_space(model: ModelFile, folder: Path, missing: int) -> None:
 
 
 def unwritable(model: ModelFile, folder: Path, error: OSError) -> LatentSyncError:
-    """The sentence for a folder that took no file, or no more of it."""
+    """The error for a folder that cannot be written to, or whose disk is full."""
     if error.errno == errno.ENOSPC:
         return LatentSyncError(
             f"The disk of {folder} filled up while {model.name} was being downloaded; make room and run the same "
@@ -153,18 +159,18 @@ def unwritable(model: ModelFile, folder: Path, error: OSError) -> LatentSyncErro
 
 
 def resolve_url(model: ModelFile, endpoint: str | None) -> str:
-    """The address of the file's bytes at its pinned revision."""
+    """The URL of the file's content at its pinned revision."""
     base = (endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     return f"{base}/{model.repo_id}/resolve/{model.revision}/{quote(model.filename)}"
 
 
 def by_hand(model: ModelFile, target: Path) -> str:
-    """What to do without this command."""
+    """How to download the file without this command."""
     return f"fetch {model.page} in a browser and save it as {target}"
 
 
 def remove_if_empty(path: Path) -> None:
-    """Leave no empty part behind where nothing arrived."""
+    """Remove the part file where nothing arrived."""
     if path.is_file() and path.stat().st_size == 0:
         path.unlink()
 
@@ -172,33 +178,50 @@ def remove_if_empty(path: Path) -> None:
 def fetch(
     model: ModelFile, part: Part, url: str, token: str | None, on_progress: OnProgress, check_cancelled: CheckCancelled
 ) -> None:
-    """Append to `part` until it has the size of `model`, over as many connections as it takes."""
+    """Append to `part` until it has the size of `model`, over as many connections as it takes.
+
+    Args:
+        model: the file expected.
+        part: what has arrived so far.
+        url: of the file's content.
+        token: of an account, or None.
+        on_progress: counts bytes.
+        check_cancelled: called for every 64 KiB.
+
+    Raises LatentSyncError after several attempts in a row that received nothing.
+    """
     if part.size > model.size:
         part.restart()
     on_progress(part.size, model.size)
-    fruitless = 0
+    failed_attempts = 0
     while (start := part.size) < model.size:
         try:
             append_rest(model, part, url, token, on_progress, check_cancelled)
         except InterruptedTransferError as interruption:
-            fruitless = 0 if part.size > start else fruitless + 1
-            if fruitless == len(RETRY_PAUSES_S):
+            failed_attempts = 0 if part.size > start else failed_attempts + 1
+            if failed_attempts == len(RETRY_PAUSES_S):
                 raise LatentSyncError(
                     f"The download of {model.name} stopped at {part.size / 1e6:,.1f} of {model.size / 1e6:,.1f} MB "
                     f"({interruption}); run the same command again: it goes on where it stopped."
                 ) from interruption
             logger.warning("%s: %s; going on at byte %d", model.name, interruption, part.size)
-            time.sleep(RETRY_PAUSES_S[fruitless])
+            time.sleep(RETRY_PAUSES_S[failed_attempts])
 
 
 def append_rest(
     model: ModelFile, part: Part, url: str, token: str | None, on_progress: OnProgress, check_cancelled: CheckCancelled
 ) -> None:
-    """Append what one request brings of the rest of `part`; InterruptedTransferError when that was not all."""
+    """Append what one request returns of the rest of `part`.
+
+    Args:
+        model, part, url, token, on_progress, check_cancelled: as for `fetch`.
+
+    Raises InterruptedTransferError when that was not all of it.
+    """
     with open_response(model, url, token, part.size) as response:
-        refuse_bad_answer(model, urlsplit(url).netloc, response)
+        refuse_bad_response(model, urlsplit(url).netloc, response)
         if response.status_code != requests.codes.partial_content and part.size:
-            part.restart()  # the server knows no Range and sends the whole file
+            part.restart()  # the server does not support Range and sends the whole file
         try:
             for chunk in response.iter_content(CHUNK_BYTES):
                 check_cancelled()
@@ -211,12 +234,12 @@ def append_rest(
 
 
 def open_response(model: ModelFile, url: str, token: str | None, start: int) -> requests.Response:
-    """Ask for `url` from byte `start` on."""
-    headers = {"Accept-Encoding": "identity"}  # the published bytes, as Range counts them
+    """Request `url` from byte `start` on."""
+    headers = {"Accept-Encoding": "identity"}  # uncompressed, since Range counts published bytes
     if start:
         headers["Range"] = f"bytes={start}-"
     if token:
-        headers["Authorization"] = f"Bearer {token}"  # requests drops it when another host takes over
+        headers["Authorization"] = f"Bearer {token}"  # requests drops it on a redirect to another host
     server = urlsplit(url).netloc
     try:
         return requests.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
@@ -230,8 +253,8 @@ def open_response(model: ModelFile, url: str, token: str | None, start: int) -> 
         ) from error
 
 
-def refuse_bad_answer(model: ModelFile, server: str, response: requests.Response) -> None:
-    """Turn an HTTP status, or an offer of other content than `model`, into a sentence."""
+def refuse_bad_response(model: ModelFile, server: str, response: requests.Response) -> None:
+    """Raise for an HTTP error, or where the server offers other content than `model`."""
     status = response.status_code
     if status == requests.codes.too_many_requests or status >= 500:
         raise InterruptedTransferError(f"{server} answered HTTP {status}")
@@ -245,7 +268,10 @@ def refuse_bad_answer(model: ModelFile, server: str, response: requests.Response
             f"{where} has no {model.filename} at revision {model.revision[:8]} (HTTP {status}); if HF_ENDPOINT names "
             "a mirror, try without it."
         )
-    for answer in (*response.history, response):  # the Hub describes the file before it redirects to its store
+    for answer in (
+        *response.history,
+        response,
+    ):  # the Hub's headers describe the file before it redirects to its storage
         etag = answer.headers.get("X-Linked-Etag", "").strip('W/"')
         size = answer.headers.get("X-Linked-Size", str(model.size))
         if size != str(model.size) or (SHA256.fullmatch(etag) and etag != model.sha256):

@@ -1,4 +1,4 @@
-"""Bringing the networks of a run together: UNet, VAE and Whisper that belong to one another, on one device."""
+"""Load the networks of a run: UNet, VAE and Whisper that fit one another, on one device."""
 
 import logging
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PUBLISHED_WIDTH = 320  # channels of the published UNet's first block
-FALLBACK_RESOLUTION = 256  # pixels, where nothing tells how a checkpoint was trained
+FALLBACK_RESOLUTION = 256  # pixels, where a checkpoint does not record its own
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Models:
     """The networks of a run.
 
     unet: any noise predictor of `diffusion.NoisePredictor`'s signature. codec: pixels to latents and back.
-    resolution: face crop in pixels the UNet was trained at, None if unknown. sources: where each came from, for the
-    report.
+    resolution: face crop in pixels the UNet was trained at, None if unknown. sources: where each was loaded from, for
+    the report.
     """
 
     unet: UNet3DConditionModel
@@ -79,7 +79,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if name != "auto":
         try:
             device = torch.device(name)
-            torch.zeros(1, device=device).item()  # many a device has a name but no driver
+            torch.zeros(1, device=device).item()  # a device may have a name but no driver
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise LatentSyncError(f"There is no device {name!r} ({reason}); use auto, cpu, cuda or mps.") from error
@@ -111,13 +111,20 @@ def load_models(
 ) -> Models:
     """Load what a run needs; what is not named is looked for in the models folder, never on the network.
 
-    checkpoint: a UNet file, or "embedded". Without one the newest published UNet in the folder is taken, and the
-    embedded model where there is none. A published UNet goes with the published VAE and Whisper, a narrow one with
-    the embedded ones. lora: a LoRA file whose change to the UNet is added lora_strength times. Raises LatentSyncError
-    naming the missing or unfit file.
+    Args:
+        checkpoint: a UNet file, or "embedded"; None = the newest published UNet in the folder, and the embedded model
+            where there is none.
+        vae, whisper: files; None = the published ones for a published UNet, the embedded ones for a narrow UNet.
+        directory: the models folder; None = as `models_directory` finds it.
+        lora: a LoRA file whose change to the UNet is added lora_strength times.
+        lora_strength: 1 = as trained.
+        device: "auto" or a torch device name, see `choose_device`.
+        precision: "auto", "fp32", "bf16" or "fp16", see `choose_dtype`.
+
+    Raises LatentSyncError naming the missing or unfit file.
     """
-    place = choose_device(device)
-    dtype = choose_dtype(precision, place)
+    target = choose_device(device)
+    dtype = choose_dtype(precision, target)
     folder = models_directory(directory)
     unet_path = _choose_unet(checkpoint, folder)
     if unet_path is None:
@@ -139,14 +146,14 @@ def load_models(
         sources["whisper"] = whisper or _required(WHISPER_TINY, folder)
         encoder = load_whisper(sources["whisper"])
     check_width(unet, encoder, sources)
-    codec.autoencoder.to(place)
+    codec.autoencoder.to(target)
     return Models(
-        unet=unet.to(place),
+        unet=unet.to(target),
         codec=codec,
-        whisper=encoder.to(place),
-        device=place,
+        whisper=encoder.to(target),
+        device=target,
         resolution=native_resolution(unet.metadata, unet_path),
-        sources={**sources, "device": str(place), "precision": str(dtype).removeprefix("torch.")},
+        sources={**sources, "device": str(target), "precision": str(dtype).removeprefix("torch.")},
     )
 
 
@@ -177,7 +184,7 @@ def _required(model: ModelFile, folder: Path) -> Path:
 
 
 def check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: Mapping[str, Any]) -> None:
-    """LatentSyncError unless the encoder's features are as wide as the UNet attends to; sources: their names."""
+    """LatentSyncError unless the features are as wide as the UNet's cross-attention; sources: the files' names."""
     wanted = unet.config.cross_attention_dim
     if encoder.width != wanted:
         raise LatentSyncError(
@@ -187,7 +194,7 @@ def check_width(unet: UNet3DConditionModel, encoder: WhisperEncoder, sources: Ma
 
 
 def native_resolution(metadata: Mapping[str, Any], path: Path | None) -> int | None:
-    """The crop size a checkpoint was trained at: by its own record, else by which release its file is, else None."""
+    """The crop size a checkpoint was trained at: by its metadata, else by its release, else None."""
     stated = metadata.get("resolution")
     if stated is not None:
         if not str(stated).isdigit():

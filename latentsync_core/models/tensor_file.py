@@ -1,4 +1,4 @@
-"""Reading model files: .safetensors and .pt in any published layout, memory-mapped, nothing in them executed."""
+"""Read model files: .safetensors and .pt in any published layout, memory-mapped; no code in them is executed."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ NAME_SHOWN, REASON_SHOWN = 60, 200  # characters of what was found in a file tha
 
 @dataclass(frozen=True)
 class TensorFile:
-    """The tensors of a file by name, and what else it says: safetensors strings or a .pt's other entries."""
+    """The tensors of a file by name, and its metadata: safetensors strings or a .pt's other entries."""
 
     path: Path
     tensors: dict[str, Tensor]

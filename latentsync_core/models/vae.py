@@ -1,4 +1,4 @@
-"""Between face pixels and face latents: Stable Diffusion's autoencoder behind a small protocol."""
+"""Encode face pixels into latents and decode them: Stable Diffusion's autoencoder behind a small protocol."""
 
 import logging
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .tensor_file import fits, read_tensors, refuse_more_layers, refusing_misfit
 log = logging.getLogger(__name__)
 
 LATENT_SCALE = 0.18215  # of Stable Diffusion 1.5; shift 0
-SLICE_FRAMES = 4  # faces through the autoencoder at once: its activations, not its weights, fill the memory
+SLICE_FRAMES = 4  # faces per call of the autoencoder: its activations, not its weights, take the memory
 SD_SHAPE = {
     "in_channels": 3,
     "out_channels": 3,
@@ -37,13 +37,13 @@ class Moments:
     std: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Draw latents; the noise comes from the CPU generator, so that a seed means the same everywhere."""
+        """Draw latents; the noise comes from a CPU generator, so that it depends on the seed alone."""
         noise = torch.randn(self.mean.shape, generator=generator)
         return self.mean + self.std * noise.to(self.mean)
 
 
 class LatentCodec(Protocol):
-    """What the pipeline asks of a VAE; a host supplies its own."""
+    """What the pipeline needs of a VAE; a host supplies its own."""
 
     def encode(self, pixels: Tensor) -> Moments:
         """(f, 3, h, w) in [-1, 1] -> scaled moments on the CPU."""
@@ -55,7 +55,7 @@ class LatentCodec(Protocol):
 class AutoencoderCodec:
     """diffusers' AutoencoderKL, a few faces at a time.
 
-    Group norms and attention act per picture, so slicing changes nothing but the memory. If half precision turns
+    Group norms and attention act per image, so slicing only changes the peak memory. If half precision turns
     latents or pixels into NaN, the autoencoder moves to float32 once, says so, and stays there.
     """
 
@@ -79,19 +79,19 @@ class AutoencoderCodec:
         return torch.cat([self._finite(self._decode, part) for part in unscaled.split(self.slice_frames)]).clamp_(-1, 1)
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        return self.autoencoder.encode(pixels.to(self._place), return_dict=False)[0].parameters
+        return self.autoencoder.encode(pixels.to(self._parameter), return_dict=False)[0].parameters
 
     def _decode(self, latents: Tensor) -> Tensor:
-        return self.autoencoder.decode(latents.to(self._place), return_dict=False)[0]
+        return self.autoencoder.decode(latents.to(self._parameter), return_dict=False)[0]
 
     @property
-    def _place(self) -> Tensor:
+    def _parameter(self) -> Tensor:
         return next(self.autoencoder.parameters())
 
     def _finite(self, run, part: Tensor) -> Tensor:
         result = run(part)
-        if not torch.isfinite(result).all() and self._place.dtype != torch.float32:
-            log.warning("The VAE gave NaN in %s; it runs in float32 from here on.", self._place.dtype)
+        if not torch.isfinite(result).all() and self._parameter.dtype != torch.float32:
+            log.warning("The VAE gave NaN in %s; it runs in float32 from here on.", self._parameter.dtype)
             self.autoencoder.float()
             result = run(part)
         if not torch.isfinite(result).all():

@@ -1,4 +1,4 @@
-"""Whisper's audio encoder, keeping what every layer heard; the text decoder is never built."""
+"""Whisper's audio encoder, returning the hidden states of every layer; the text decoder is never built."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,13 @@ from .tensor_file import (
 
 PREFIX = "encoder."  # of the encoder's tensors in openai-whisper's files
 HEAD_CHANNELS = 64  # per attention head in every published Whisper
-DIMENSIONS = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")
+DIMENSIONS = {  # the constructor's argument -> its name in openai-whisper's `dims`
+    "n_mels": "n_mels",
+    "n_ctx": "n_audio_ctx",
+    "n_state": "n_audio_state",
+    "n_head": "n_audio_head",
+    "n_layer": "n_audio_layer",
+}
 
 
 class WhisperEncoder(AudioEncoder):
@@ -26,6 +32,13 @@ class WhisperEncoder(AudioEncoder):
 
     Attributes n_mels, n_ctx (steps per block of 30 s), width, and layers (hidden states per step: the embedding and
     one per block).
+
+    Args:
+        n_mels: mel bands of the input.
+        n_ctx: time steps of a block.
+        n_state: width of the hidden states.
+        n_head: attention heads.
+        n_layer: transformer blocks.
     """
 
     def __init__(self, n_mels: int, n_ctx: int, n_state: int, n_head: int, n_layer: int):
@@ -35,10 +48,10 @@ class WhisperEncoder(AudioEncoder):
     @classmethod
     def from_dims(cls, dims: Mapping[str, int]) -> "WhisperEncoder":
         """Build the encoder of a Whisper model from its `dims` (the text decoder's numbers are ignored)."""
-        missing = [name for name in DIMENSIONS if name not in dims]
+        missing = [name for name in DIMENSIONS.values() if name not in dims]
         if missing:
             raise LatentSyncError(f"Whisper dimensions lack {', '.join(missing)}; found {', '.join(dims)}.")
-        return cls(*(int(dims[name]) for name in DIMENSIONS)).eval()
+        return cls(**{argument: int(dims[name]) for argument, name in DIMENSIONS.items()}).eval()
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode one block of 30 s: (b, n_mels, 2 * n_ctx) log-mel -> (b, n_ctx, layers, width).

@@ -1,7 +1,7 @@
-"""The model that comes with the package: the real architecture, trained by this package on one drawn portrait.
+"""The model that comes with the package: the real architecture, trained by this package on renderings of one portrait.
 
-It runs anywhere without a download and really speaks, but knows a single face; how it was made is told by the files'
-own headers and by `training.micro`.
+It runs on any machine without a download and lip-syncs, but only this one face; the files' headers and `training.micro`
+say how it was made.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..vae import AutoencoderCodec, AutoencoderKL, load_vae
 from ..whisper import WhisperEncoder, load_whisper
 
 __all__ = ["EMBEDDED_NAME", "embedded_checkpoint", "embedded_models", "embedded_unet", "embedded_vae"]
-KNOWS = "knows"  # in these files' metadata, and in no other: what the model has seen
+KNOWS = "knows"  # metadata key of these files only: what the model was trained on
 FOLDER = Path(__file__).parent
 UNET, VAE, WHISPER = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper"))
 

@@ -1,4 +1,4 @@
-"""How well lips and voice agree."""
+"""StableSyncNet: how well lips and audio are synchronised."""
 
 from .stable_syncnet import PUBLISHED, StableSyncNet, load_syncnet
 

@@ -1,4 +1,4 @@
-"""The voice as StableSyncNet hears it: a normalised mel spectrogram at 80 columns a second."""
+"""StableSyncNet's audio input: a normalised mel spectrogram at 80 columns a second."""
 
 import math
 

@@ -1,7 +1,7 @@
-"""StableSyncNet: do these sixteen mouths and this stretch of voice belong together?
+"""StableSyncNet: whether sixteen frames of a mouth and an interval of audio are in sync.
 
-Two encoders of one shape bring pictures and sound to vectors of one length; their cosine is the answer, above 0.5 is
-yes (REFERENCE section 1, "Sync networks").
+Two encoders of the same design embed frames and audio as unit vectors; their cosine similarity above 0.5 means in sync
+(REFERENCE section 1, "Sync networks").
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ class AttentionBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(b, in_channels, h, w) -> (b, c) for the input size it was laid out for, which the strides bring to 1 x 1."""
+    """(b, in_channels, h, w) -> (b, c) for the input size it was designed for, which the strides reduce to 1 x 1."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
 
 
 class StableSyncNet(nn.Module):
-    """Lips and voice as unit vectors whose cosine, 0..1, says how well they agree.
+    """Embeds lips and audio as unit vectors whose cosine similarity, 0..1, says how well they are in sync.
 
     config: {"audio_encoder": ..., "visual_encoder": ...} as published; PUBLISHED is LatentSync's.
     """

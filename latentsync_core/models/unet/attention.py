@@ -1,4 +1,8 @@
-"""Attention, feed-forward and the per-frame spatial transformer with its cross-attention to the voice."""
+"""Attention, feed-forward and the per-frame spatial transformer with its cross-attention to the audio tokens.
+
+Throughout the UNet `ops` is a namespace of layer classes (torch.nn, or a host's casting operations), and
+`factory_kwargs` are the dtype and device that each new layer is made with, as in torch.nn.
+"""
 
 from collections.abc import Callable
 
@@ -6,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from .config import UNetConfig
 
 AttentionFunction = Callable[..., Tensor]
 """``attention(q, k, v, heads)`` on (b, n, heads * d) tensors, returning the same layout."""
@@ -21,7 +27,16 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Self-attention, or cross-attention when `context_dim` is given; the output has a bias, q, k, v only if asked."""
+    """Self-attention, or cross-attention when `context_dim` is given; the output has a bias, q, k, v only if asked.
+
+    Args:
+        dim: channels of the queries and of the output.
+        heads: attention heads, which share `dim`.
+        context_dim: channels of keys and values; None = self-attention.
+        attention: ``attention(q, k, v, heads)`` on (b, n, heads * d) tensors.
+        ops: namespace with Linear.
+        qkv_bias: whether the projections to q, k and v have a bias.
+    """
 
     def __init__(
         self,
@@ -32,15 +47,15 @@ class Attention(nn.Module):
         ops,
         *,
         qkv_bias: bool = False,
-        **place,
+        **factory_kwargs,
     ):
         super().__init__()
         self.heads, self.attention = heads, attention
         context_dim = dim if context_dim is None else context_dim
-        self.to_q = ops.Linear(dim, dim, bias=qkv_bias, **place)
-        self.to_k = ops.Linear(context_dim, dim, bias=qkv_bias, **place)
-        self.to_v = ops.Linear(context_dim, dim, bias=qkv_bias, **place)
-        self.to_out = nn.ModuleList([ops.Linear(dim, dim, **place)])
+        self.to_q = ops.Linear(dim, dim, bias=qkv_bias, **factory_kwargs)
+        self.to_k = ops.Linear(context_dim, dim, bias=qkv_bias, **factory_kwargs)
+        self.to_v = ops.Linear(context_dim, dim, bias=qkv_bias, **factory_kwargs)
+        self.to_out = nn.ModuleList([ops.Linear(dim, dim, **factory_kwargs)])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         context = x if context is None else context
@@ -51,9 +66,9 @@ class Attention(nn.Module):
 class GEGLU(nn.Module):
     """Gated GELU (arXiv 2002.05202)."""
 
-    def __init__(self, dim: int, inner_dim: int, ops, **place):
+    def __init__(self, dim: int, inner_dim: int, ops, **factory_kwargs):
         super().__init__()
-        self.proj = ops.Linear(dim, 2 * inner_dim, **place)
+        self.proj = ops.Linear(dim, 2 * inner_dim, **factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.proj(x).chunk(2, dim=-1)
@@ -63,29 +78,41 @@ class GEGLU(nn.Module):
 class FeedForward(nn.Module):
     """Expand four times through GEGLU and project back."""
 
-    def __init__(self, dim: int, ops, **place):
+    def __init__(self, dim: int, ops, **factory_kwargs):
         super().__init__()
         # The middle entry of the published checkpoints is a dropout without weights; it keeps the index 2 for the
         # last projection.
-        self.net = nn.ModuleList([GEGLU(dim, 4 * dim, ops, **place), nn.Identity(), ops.Linear(4 * dim, dim, **place)])
+        self.net = nn.ModuleList(
+            [GEGLU(dim, 4 * dim, ops, **factory_kwargs), nn.Identity(), ops.Linear(4 * dim, dim, **factory_kwargs)]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net[2](self.net[0](x))
 
 
 class TransformerBlock(nn.Module):
-    """Attention within a frame, attention from the frame to its audio tokens, feed-forward."""
+    """Self-attention within a frame, cross-attention from the frame to its audio tokens, feed-forward.
 
-    def __init__(self, dim: int, heads: int, audio_dim: int | None, attention: AttentionFunction, ops, **place):
+    Args:
+        dim: channels of the hidden states.
+        heads: attention heads.
+        audio_dim: channels of the audio tokens; None = no cross-attention.
+        attention: as for `Attention`.
+        ops: namespace with Linear and LayerNorm.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, audio_dim: int | None, attention: AttentionFunction, ops, **factory_kwargs
+    ):
         super().__init__()
-        self.norm1 = ops.LayerNorm(dim, **place)
-        self.attn1 = Attention(dim, heads, None, attention, ops, **place)
+        self.norm1 = ops.LayerNorm(dim, **factory_kwargs)
+        self.attn1 = Attention(dim, heads, None, attention, ops, **factory_kwargs)
         self.attn2 = None
         if audio_dim is not None:
-            self.norm2 = ops.LayerNorm(dim, **place)
-            self.attn2 = Attention(dim, heads, audio_dim, attention, ops, **place)
-        self.norm3 = ops.LayerNorm(dim, **place)
-        self.ff = FeedForward(dim, ops, **place)
+            self.norm2 = ops.LayerNorm(dim, **factory_kwargs)
+            self.attn2 = Attention(dim, heads, audio_dim, attention, ops, **factory_kwargs)
+        self.norm3 = ops.LayerNorm(dim, **factory_kwargs)
+        self.ff = FeedForward(dim, ops, **factory_kwargs)
 
     def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
         x = x + self.attn1(self.norm1(x))
@@ -95,16 +122,25 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """One transformer block over the pixels of each frame, between 1x1 convolutions, as a residual."""
+    """One transformer block over the pixels of each frame, between 1x1 convolutions, as a residual.
 
-    def __init__(
-        self, channels: int, heads: int, groups: int, audio_dim: int | None, attention: AttentionFunction, ops, **place
-    ):
+    Args:
+        channels: of the feature maps.
+        config: the UNet's; it gives heads, norm groups and the width of the audio tokens.
+        attention: as for `Attention`.
+        ops: namespace with Linear, Conv2d, GroupNorm and LayerNorm.
+    """
+
+    def __init__(self, channels: int, config: UNetConfig, attention: AttentionFunction, ops, **factory_kwargs):
         super().__init__()
-        self.norm = ops.GroupNorm(groups, channels, eps=1e-6, **place)
-        self.proj_in = ops.Conv2d(channels, channels, 1, **place)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, heads, audio_dim, attention, ops, **place)])
-        self.proj_out = ops.Conv2d(channels, channels, 1, **place)
+        heads = config.attention_head_dim  # a number of heads, whatever the published key says
+        audio_dim = config.cross_attention_dim if config.add_audio_layer else None
+        self.norm = ops.GroupNorm(config.norm_num_groups, channels, eps=1e-6, **factory_kwargs)
+        self.proj_in = ops.Conv2d(channels, channels, 1, **factory_kwargs)
+        self.transformer_blocks = nn.ModuleList(
+            [TransformerBlock(channels, heads, audio_dim, attention, ops, **factory_kwargs)]
+        )
+        self.proj_out = ops.Conv2d(channels, channels, 1, **factory_kwargs)
 
     def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
         """x: (b*f, c, h, w); audio_tokens: (b*f, n, d), the tokens of each frame."""

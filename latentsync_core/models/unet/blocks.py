@@ -1,7 +1,7 @@
 """The three kinds of UNet stage: going down, the middle, going up.
 
-Inside a stage every layer is resnet, then attention to the voice (where the stage has it), then motion module (where
-the level has it). All tensors are (b*f, c, h, w).
+Inside a stage every layer is a resnet, then cross-attention to the audio tokens (where the stage has it), then a motion
+module (where the level has it). All tensors are (b*f, c, h, w).
 """
 
 from dataclasses import dataclass
@@ -19,28 +19,24 @@ from .resnet import Downsample, ResnetBlock, Upsample
 
 @dataclass(frozen=True)
 class LayerFactory:
-    """Builds the layers of one network: its config, its operations and where its weights are to live."""
+    """Builds the layers of one network from its config, its operations and the dtype and device of its weights."""
 
     config: UNetConfig
     ops: Any  # a namespace with Linear, Conv2d, GroupNorm and LayerNorm: torch.nn or a host's own
     attention: AttentionFunction
-    place: dict  # dtype and device of new weights
+    factory_kwargs: dict[str, Any]  # dtype and device of new weights
 
     def resnet(self, in_channels: int, out_channels: int, scale: float = 1.0) -> ResnetBlock:
-        config = self.config
-        time_dim = 4 * config.block_out_channels[0]
-        norm = (config.norm_num_groups, config.norm_eps)
-        return ResnetBlock(in_channels, out_channels, time_dim, *norm, scale, self.ops, **self.place)
+        return ResnetBlock(
+            in_channels, out_channels, self.config, output_scale=scale, ops=self.ops, **self.factory_kwargs
+        )
 
-    def attention_to_voice(self, channels: int) -> SpatialTransformer:
-        config = self.config
-        audio_dim = config.cross_attention_dim if config.add_audio_layer else None
-        shape = (channels, config.attention_head_dim, config.norm_num_groups, audio_dim)
-        return SpatialTransformer(*shape, self.attention, self.ops, **self.place)
+    def audio_attention(self, channels: int) -> SpatialTransformer:
+        return SpatialTransformer(channels, self.config, self.attention, self.ops, **self.factory_kwargs)
 
     def motion(self, channels: int) -> MotionModule:
-        # 32 groups whatever norm_num_groups says: that is how motion modules were published.
-        return MotionModule(channels, 32, self.config.motion_module_kwargs, self.attention, self.ops, **self.place)
+        config = self.config.motion_module_kwargs
+        return MotionModule(channels, config, self.attention, self.ops, **self.factory_kwargs)
 
 
 class Checkpointed(nn.Module):
@@ -58,14 +54,23 @@ class Checkpointed(nn.Module):
 class Stage(Checkpointed):
     """The layers a stage runs in turn; attention and motion are absent where the config says so."""
 
-    def __init__(self, layer_channels: list[tuple[int, int]], has_attention: bool, has_motion: bool, make):
+    def __init__(self, layer_channels: list[tuple[int, int]], has_attention: bool, has_motion: bool, factory):
         super().__init__()
-        self.resnets = nn.ModuleList([make.resnet(inputs, outputs) for inputs, outputs in layer_channels])
+        self.resnets = nn.ModuleList([factory.resnet(inputs, outputs) for inputs, outputs in layer_channels])
         outputs = [channels for _, channels in layer_channels]
-        self.attentions = nn.ModuleList([make.attention_to_voice(c) for c in outputs] if has_attention else [])
-        self.motion_modules = nn.ModuleList([make.motion(c) for c in outputs] if has_motion else [])
+        self.attentions = nn.ModuleList([factory.audio_attention(c) for c in outputs] if has_attention else [])
+        self.motion_modules = nn.ModuleList([factory.motion(c) for c in outputs] if has_motion else [])
 
     def layer(self, index: int, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+        """Run one layer.
+
+        Args:
+            index: of the layer within the stage.
+            x: (b*f, c, h, w) feature maps.
+            time_embedding: (b, 4*width), through SiLU.
+            audio_tokens: (b*f, n, d).
+            frames: f, the frames of a window.
+        """
         x = self.resnets[index](x, time_embedding, frames)
         if self.attentions:
             x = self.attentions[index](x, audio_tokens)
@@ -75,17 +80,19 @@ class Stage(Checkpointed):
 
 
 class DownStage(Stage):
-    """Layers whose outputs are kept for the way up, then a downsampling."""
+    """Layers whose outputs become skip connections, then a downsampling."""
 
-    def __init__(self, level: int, make: LayerFactory):
-        config = make.config
+    def __init__(self, level: int, factory: LayerFactory):
+        config = factory.config
         channels = config.block_out_channels[level]
         first = config.block_out_channels[max(level - 1, 0)]
         layers = [(first if i == 0 else channels, channels) for i in range(config.layers_per_block)]
         has_attention = config.down_block_types[level] == "CrossAttnDownBlock3D"
-        super().__init__(layers, has_attention, config.has_motion(level, decoder=False), make)
+        super().__init__(layers, has_attention, config.has_motion(level, decoder=False), factory)
         last = level == len(config.block_out_channels) - 1
-        samplers = [] if last else [Downsample(channels, config.downsample_padding, make.ops, **make.place)]
+        samplers = (
+            [] if last else [Downsample(channels, config.downsample_padding, factory.ops, **factory.factory_kwargs)]
+        )
         self.downsamplers = nn.ModuleList(samplers)
 
     def forward(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int):
@@ -100,16 +107,16 @@ class DownStage(Stage):
 
 
 class MidStage(Checkpointed):
-    """Resnet, attention to the voice, resnet; a motion module only where the config asks for one."""
+    """Resnet, cross-attention to the audio tokens, resnet; a motion module only where the config asks for one."""
 
-    def __init__(self, make: LayerFactory):
+    def __init__(self, factory: LayerFactory):
         super().__init__()
-        config = make.config
+        config = factory.config
         channels, scale = config.block_out_channels[-1], config.mid_block_scale_factor
-        self.resnets = nn.ModuleList([make.resnet(channels, channels, scale) for _ in range(2)])
-        self.attentions = nn.ModuleList([make.attention_to_voice(channels)])
+        self.resnets = nn.ModuleList([factory.resnet(channels, channels, scale) for _ in range(2)])
+        self.attentions = nn.ModuleList([factory.audio_attention(channels)])
         has_motion = config.use_motion_module and config.motion_module_mid_block
-        self.motion_modules = nn.ModuleList([make.motion(channels)] if has_motion else [])
+        self.motion_modules = nn.ModuleList([factory.motion(channels)] if has_motion else [])
 
     def forward(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
         return self.run(self.layers, x, time_embedding, audio_tokens, frames)
@@ -123,21 +130,33 @@ class MidStage(Checkpointed):
 
 
 class UpStage(Stage):
-    """Layers that each take one kept picture from the way down, then an upsampling."""
+    """Layers that each take one skip connection, then an upsampling."""
 
-    def __init__(self, level: int, make: LayerFactory):
-        config = make.config
+    def __init__(self, level: int, factory: LayerFactory):
+        config = factory.config
         widths = config.block_out_channels
         channels, below = widths[level], widths[min(level + 1, len(widths) - 1)]
         count = config.layers_per_block + 1
         skip_widths = [channels] * (count - 1) + [widths[max(level - 1, 0)]]
         layers = [((below if i == 0 else channels) + skip_widths[i], channels) for i in range(count)]
         has_attention = config.up_block_types[len(widths) - 1 - level] == "CrossAttnUpBlock3D"
-        super().__init__(layers, has_attention, config.has_motion(level, decoder=True), make)
-        self.upsamplers = nn.ModuleList([Upsample(channels, make.ops, **make.place)] if level > 0 else [])
+        super().__init__(layers, has_attention, config.has_motion(level, decoder=True), factory)
+        self.upsamplers = nn.ModuleList(
+            [Upsample(channels, factory.ops, **factory.factory_kwargs)] if level > 0 else []
+        )
 
     def forward(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio_tokens: Tensor, frames: int):
-        """Takes its pictures off the end of `skips` and returns x at the size of the next one."""
+        """Run the stage; it takes its skip connections off the end of `skips`.
+
+        Args:
+            x: (b*f, c, h, w) feature maps.
+            skips: outputs of the down stages, the last one first in use.
+            time_embedding: (b, 4*width), through SiLU.
+            audio_tokens: (b*f, n, d).
+            frames: f, the frames of a window.
+
+        Returns x at the size of the next skip connection.
+        """
         for index in range(len(self.resnets)):
             x = torch.cat([x, skips.pop()], dim=1)
             x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)

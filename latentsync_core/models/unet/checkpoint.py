@@ -1,4 +1,4 @@
-"""UNet checkpoints on disk: the published .pt layouts, safetensors with metadata, and refusals by name."""
+"""UNet checkpoints on disk: the published .pt layouts, safetensors with metadata, and errors for any other file."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ..tensor_file import METADATA_PREFIX, TensorFile, fits, read_tensors, refus
 from .config import MotionModuleConfig, UNetConfig
 from .model import UNet3DConditionModel
 
-# What users hand over by mistake, told apart by a key that only that kind of file has.
+# Files that users choose by mistake, recognised by a key that only that kind of file has.
 FOREIGN_KEYS = {
     "a LoRA": ("lora_up", "lora_down", "lora_A", "lora_B", ".alpha"),
     "a full Stable Diffusion checkpoint": ("model.diffusion_model.", "cond_stage_model."),
@@ -30,10 +30,10 @@ FOREIGN_KEYS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A UNet's tensors and what its file says of them.
+    """A UNet's tensors, configuration and metadata.
 
-    metadata: what the file says of itself; how it was conditioned (`conditioning.TrainedConditioning`) and `resolution`
-    (pixels) are what sampling asks for. Published files say nothing of either.
+    metadata: the file's strings; sampling reads how it was conditioned (`conditioning.TrainedConditioning`) and its
+    `resolution` (pixels). Published files record neither.
     """
 
     path: Path
@@ -83,7 +83,7 @@ def load_unet(
 
 
 def save_unet(model: UNet3DConditionModel, path: Path | str, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a UNet as safetensors with its configuration and `metadata` (strings), so that it explains itself."""
+    """Write a UNet as safetensors with its configuration and `metadata` (strings), which loading needs."""
     strings = {"config": json.dumps(model.config.to_dict()), **(metadata or {})}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     about = {METADATA_PREFIX + name: valid_text(value) for name, value in strings.items()}
@@ -101,12 +101,12 @@ def stated_config(file: TensorFile) -> UNetConfig | None:
 
 
 def refuse_foreign(path: Path, state_dict: Mapping[str, Tensor]) -> None:
-    """Raise LatentSyncError naming the kind of file where the keys give away that it is no LatentSync UNet."""
+    """Raise LatentSyncError naming the kind of file where the keys show that it is no LatentSync UNet."""
     needed = "a LatentSync UNet (latentsync_unet.pt, about 5 GB) is needed"
-    for kind, marks in FOREIGN_KEYS.items():
-        witness = next((key for key in state_dict for mark in marks if mark in key), None)
-        if witness is not None:
-            raise LatentSyncError(f"{path} is {kind} (it has the key {witness}); {needed}.")
+    for kind, patterns in FOREIGN_KEYS.items():
+        found = next((key for key in state_dict for pattern in patterns if pattern in key), None)
+        if found is not None:
+            raise LatentSyncError(f"{path} is {kind} (it has the key {found}); {needed}.")
     if "conv_in.weight" not in state_dict:
         first = ", ".join(list(state_dict)[:3])
         raise LatentSyncError(f"{path} has {len(state_dict)} tensors but no conv_in.weight (first: {first}); {needed}.")

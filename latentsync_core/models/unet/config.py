@@ -28,7 +28,7 @@ class UNetConfig:
     """
 
     sample_size: int = 64
-    in_channels: int = 13  # noisy 4, mask 1, masked picture 4, reference picture 4
+    in_channels: int = 13  # noisy 4, mask 1, masked face 4, reference face 4
     out_channels: int = 4
     center_input_sample: bool = False
     flip_sin_to_cos: bool = True
@@ -53,7 +53,9 @@ class UNetConfig:
     motion_module_decoder_only: bool = False
     motion_module_type: str = "Vanilla"
     motion_module_kwargs: MotionModuleConfig = MotionModuleConfig()
-    null_audio_tokens: int = 0  # learned tokens standing for "no voice", 1 for all alike; 0 = zeros, as published
+    null_audio_tokens: int = (
+        0  # tokens of a learned unconditional embedding, 1 = the same for all; 0 = zeros, as published
+    )
 
     def __post_init__(self) -> None:
         for name, only in SUPPORTED_VALUES.items():

@@ -1,4 +1,4 @@
-"""LatentSync's 3D UNet: a Stable-Diffusion-1.5 UNet run on every frame, tied together by motion modules."""
+"""LatentSync's 3D UNet: a Stable Diffusion 1.5 UNet run on every frame, with motion modules between the frames."""
 
 from typing import Any
 
@@ -17,20 +17,23 @@ from .resnet import pooled_norm
 class TimeEmbedding(nn.Module):
     """Two linear layers over the sinusoidal timestep embedding."""
 
-    def __init__(self, inputs: int, outputs: int, ops, **place):
+    def __init__(self, inputs: int, outputs: int, ops, **factory_kwargs):
         super().__init__()
-        self.linear_1 = ops.Linear(inputs, outputs, **place)
-        self.linear_2 = ops.Linear(outputs, outputs, **place)
+        self.linear_1 = ops.Linear(inputs, outputs, **factory_kwargs)
+        self.linear_2 = ops.Linear(outputs, outputs, **factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear_2(F.silu(self.linear_1(x)))
 
 
 class UNet3DConditionModel(nn.Module):
-    """Predicts the noise in a window of face latents from the masked face, the reference face and the voice.
+    """Predicts the noise in a window of face latents from the masked face, the reference face and the audio tokens.
 
-    operations: namespace with Linear, Conv2d, GroupNorm and LayerNorm (torch.nn, or a host's casting operations).
-    attention: ``attention(q, k, v, heads)`` on (b, n, heads * d) tensors.
+    Args:
+        config: widths, depth and motion modules.
+        operations: namespace with Linear, Conv2d, GroupNorm and LayerNorm (torch.nn, or a host's casting operations).
+        attention: ``attention(q, k, v, heads)`` on (b, n, heads * d) tensors.
+        dtype, device: of the new weights; None = torch's defaults.
     """
 
     def __init__(
@@ -44,23 +47,27 @@ class UNet3DConditionModel(nn.Module):
     ):
         super().__init__()
         self.config = config
-        place = {"dtype": dtype, "device": device}
-        make = LayerFactory(config, operations, attention, place)
+        factory_kwargs = {"dtype": dtype, "device": device}
+        factory = LayerFactory(config, ops=operations, attention=attention, factory_kwargs=factory_kwargs)
         widths = config.block_out_channels
         levels = range(len(widths))
-        self.conv_in = operations.Conv2d(config.in_channels, widths[0], 3, padding=1, **place)
-        self.time_embedding = TimeEmbedding(widths[0], 4 * widths[0], operations, **place)
-        self.down_blocks = nn.ModuleList([DownStage(level, make) for level in levels])
-        self.mid_block = MidStage(make)
-        self.up_blocks = nn.ModuleList([UpStage(level, make) for level in reversed(levels)])
-        self.conv_norm_out = operations.GroupNorm(config.norm_num_groups, widths[0], eps=config.norm_eps, **place)
-        self.conv_out = operations.Conv2d(widths[0], config.out_channels, 3, padding=1, **place)
+        self.conv_in = operations.Conv2d(config.in_channels, widths[0], 3, padding=1, **factory_kwargs)
+        self.time_embedding = TimeEmbedding(widths[0], 4 * widths[0], operations, **factory_kwargs)
+        self.down_blocks = nn.ModuleList([DownStage(level, factory) for level in levels])
+        self.mid_block = MidStage(factory)
+        self.up_blocks = nn.ModuleList([UpStage(level, factory) for level in reversed(levels)])
+        self.conv_norm_out = operations.GroupNorm(
+            config.norm_num_groups, widths[0], eps=config.norm_eps, **factory_kwargs
+        )
+        self.conv_out = operations.Conv2d(widths[0], config.out_channels, 3, padding=1, **factory_kwargs)
         nn.init.zeros_(self.conv_out.weight)  # training starts from "no noise predicted"
         nn.init.zeros_(self.conv_out.bias)
         self.metadata: dict[str, Any] = {}  # what its checkpoint says of its training
-        self.null_audio_tokens = None  # (n, d); the conditioning module, not the forward pass, puts it in
+        self.null_audio_tokens = (
+            None  # (n, d) unconditional embedding; the conditioning module, not the forward pass, uses it
+        )
         if config.null_audio_tokens:
-            null = torch.zeros(config.null_audio_tokens, config.cross_attention_dim, **place)
+            null = torch.zeros(config.null_audio_tokens, config.cross_attention_dim, **factory_kwargs)
             self.null_audio_tokens = nn.Parameter(null)
 
     @property
@@ -70,11 +77,11 @@ class UNet3DConditionModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights live."""
+        """Device of the weights."""
         return self.conv_in.weight.device
 
     def enable_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Trade a third more compute for most of the memory that training's activations take."""
+        """Recompute activations in the backward pass: a third more compute for a small part of the memory."""
         for stage in (*self.down_blocks, self.mid_block, *self.up_blocks):
             stage.gradient_checkpointing = enabled
 
@@ -91,16 +98,15 @@ class UNet3DConditionModel(nn.Module):
         if self.config.center_input_sample:
             sample = 2 * sample - 1
         time_embedding = self._embed_time(timestep, batch, sample)
-        layer_inputs = (time_embedding, audio_tokens, frames)
 
         x = self.conv_in(rearrange(sample, "b c f h w -> (b f) c h w"))
         skips = [x]
         for stage in self.down_blocks:
-            x, outputs = stage(x, *layer_inputs)
+            x, outputs = stage(x, time_embedding, audio_tokens, frames)
             skips.extend(outputs)
-        x = self.mid_block(x, *layer_inputs)
+        x = self.mid_block(x, time_embedding, audio_tokens, frames)
         for stage in self.up_blocks:
-            x = stage(x, skips, *layer_inputs)
+            x = stage(x, skips, time_embedding, audio_tokens, frames)
         x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
         return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
 

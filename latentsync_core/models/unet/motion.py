@@ -1,4 +1,4 @@
-"""Motion modules: each pixel's course over the frames of a window attends to itself (arXiv 2307.04725)."""
+"""Motion modules: temporal self-attention, at each pixel over the frames of a window (arXiv 2307.04725)."""
 
 import math
 
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from .attention import Attention, AttentionFunction, FeedForward
 from .config import MotionModuleConfig
+
+NORM_GROUPS = 32  # whatever the UNet's norm_num_groups says: that is how motion modules were published
 
 
 def temporal_positions(max_frames: int, dim: int) -> Tensor:
@@ -28,15 +30,15 @@ class PositionTable(nn.Module):
         self.register_buffer("pe", temporal_positions(max_frames, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Cast here: under a host's partial loading a loose buffer may lie on another device or in another dtype.
+        # Cast here: under a host's partial loading a buffer may be on another device or in another dtype.
         return x + self.pe[:, : x.shape[1]].to(x)
 
 
 class TemporalAttention(Attention):
     """Self-attention over frames with position encoding."""
 
-    def __init__(self, dim: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **place):
-        super().__init__(dim, config.num_attention_heads, None, attention, ops, **place)
+    def __init__(self, dim: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **factory_kwargs):
+        super().__init__(dim, config.num_attention_heads, None, attention, ops, **factory_kwargs)
         self.pos_encoder = None
         if config.temporal_position_encoding:
             self.pos_encoder = PositionTable(config.temporal_position_encoding_max_len, dim)
@@ -48,15 +50,15 @@ class TemporalAttention(Attention):
 class TemporalBlock(nn.Module):
     """Temporal self-attentions followed by a feed-forward, each as a normalised residual."""
 
-    def __init__(self, dim: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **place):
+    def __init__(self, dim: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **factory_kwargs):
         super().__init__()
         count = len(config.attention_block_types)
         self.attention_blocks = nn.ModuleList(
-            [TemporalAttention(dim, config, attention, ops, **place) for _ in range(count)]
+            [TemporalAttention(dim, config, attention, ops, **factory_kwargs) for _ in range(count)]
         )
-        self.norms = nn.ModuleList([ops.LayerNorm(dim, **place) for _ in range(count)])
-        self.ff_norm = ops.LayerNorm(dim, **place)
-        self.ff = FeedForward(dim, ops, **place)
+        self.norms = nn.ModuleList([ops.LayerNorm(dim, **factory_kwargs) for _ in range(count)])
+        self.ff_norm = ops.LayerNorm(dim, **factory_kwargs)
+        self.ff = FeedForward(dim, ops, **factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         for norm, attention_block in zip(self.norms, self.attention_blocks, strict=True):
@@ -65,19 +67,17 @@ class TemporalBlock(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Temporal blocks between linear projections, as a residual on the picture."""
+    """Temporal blocks between linear projections, as a residual on the feature maps."""
 
-    def __init__(
-        self, channels: int, groups: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **place
-    ):
+    def __init__(self, channels: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **factory_kwargs):
         super().__init__()
         dim = channels // config.temporal_attention_dim_div
-        self.norm = ops.GroupNorm(groups, channels, eps=1e-6, **place)
-        self.proj_in = ops.Linear(channels, dim, **place)
+        self.norm = ops.GroupNorm(NORM_GROUPS, channels, eps=1e-6, **factory_kwargs)
+        self.proj_in = ops.Linear(channels, dim, **factory_kwargs)
         self.transformer_blocks = nn.ModuleList(
-            [TemporalBlock(dim, config, attention, ops, **place) for _ in range(config.num_transformer_block)]
+            [TemporalBlock(dim, config, attention, ops, **factory_kwargs) for _ in range(config.num_transformer_block)]
         )
-        self.proj_out = ops.Linear(dim, channels, **place)
+        self.proj_out = ops.Linear(dim, channels, **factory_kwargs)
         if config.zero_initialize:
             nn.init.zeros_(self.proj_out.weight)
             nn.init.zeros_(self.proj_out.bias)
@@ -96,9 +96,9 @@ class TemporalTransformer(nn.Module):
 class MotionModule(nn.Module):
     """The published checkpoints keep the transformer one name deeper than the blocks that call it."""
 
-    def __init__(self, channels: int, groups: int, config: MotionModuleConfig, attention, ops, **place):
+    def __init__(self, channels: int, config: MotionModuleConfig, attention: AttentionFunction, ops, **factory_kwargs):
         super().__init__()
-        self.temporal_transformer = TemporalTransformer(channels, groups, config, attention, ops, **place)
+        self.temporal_transformer = TemporalTransformer(channels, config, attention, ops, **factory_kwargs)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         return self.temporal_transformer(x, frames)

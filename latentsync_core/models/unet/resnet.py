@@ -1,8 +1,10 @@
-"""Convolutions of the UNet: frames travel as a batch of pictures, and one norm pools over the frames of a window."""
+"""Convolutions of the UNet: frames are a batch of feature maps, and one norm pools over the frames of a window."""
 
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from .config import UNetConfig
 
 
 def pooled_norm(norm: nn.Module, x: Tensor, frames: int) -> Tensor:
@@ -15,21 +17,30 @@ def pooled_norm(norm: nn.Module, x: Tensor, frames: int) -> Tensor:
 
 
 class ResnetBlock(nn.Module):
-    """Two normalised 3x3 convolutions with the time embedding added in between, plus the shortcut."""
+    """Two normalised 3x3 convolutions with the time embedding added in between, plus the shortcut.
+
+    Args:
+        in_channels, out_channels: of the feature maps.
+        config: the UNet's; it gives norm groups, their epsilon and the width of the time embedding.
+        output_scale: divisor of the sum with the shortcut.
+        ops: namespace with Linear, Conv2d and GroupNorm.
+    """
 
     def __init__(
-        self, in_channels: int, out_channels: int, time_dim: int, groups: int, eps: float, scale: float, ops, **place
+        self, in_channels: int, out_channels: int, config: UNetConfig, *, output_scale: float, ops, **factory_kwargs
     ):
         super().__init__()
-        self.output_scale = scale
-        self.norm1 = ops.GroupNorm(groups, in_channels, eps=eps, **place)
-        self.conv1 = ops.Conv2d(in_channels, out_channels, 3, padding=1, **place)
-        self.time_emb_proj = ops.Linear(time_dim, out_channels, **place)
-        self.norm2 = ops.GroupNorm(groups, out_channels, eps=eps, **place)
-        self.conv2 = ops.Conv2d(out_channels, out_channels, 3, padding=1, **place)
+        groups, eps = config.norm_num_groups, config.norm_eps
+        time_dim = 4 * config.block_out_channels[0]
+        self.output_scale = output_scale
+        self.norm1 = ops.GroupNorm(groups, in_channels, eps=eps, **factory_kwargs)
+        self.conv1 = ops.Conv2d(in_channels, out_channels, 3, padding=1, **factory_kwargs)
+        self.time_emb_proj = ops.Linear(time_dim, out_channels, **factory_kwargs)
+        self.norm2 = ops.GroupNorm(groups, out_channels, eps=eps, **factory_kwargs)
+        self.conv2 = ops.Conv2d(out_channels, out_channels, 3, padding=1, **factory_kwargs)
         self.conv_shortcut = None
         if in_channels != out_channels:
-            self.conv_shortcut = ops.Conv2d(in_channels, out_channels, 1, **place)
+            self.conv_shortcut = ops.Conv2d(in_channels, out_channels, 1, **factory_kwargs)
 
     def forward(self, x: Tensor, time_embedding: Tensor, frames: int) -> Tensor:
         """x: (b*f, c, h, w); time_embedding: (b, time_dim), already through SiLU."""
@@ -45,9 +56,9 @@ class ResnetBlock(nn.Module):
 class Downsample(nn.Module):
     """Halve height and width by a strided convolution."""
 
-    def __init__(self, channels: int, padding: int, ops, **place):
+    def __init__(self, channels: int, padding: int, ops, **factory_kwargs):
         super().__init__()
-        self.conv = ops.Conv2d(channels, channels, 3, stride=2, padding=padding, **place)
+        self.conv = ops.Conv2d(channels, channels, 3, stride=2, padding=padding, **factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -56,9 +67,9 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Enlarge to `size` (h, w) by nearest neighbour, then convolve."""
 
-    def __init__(self, channels: int, ops, **place):
+    def __init__(self, channels: int, ops, **factory_kwargs):
         super().__init__()
-        self.conv = ops.Conv2d(channels, channels, 3, padding=1, **place)
+        self.conv = ops.Conv2d(channels, channels, 3, padding=1, **factory_kwargs)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
