@@ -51,11 +51,11 @@ MOST_PERCENT = 20  # of the crop's side, for feather and growth
 
 @dataclass(frozen=True)
 class Guidance:
-    """Strength of the voice, and where along the schedule it applies.
+    """Strength of the audio condition, and the part of the schedule it applies to.
 
-    scale: eps = eps_null + scale * (eps_audio - eps_null); at most 1 means the voice's prediction alone, one pass
+    scale: eps = eps_null + scale * (eps_audio - eps_null); at most 1 means the conditional prediction alone, one pass
     instead of two. Useful 1.0 to 3.0.
-    rescale: 0..1, pulls the result's standard deviation back to the voice's prediction (arXiv 2305.08891 section 3.4).
+    rescale: 0..1, brings the standard deviation back to the conditional prediction's (arXiv 2305.08891 section 3.4).
     start, end: the part of the schedule that is guided, 0 = first step, 1 = after the last (arXiv 2404.07724); the
     other steps take one pass.
     step_scales: one scale per step in place of `scale`.
@@ -89,7 +89,7 @@ class Guidance:
         return self.scale if self.step_scales is None else self.step_scales[step]
 
     def combine(self, null: "Tensor", voice: "Tensor", scale: float) -> "Tensor":
-        """Guide one step: `null` and `voice` are noise predictions (b, 4, f, h, w)."""
+        """Guide one step: `null` and `voice` are the unconditional and conditional prediction, (b, 4, f, h, w)."""
         guided = null + scale * (voice - null)
         if self.rescale == 0:
             return guided

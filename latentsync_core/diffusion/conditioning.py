@@ -1,8 +1,10 @@
-"""What a window is denoised from besides noise, in training and in sampling alike: positions, the null, and dropping.
+"""The conditioning of a window, the same in training and sampling: positions, unconditional embedding and dropout.
 
-Public systems differ between the two sides (REFERENCE sections 1 to 3): one adds positions only when it runs, another
-guides against a null it never trained. Here a checkpoint records how it was conditioned, and the trainer, the pipeline
-and the nodes all build what the UNet sees through this module.
+The unconditional embedding takes the place of the audio tokens in the unconditional prediction of classifier-free
+guidance; it is called the null for short, as in the checkpoints' metadata. Public systems differ between training and
+sampling (REFERENCE sections 1 to 3): one adds positions only in sampling, another guides against a null it never
+trained. Here a checkpoint records how it was conditioned, and the trainer, the pipeline and the nodes all build the
+UNet's inputs through this module.
 """
 
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ REFERENCE_CHANNELS = slice(5, 9)  # of the nine conditioning channels: mask 1, m
 
 @dataclass(frozen=True)
 class Dropped:
-    """Which samples of a batch lose a condition in this step: (b,) bool each."""
+    """Which samples of a batch have a condition dropped in this step: (b,) bool each."""
 
     audio: Tensor
     reference: Tensor
@@ -33,10 +35,10 @@ class Dropped:
 
 @dataclass(frozen=True)
 class ConditionDropout:
-    """How training drops conditions, so that guidance has something to guide against (arXiv 2207.12598).
+    """How training drops conditions, so that the unconditional prediction is trained too (arXiv 2207.12598).
 
     probability: of one Bernoulli draw per sample and step. drops: "audio" or "reference" alone; "jointly", one draw for
-    both; or "separately", a draw for each. Raises LatentSyncError for another word or a probability outside 0..1.
+    both; or "separately", a draw for each. Raises LatentSyncError for another value or a probability outside 0..1.
     """
 
     probability: float = DEFAULT_DROPOUT
@@ -53,7 +55,7 @@ class ConditionDropout:
     def draw(self, batch: int, generator: torch.Generator) -> Dropped:
         """Decide for `batch` samples; 0 never drops and 1 always does. generator: on the CPU.
 
-        Two rows of numbers are drawn whatever `drops` says, so that it changes nothing else in a seeded run.
+        Two rows of numbers are drawn whatever `drops` is, so that it changes nothing else in a seeded run.
         """
         first, second = torch.rand(2, batch, generator=generator) < self.probability
         never = torch.zeros_like(first)
@@ -67,11 +69,12 @@ class ConditionDropout:
 
 @dataclass(frozen=True)
 class TrainedConditioning:
-    """How a checkpoint was conditioned in training, which is how it has to be conditioned ever after.
+    """How a checkpoint was conditioned in training, and so has to be conditioned in sampling.
 
     positions: whether position encoding is added to the audio tokens.
-    null_tokens: what stands for "no voice": (1, d) or (n, d), learned; None = zeros, as every published checkpoint.
-    null_has_reference: False where audio and reference were dropped jointly: the null has no reference either.
+    null_tokens: the unconditional embedding, (1, d) or (n, d), learned; None = zeros, as every published checkpoint.
+    null_has_reference: False where audio and reference were dropped jointly: the unconditional prediction then has no
+    reference face either.
     """
 
     positions: bool = False
@@ -88,9 +91,9 @@ class TrainedConditioning:
     def recorded(
         cls, metadata: Mapping[str, Any], null_tokens: Tensor | None, position: str = "auto"
     ) -> "TrainedConditioning":
-        """As a checkpoint's metadata says. position: "auto" obeys it, "on" and "off" overrule it.
+        """As a checkpoint's metadata says. position: "auto" follows it, "on" and "off" override it.
 
-        Raises LatentSyncError for records it does not know, and where a learned null is recorded but not there.
+        Raises LatentSyncError for values it does not know, and where a learned null is recorded but missing.
         """
         positions = positions_wanted(position, metadata.get("position_encoding"))
         null = metadata.get("null", "zeros" if null_tokens is None else "learned")
@@ -107,14 +110,14 @@ class TrainedConditioning:
 
     @classmethod
     def of_models(cls, models: Models, position: str = "auto") -> "TrainedConditioning":
-        """As the UNet of `models` was trained; what is wrong with it is said with the name of its file."""
+        """As the UNet of `models` was trained; errors name its file."""
         try:
             return cls.of(models.unet, position)
         except LatentSyncError as error:
             raise LatentSyncError(f"{models.sources.get('unet', 'The UNet')}: {error}") from error
 
     def metadata(self, dropout: ConditionDropout) -> dict[str, str]:
-        """What a checkpoint has to record, for `recorded` to read back and for people."""
+        """What a checkpoint has to record, as `recorded` reads it back."""
         return {
             "position_encoding": "on" if self.positions else "off",
             "null": "zeros" if self.null_tokens is None else "learned",
@@ -123,42 +126,42 @@ class TrainedConditioning:
         }
 
     def audio_tokens(self, features: Features, indices: Tensor) -> AudioTokens:
-        """The tokens of frames that hear the steps `indices` (frames, 10) of `features` (T, L, D)."""
+        """The tokens of frames that attend to the steps `indices` (frames, 10) of `features` (T, L, D)."""
         return AudioTokens(features, indices, self.positions)
 
     def null_like(self, voice: Tensor) -> Tensor:
-        """The null in place of tokens (frames, n, d), in their dtype and place; gradients reach a learned one."""
+        """The null in place of tokens (frames, n, d), in their dtype and device; gradients reach a learned one."""
         return null_like(voice, self.null_tokens)
 
     def null_condition(self, condition: Tensor) -> Tensor:
-        """What the unguided side sees of the face, (b, 9, f, h, w): the same, or without the reference."""
+        """The face condition of the unconditional prediction, (b, 9, f, h, w): the same, or without the reference."""
         return condition if self.null_has_reference else without_reference(condition)
 
     def with_null(self, condition: Tensor) -> Tensor:
-        """condition (1, 9, f, h, w) for both sides of the guidance: one row, or two where they differ, null first."""
+        """condition (1, 9, f, h, w) for both predictions: one row, or two where they differ, unconditional first."""
         return condition if self.null_has_reference else torch.cat([without_reference(condition), condition])
 
     def drop(self, condition: Tensor, voice: Tensor, dropped: Dropped) -> tuple[Tensor, Tensor]:
         """Replace what was dropped: condition (b, 9, f, h, w) and voice (b*f, n, d) -> the same shapes.
 
-        Rows that are kept stay bit for bit what they were, rows that are dropped equal the null exactly.
+        Kept rows are unchanged bit for bit, dropped rows equal the null exactly.
         """
         frames = len(voice) // len(condition)
         rows = dropped.audio.repeat_interleave(frames).to(voice.device)  # (b*f,)
         voice = torch.where(rows[:, None, None], self.null_like(voice), voice)
-        faceless = dropped.reference.to(condition.device)[:, None, None, None, None]
-        return torch.where(faceless, without_reference(condition), condition), voice
+        without_face = dropped.reference.to(condition.device)[:, None, None, None, None]
+        return torch.where(without_face, without_reference(condition), condition), voice
 
 
 def null_like(voice: Tensor, null_tokens: Tensor | None) -> Tensor:
-    """What stands for "no voice" in place of tokens (frames, n, d): zeros, or `null_tokens`, expanded."""
+    """The unconditional embedding in place of tokens (frames, n, d): zeros, or `null_tokens`, expanded."""
     if null_tokens is None:
         return torch.zeros((), dtype=voice.dtype, device=voice.device).expand_as(voice)
     return null_tokens.to(voice).expand_as(voice)
 
 
 def without_reference(condition: Tensor) -> Tensor:
-    """condition (b, 9, f, h, w) with zeros for the reference's latents: nobody's face."""
+    """condition (b, 9, f, h, w) with zeros for the reference's latents."""
     condition = condition.clone()
     condition[:, REFERENCE_CHANNELS] = 0
     return condition

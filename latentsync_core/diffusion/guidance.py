@@ -1,4 +1,4 @@
-"""Classifier-free guidance: how the prediction with the voice and the one without are combined, step by step."""
+"""Classifier-free guidance: how the conditional and the unconditional prediction are combined, step by step."""
 
 from collections.abc import Sequence
 

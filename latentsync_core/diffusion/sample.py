@@ -1,4 +1,4 @@
-"""Denoising: from one frame of noise to the face latents of a whole clip; windows that overlap are fused."""
+"""Denoise the face latents of a whole clip from one frame of noise; overlapping windows are fused."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..options import DEFAULT_GUIDANCE, WINDOW_FRAMES
+from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, WINDOW_FRAMES
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .conditioning import null_like
 from .guidance import Guidance, as_guidance
@@ -19,30 +19,33 @@ NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class NonFiniteLatentsError(ArithmeticError):
-    """Denoising left NaN or infinity behind, as half precision can on some devices."""
+    """Denoising gave NaN or infinity, as half precision can on some devices."""
 
 
 def shared_noise(side: int, generator: torch.Generator) -> Tensor:
     """The one frame of N(0,1) noise that every frame of a clip starts from: (1, 4, 1, side, side) float32.
 
-    side: in latent pixels. generator: on the CPU, so that a seed means the same on every machine.
+    side: in latent pixels. generator: on the CPU, so that a seed gives the same noise on every machine.
     """
     return torch.randn((1, 4, 1, side, side), generator=generator)
 
 
 class Conditioning(Protocol):
-    """Whatever can say what a window is denoised from."""
+    """Supplies the conditioning of any window of a clip."""
 
     def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
         """condition (1, 9, f, h, w), voice tokens (f, n, d), null tokens (f, n, d).
 
-        Where the null's faces differ too, condition has two rows, the null's first.
+        Where the unconditional prediction has another face condition, condition has two rows, the unconditional first.
         """
 
 
 @dataclass(frozen=True)
 class TensorConditioning:
-    """Conditioning in whole-clip tensors: (1 or 2, 9, F, h, w), (F, n, d), and the null (1, n, d) or (F, n, d)."""
+    """Conditioning in whole-clip tensors.
+
+    condition (1 or 2, 9, F, h, w), audio_tokens (F, n, d), null_tokens (1, n, d) or (F, n, d); None = zeros.
+    """
 
     condition: Tensor
     audio_tokens: Tensor
@@ -57,12 +60,26 @@ class TensorConditioning:
         return self.condition[:, :, part], voice, null_like(voice, null)
 
 
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How a clip is denoised.
+
+    steps: denoising steps. guidance: a scale, one scale per step, or a `Guidance`. solver: see `make_schedule`.
+    device: where the network runs.
+    """
+
+    steps: int = DEFAULT_STEPS
+    guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE
+    solver: str = "ddim"
+    device: torch.device | str = "cpu"
+
+
 def sample_windows(
     unet: NoisePredictor,
     noise: Tensor,
     condition: Tensor,
     audio_tokens: Tensor,
-    steps: int = 20,
+    steps: int = DEFAULT_STEPS,
     guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
     window: int = WINDOW_FRAMES,
     *,
@@ -75,12 +92,22 @@ def sample_windows(
 ) -> Tensor:
     """Denoise the face latents of a clip given as tensors (REFERENCE section 1, "Diffusion").
 
-    noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, F, h, w).
-    condition: (1, 9, F, h, w): mask 1, masked-face latents 4, reference latents 4.
-    audio_tokens: (F, n, d). null_tokens: what stands for "no voice", (1, n, d); zeros by default.
-    window: frames denoised together; overlap: frames that neighbouring windows share, see `plan_windows`; `windows`
-    says it frame by frame instead.
-    Runs on the condition's device. Returns (1, 4, F, h, w) float32 scaled latents on the CPU.
+    Args:
+        unet: the noise predictor.
+        noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, F, h, w).
+        condition: (1, 9, F, h, w): mask 1, masked-face latents 4, reference latents 4; its device is the one used.
+        audio_tokens: (F, n, d).
+        steps: denoising steps.
+        guidance: a scale, one scale per step, or a `Guidance`.
+        window: frames denoised together.
+        overlap: frames that neighbouring windows share, see `plan_windows`.
+        windows: in place of `window` and `overlap`.
+        null_tokens: unconditional embedding, (1, n, d); None = zeros.
+        solver: see `make_schedule`.
+        on_progress: counts denoising steps over all windows.
+        check_cancelled: called after every step.
+
+    Returns (1, 4, F, h, w) float32 scaled latents on the CPU.
     """
     frames = condition.shape[2]
     planned = plan_windows([True] * frames, window=window, overlap=overlap) if windows is None else windows
@@ -88,12 +115,9 @@ def sample_windows(
         unet,
         noise,
         TensorConditioning(condition, audio_tokens, null_tokens),
-        frames,
         window_groups(planned),
-        steps,
-        guidance,
-        solver=solver,
-        device=condition.device,
+        SamplerSettings(steps=steps, guidance=guidance, solver=solver, device=condition.device),
+        frames=frames,
         on_progress=on_progress,
         check_cancelled=check_cancelled,
     )
@@ -104,25 +128,31 @@ def sample_clip(
     unet: NoisePredictor,
     noise: Tensor,
     conditioning: Conditioning,
-    frames: int,
     groups: Sequence[WindowGroup],
-    steps: int = 20,
-    guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
+    settings: SamplerSettings,
     *,
-    solver: str = "ddim",
-    device: torch.device | str = "cpu",
+    frames: int,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
-    """Denoise a clip of `frames` frames group by group (see `window_groups`), the windows of a group fused.
+    """Denoise a clip group by group, the windows of a group fused.
 
-    device: where the network runs; latents come back to the CPU. on_progress counts denoising steps over all windows.
-    Returns (1, 4, frames, h, w) float32 scaled latents, zero where no group lies.
-    Raises NonFiniteLatentsError when a window comes out as NaN or infinity.
+    Args:
+        unet: the noise predictor.
+        noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, frames, h, w).
+        conditioning: of every window.
+        groups: see `window_groups`.
+        settings: steps, guidance, solver and device.
+        frames: of the clip.
+        on_progress: counts denoising steps over all windows.
+        check_cancelled: called after every step.
+
+    Returns (1, 4, frames, h, w) float32 scaled latents on the CPU, zero where no group lies.
+    Raises NonFiniteLatentsError when a window gives NaN or infinity.
     """
-    guidance = as_guidance(guidance)
+    guidance, device = as_guidance(settings.guidance), settings.device
     latents = torch.zeros((1, 4, frames, *noise.shape[-2:]), dtype=torch.float32)
-    done, total = 0, steps * sum(len(group.windows) for group in groups)
+    done, total = 0, settings.steps * sum(len(group.windows) for group in groups)
 
     def step_done() -> None:
         nonlocal done
@@ -137,7 +167,7 @@ def sample_clip(
             noise.expand(-1, -1, len(reach), -1, -1) if noise.shape[2] == 1 else noise[:, :, reach.start : reach.stop]
         )
         inputs = window_inputs(group.windows, conditioning, getattr(unet, "dtype", torch.float32), device)
-        schedule = make_schedule(solver, steps)
+        schedule = make_schedule(settings.solver, settings.steps)
         denoised = denoise_group(unet, start.to(device), inputs, schedule, guidance, step_done).cpu()
         if not torch.isfinite(denoised).all():
             raise NonFiniteLatentsError(f"frames {reach.start} to {reach.stop - 1}")
@@ -149,9 +179,9 @@ def sample_clip(
 class WindowInputs:
     """One window of a group, ready for the network.
 
-    part: its frames, counted from the group's first. weight (f, 1, 1): its say in the fused prediction of each.
+    part: its frames, counted from the group's first. weight (f, 1, 1): its weight in the fused prediction of each.
     condition (1 or 2, 9, f, h, w), voice (f, n, d), null (f, n, d): in the network's dtype, on its device.
-    Of two rows of the condition, the null's comes first.
+    Of two rows of the condition, the unconditional one comes first.
     """
 
     part: slice
@@ -164,16 +194,14 @@ class WindowInputs:
 def window_inputs(
     windows: Sequence[Window], conditioning: Conditioning, dtype: torch.dtype, device: torch.device | str
 ) -> list[WindowInputs]:
-    """What every window of a group is denoised from."""
-    first = windows[0].start
-    return [
-        WindowInputs(
-            slice(span.start - first, span.stop - first),
-            weight.to(device)[:, None, None],
-            *(tensor.to(device=device, dtype=dtype) for tensor in conditioning.window(span)),
-        )
-        for span, weight in zip(windows, fusion_weights(windows), strict=True)
-    ]
+    """The network's inputs for every window of a group."""
+    first, inputs = windows[0].start, []
+    for span, weight in zip(windows, fusion_weights(windows), strict=True):
+        condition, voice, null = (t.to(device=device, dtype=dtype) for t in conditioning.window(span))
+        part = slice(span.start - first, span.stop - first)
+        weight = weight.to(device)[:, None, None]  # (f, 1, 1)
+        inputs.append(WindowInputs(part=part, weight=weight, condition=condition, voice=voice, null=null))
+    return inputs
 
 
 def denoise_group(
@@ -184,11 +212,19 @@ def denoise_group(
     guidance: Guidance,
     step_done: Callable[[], None],
 ) -> Tensor:
-    """Run a group's windows through every step of `schedule`: (1, 4, f, h, w) noise -> latents, float32 throughout.
+    """Run a group's windows through every step of a schedule.
 
-    At every step the windows' noise predictions are fused, then one solver step is taken for all frames, so that a
-    multistep solver keeps one history. The network may run in half precision; the latents between steps do not, so
-    errors do not add up.
+    Args:
+        unet: the noise predictor.
+        noise: (1, 4, f, h, w).
+        windows: the network's inputs for each window.
+        schedule: a fresh one, see `make_schedule`.
+        guidance: of every step.
+        step_done: called after each window of each step.
+
+    Returns latents (1, 4, f, h, w) float32. At every step the windows' noise predictions are fused, then one solver
+    step is taken for all frames, so that a multistep solver keeps one history. The network may run in half precision;
+    the latents between steps do not, so errors do not add up.
     """
     latents = noise.float() * schedule.init_noise_sigma
     steps = len(schedule.timesteps)
@@ -207,10 +243,20 @@ def denoise_group(
 def predict_window(
     unet: NoisePredictor, latents: Tensor, timestep: Tensor, window: WindowInputs, guidance: Guidance, scale: float
 ) -> Tensor:
-    """The guided noise prediction for one window's scaled latents: (1, 4, f, h, w) float32."""
+    """The guided noise prediction for one window: (1, 4, f, h, w) float32.
+
+    Args:
+        unet: the noise predictor.
+        latents: (1, 4, f, h, w), scaled for the timestep.
+        timestep: of the diffusion.
+        window: its other inputs.
+        guidance: how the two predictions are combined.
+        scale: of this step; at most 1 = the conditional prediction alone.
+    """
     noisy, condition = latents.to(window.condition.dtype), window.condition
     if scale > 1:
         sample = torch.cat([side.expand(2, -1, -1, -1, -1) for side in (noisy, condition)], dim=1)
         predicted = unet(sample, timestep, torch.cat([window.null, window.voice])).float()
-        return guidance.combine(*predicted.chunk(2), scale)
+        null, voice = predicted.chunk(2)
+        return guidance.combine(null, voice, scale)
     return unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, window.voice).float()

@@ -31,8 +31,8 @@ def make_schedule(solver: str, steps: int) -> "SchedulerMixin":
     """A fresh schedule of `steps` denoising steps, starting near t = 951 for 20 steps (REFERENCE section 1).
 
     solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler". The multistep solvers keep a history, so
-    every window needs a schedule of its own. Raises LatentSyncError for an unknown solver or a step count outside
-    1..500.
+    every group of windows needs its own schedule. Raises LatentSyncError for an unknown solver or a step count
+    outside 1..500.
     """
     check_steps(solver, steps)
     import diffusers  # each solver is a module of its own there, and all but DDIM's bring scipy.stats: half a second

@@ -1,4 +1,4 @@
-"""Cutting a clip into the windows that the UNet denoises: apart from one another, or overlapping and fused."""
+"""Divide a clip into the windows that the UNet denoises: disjoint, or overlapping and fused."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 
 from ..options import WINDOW_FRAMES, check_window
 
-GROUP_FRAMES = 128  # about as many are denoised together: bounds what is held on the device, and resumed, at once
+GROUP_FRAMES = 128  # target length of a group: bounds what is on the device, and what is redone on resume, at once
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowGroup:
-    """Frames `start` to `stop` (exclusive) and all windows that have a say in them, which are denoised together.
+    """Frames `start` to `stop` (exclusive) and all windows that cover any of them, which are denoised together.
 
-    The outer windows may reach beyond these frames: what they make there is another group's to keep.
+    The outer windows may extend beyond these frames; what they predict there is used by the neighbouring group.
     """
 
     start: int
@@ -38,7 +38,7 @@ class WindowGroup:
         return Window(self.windows[0].start, self.windows[-1].stop)
 
     def moved(self, frames: int) -> "WindowGroup":
-        """The same `frames` later."""
+        """The same group, `frames` later."""
         windows = tuple(Window(span.start + frames, span.stop + frames) for span in self.windows)
         return WindowGroup(self.start + frames, self.stop + frames, windows)
 
@@ -49,14 +49,14 @@ def plan_windows(
     """Cover every frame with a face by windows of at most `window` frames.
 
     present: per output frame, whether there is a face to sync. breaks: frames at which a new shot begins.
-    No window crosses a break or a frame without a face: motion modules would mix what does not belong together.
-    overlap: frames that neighbouring windows share at least; 0, as in the reference, sets them side by side and leaves
-    a short one last, run as it is, since padding one would change its every frame (REFERENCE section 1). With an
-    overlap every window is a whole one.
+    No window crosses a break or a frame without a face: motion modules would attend across unrelated frames.
+    overlap: frames that neighbouring windows share at least; 0, as in the reference, makes them disjoint and the last
+    one shorter, unpadded, since padding would change each of its frames (REFERENCE section 1). With an overlap every
+    window has the full length.
     """
     check_window(window, overlap)
     windows: list[Window] = []
-    for start, stop in stretches(present, breaks):
+    for start, stop in face_intervals(present, breaks):
         if overlap == 0:
             windows += [Window(first, min(first + window, stop)) for first in range(start, stop, window)]
         else:
@@ -64,8 +64,8 @@ def plan_windows(
     return tuple(windows)
 
 
-def stretches(present: Sequence[bool], breaks: Collection[int]) -> Iterator[tuple[int, int]]:
-    """The longest [start, stop) with a face in every frame and no new shot inside."""
+def face_intervals(present: Sequence[bool], breaks: Collection[int]) -> Iterator[tuple[int, int]]:
+    """The longest intervals [start, stop) with a face in every frame and no new shot inside."""
     start = None
     for frame in range(len(present) + 1):
         ended = frame == len(present) or not present[frame] or frame in breaks
@@ -77,7 +77,7 @@ def stretches(present: Sequence[bool], breaks: Collection[int]) -> Iterator[tupl
 
 
 def overlapping_windows(start: int, stop: int, window: int, overlap: int) -> list[Window]:
-    """Whole windows spread evenly over [start, stop) so that neighbours share `overlap` frames or more."""
+    """Full-length windows spread evenly over [start, stop) so that neighbours share `overlap` frames or more."""
     room = stop - start - window
     if room <= 0:
         return [Window(start, stop)]
@@ -87,7 +87,7 @@ def overlapping_windows(start: int, stop: int, window: int, overlap: int) -> lis
 
 
 def window_chains(windows: Sequence[Window]) -> list[tuple[Window, ...]]:
-    """Windows, rising, gathered with those they overlap: what would best be denoised together."""
+    """Windows in ascending order, gathered with those they overlap: each chain is best denoised together."""
     chains: list[list[Window]] = []
     for span in windows:
         if chains and span.start < chains[-1][-1].stop:
@@ -101,7 +101,7 @@ def window_groups(windows: Sequence[Window]) -> list[WindowGroup]:
     """The chains of `windows`, those of more than 128 frames divided into groups of about equal length.
 
     A chain is divided in the middle of frames that two windows share, and both windows are denoised in both groups:
-    on either side of the border frames are made of the same two predictions, so that nothing jumps there.
+    on either side of the boundary frames are fused from the same two predictions, so that there is no discontinuity.
     """
     return [group for chain in window_chains(windows) for group in divided(chain)]
 
@@ -121,17 +121,17 @@ def divided(chain: Sequence[Window]) -> list[WindowGroup]:
 
 
 def fusion_weights(chain: Sequence[Window]) -> list[torch.Tensor]:
-    """How much each window of a chain has to say about its frames: (f,) float32 each, over every frame summing to 1.
+    """The weight of each window of a chain in the fusion of its frames: (f,) float32 each, summing to 1 at every frame.
 
     A window's weight falls linearly over the frames it shares with a neighbour (MultiDiffusion, arXiv 2302.08113, on
-    the frame axis), so that nothing jumps where a window ends.
+    the frame axis), so that there is no discontinuity where a window ends.
     """
     raw = []
     for index, span in enumerate(chain):
         before = chain[index - 1].stop - span.start if index else 0
         after = span.stop - chain[index + 1].start if index + 1 < len(chain) else 0
-        place = torch.arange(len(span), dtype=torch.float64)
-        rising, falling = (place + 1) / (before + 1), (len(span) - place) / (after + 1)
+        position = torch.arange(len(span), dtype=torch.float64)
+        rising, falling = (position + 1) / (before + 1), (len(span) - position) / (after + 1)
         raw.append(torch.minimum(rising, falling).clamp(max=1))
     total = torch.zeros(chain[-1].stop - chain[0].start, dtype=torch.float64)
     parts = [slice(span.start - chain[0].start, span.stop - chain[0].start) for span in chain]

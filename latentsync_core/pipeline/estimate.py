@@ -14,6 +14,7 @@ from ..audio import SAMPLE_RATE_HZ, extract_features
 from ..audio.tokens import STEPS_PER_FRAME
 from ..diffusion import (
     NonFiniteLatentsError,
+    SamplerSettings,
     TensorConditioning,
     Window,
     WindowGroup,
@@ -258,9 +259,10 @@ def denoise_few(run: Run, faces: FaceLatents) -> None:
     condition = faces.condition([next(iter(faces.row_of))] * count)
     noise = torch.zeros(1, 4, 1, *condition.shape[-2:])
     guidance = max(run.settings.guidance.scale_at(step, run.settings.steps) for step in range(run.settings.steps))
-    given = (noise, TensorConditioning(condition, tokens), count, window_groups([Window(0, count)]), 1, guidance)
+    settings = SamplerSettings(steps=1, guidance=guidance, solver=run.settings.solver, device=run.models.device)
+    groups, conditioning = window_groups([Window(0, count)]), TensorConditioning(condition, tokens)
     with contextlib.suppress(NonFiniteLatentsError):  # half precision that fails here is repaired in the run
-        sample_clip(run.models.unet, *given, solver=run.settings.solver, device=run.models.device)
+        sample_clip(run.models.unet, noise, conditioning, groups, settings, frames=count)
 
 
 def write_few(run: Run, folder: RunFolder, frames: list[Frame], faces: FaceLatents, matrices: np.ndarray) -> None:

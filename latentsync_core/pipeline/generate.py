@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Features, indices_at
-from ..diffusion import NonFiniteLatentsError, sample_clip
+from ..diffusion import NonFiniteLatentsError, SamplerSettings, sample_clip
 from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..media import VideoReader
@@ -95,18 +95,16 @@ def sample_segment(
     tokens = trained.audio_tokens(features, indices_at(len(features), timeline.times[reach]))
     conditioning = ClipConditioning(faces, tokens, timeline.source[reach], trained)
     before, total = settings.steps * segment.first_window, settings.steps * segment.all_windows
+    sampler = SamplerSettings(settings.steps, settings.guidance, settings.solver, models.device)
 
     def sample() -> Tensor:
         latents = sample_clip(
             models.unet,
             noise,
             conditioning,
-            reach.stop - reach.start,
             [group.moved(-reach.start) for group in segment.groups],
-            settings.steps,
-            settings.guidance,
-            solver=settings.solver,
-            device=models.device,
+            sampler,
+            frames=reach.stop - reach.start,
             on_progress=lambda done, _: run.on_progress(before + done, total),
             check_cancelled=run.check_cancelled,
         )

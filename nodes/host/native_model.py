@@ -218,6 +218,7 @@ def sample_natively(
     """
     from ...latentsync_core.diffusion import (
         NonFiniteLatentsError,
+        SamplerSettings,
         TensorConditioning,
         Window,
         sample_clip,
@@ -248,12 +249,9 @@ def sample_natively(
             NativePredictor(patcher),
             shared_noise(width, torch.Generator().manual_seed(seed)),
             TensorConditioning(condition, voice, silence),
-            frames,
             window_groups([Window(*span) for span in extra[WINDOWS]]),
-            steps,
-            guidance,
-            solver=solver,
-            device=patcher.load_device,
+            SamplerSettings(steps, guidance, solver, patcher.load_device),
+            frames=frames,
             **watchers(),
         )
     except NonFiniteLatentsError as error:

@@ -1,4 +1,4 @@
-"""One conditioning for training and sampling: what is dropped, what stands for it, and whether positions are added."""
+"""One conditioning for training and sampling: what is dropped, what replaces it, and whether positions are added."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from seeded import NARROW_UNET, draw, seed_weights
 
 from latentsync_core.audio import encode_positions, gather_tokens, window_indices
-from latentsync_core.diffusion import Window, sample_clip, window_groups
+from latentsync_core.diffusion import SamplerSettings, Window, sample_clip, window_groups
 from latentsync_core.diffusion.conditioning import (
     ConditionDropout,
     Dropped,
@@ -149,7 +149,7 @@ def clip(batch, trained: TrainedConditioning) -> ClipConditioning:
 
 
 def sampled(unet, batch) -> torch.Tensor:
-    """The tokens (f, n, d) of the unguided side in one guided step."""
+    """The tokens (f, n, d) of the unconditional prediction in one guided step."""
     seen = []
 
     def record(sample, timestep, tokens):
@@ -157,11 +157,12 @@ def sampled(unet, batch) -> torch.Tensor:
         return torch.zeros_like(sample[:, :4])
 
     noise = torch.zeros(1, 4, 1, SIDE, SIDE)
-    sample_clip(record, noise, clip(batch, TrainedConditioning.of(unet)), FRAMES, ONE_WINDOW, 1, 2.0)
+    conditioning = clip(batch, TrainedConditioning.of(unet))
+    sample_clip(record, noise, conditioning, ONE_WINDOW, SamplerSettings(1, 2.0), frames=FRAMES)
     return seen[0][:FRAMES]
 
 
-def test_where_both_were_dropped_jointly_the_unguided_side_has_no_reference_either(batch):
+def test_where_both_were_dropped_jointly_the_unconditional_prediction_has_no_reference_either(batch):
     unet = small_unet()
     unet.metadata = TrainedConditioning().metadata(ConditionDropout(drops="jointly"))
     seen = []
@@ -173,14 +174,14 @@ def test_where_both_were_dropped_jointly_the_unguided_side_has_no_reference_eith
     conditioning = clip(batch, TrainedConditioning.of(unet))
     for guidance in (2.0, 1.0):
         noise = torch.zeros(1, 4, 1, SIDE, SIDE)
-        sample_clip(record, noise, conditioning, FRAMES, ONE_WINDOW, 1, guidance)
+        sample_clip(record, noise, conditioning, ONE_WINDOW, SamplerSettings(1, guidance), frames=FRAMES)
     faces = conditioning.faces.condition(range(FRAMES))
     assert torch.equal(seen[0], torch.cat([without_reference(faces), faces]))
-    assert torch.equal(seen[1], faces)  # without guidance only the voice's side runs, with its reference
+    assert torch.equal(seen[1], faces)  # without guidance only the conditional prediction runs, with its reference
 
 
 @pytest.mark.parametrize("positions", [True, False])
-def test_auto_does_what_was_trained_and_can_be_overruled(tmp_path, positions):
+def test_auto_follows_the_checkpoint_and_can_be_overridden(tmp_path, positions):
     unet = small_unet()
     metadata = TrainedConditioning(positions).metadata(ConditionDropout())
     save_unet(unet, tmp_path / "unet.safetensors", metadata)

@@ -6,6 +6,7 @@ import torch
 from seeded import draw
 
 from latentsync_core.diffusion import (
+    SamplerSettings,
     TensorConditioning,
     Window,
     WindowGroup,
@@ -31,8 +32,8 @@ def inputs():
     return noise, condition, torch.zeros(FRAMES, 50, 48)
 
 
-def opinionated(sample, timestep, tokens):
-    """A network whose opinion is the window's first frame: what it predicts jumps wherever a window ends."""
+def first_frame_predictor(sample, timestep, tokens):
+    """A network that predicts the window's first frame number: discontinuous wherever a window ends."""
     return torch.ones_like(sample[:, :4]) * tokens[0].mean()
 
 
@@ -40,7 +41,7 @@ def spans(windows) -> list[tuple[int, int]]:
     return [(w.start, w.stop) for w in windows]
 
 
-def test_neighbours_share_frames_and_all_are_whole():
+def test_neighbours_share_frames_and_all_have_full_length():
     assert spans(plan_windows([True] * 40, overlap=4)) == [(0, 16), (12, 28), (24, 40)]
     assert spans(plan_windows([True] * 42, overlap=4)) == [(0, 16), (8, 24), (17, 33), (26, 42)]
     assert spans(plan_windows([True] * 17, overlap=4)) == [(0, 16), (1, 17)]
@@ -49,7 +50,7 @@ def test_neighbours_share_frames_and_all_are_whole():
 
 @pytest.mark.parametrize("overlap", [1, 4, 8])
 @pytest.mark.parametrize("frames", [16, 31, 100, 128])
-def test_an_overlap_costs_what_it_says(frames, overlap):
+def test_an_overlap_costs_as_many_windows_as_it_must(frames, overlap):
     windows = plan_windows([True] * frames, overlap=overlap)
     assert len(windows) == 1 + -(-(frames - 16) // (16 - overlap))
     assert all(len(w) == 16 for w in windows)
@@ -65,7 +66,7 @@ def test_overlaps_cross_neither_breaks_nor_gaps():
 
 
 @pytest.mark.parametrize("overlap", [1, 4, 6, 8])
-def test_long_stretches_fall_into_bounded_groups_that_share_windows(overlap):
+def test_long_intervals_are_divided_into_bounded_groups_that_share_windows(overlap):
     windows = plan_windows([True] * 1000, overlap=overlap)
     groups = window_groups(windows)
     lengths = [group.stop - group.start for group in groups]
@@ -87,23 +88,27 @@ def test_a_chain_of_few_long_windows_is_divided_between_them_only():
     assert window_groups(chain[:1]) == [WindowGroup(0, 300, (chain[0],))]
 
 
-def test_dividing_a_chain_changes_nothing_where_windows_do_not_see_one_another(inputs):
-    """What the windows predict is fused at a border as anywhere else."""
+def test_dividing_a_chain_changes_nothing_where_windows_are_independent(inputs):
+    """Predictions are fused at a group's boundary as anywhere else."""
     noise, condition, _ = inputs
-    frames, clip = 300, {"windows": plan_windows([True] * 300, overlap=6)}
+    frames, windows = 300, plan_windows([True] * 300, overlap=6)
     count = torch.arange(frames)[:, None, None].expand(-1, 50, 48).float()
     condition = condition[:, :, :1].expand(-1, -1, frames, -1, -1)
-    groups = window_groups(clip["windows"])
+    groups = window_groups(windows)
     assert len(groups) == 3
-    whole = [WindowGroup(0, frames, clip["windows"])]
-    found = sample_windows(opinionated, noise, condition, count, 4, 1.0, **clip)
-    given = (opinionated, noise, TensorConditioning(condition, count), frames)
-    expected = sample_clip(*given, whole, 4, 1.0)
+    whole = [WindowGroup(0, frames, windows)]
+    found = sample_windows(first_frame_predictor, noise, condition, count, 4, 1.0, windows=windows)
+    conditioning, settings = TensorConditioning(condition, count), SamplerSettings(steps=4, guidance=1.0)
+
+    def sampled(plan):
+        return sample_clip(first_frame_predictor, noise, conditioning, plan, settings, frames=frames)
+
+    expected = sampled(whole)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
     apart = [Window(0, 100), Window(100, 200), Window(200, 300)]
     chains = [plan_windows([True] * len(part), overlap=6) for part in apart]
     alone = [WindowGroup(0, 100, chain).moved(part.start) for part, chain in zip(apart, chains, strict=True)]
-    jumps = [float(sample_clip(*given, plan, 4, 1.0).diff(dim=2).abs().max()) for plan in (groups, whole, alone)]
+    jumps = [float(sampled(plan).diff(dim=2).abs().max()) for plan in (groups, whole, alone)]
     assert jumps[0] == pytest.approx(jumps[1], rel=1e-3) and jumps[2] > 3 * jumps[1]
 
 
@@ -120,7 +125,7 @@ def test_every_frame_is_covered_once_and_fully(windows):
     assert [f for span in disjoint_windows(windows) for f in range(span.start, span.stop)] == list(range(len(total)))
 
 
-def test_windows_apart_are_left_as_they_are():
+def test_disjoint_windows_are_left_as_they_are():
     windows = plan_windows([True] * 40)
     assert disjoint_windows(windows) == list(windows)
     assert [group.windows for group in window_groups(windows)] == window_chains(windows) == [(w,) for w in windows]
@@ -134,15 +139,19 @@ def test_impossible_overlaps_are_refused(window, overlap):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_fusing_takes_the_jump_out_of_a_windows_border(inputs, solver):
+def test_fusing_removes_the_discontinuity_at_a_windows_border(inputs, solver):
     noise, condition, _ = inputs
     count = torch.arange(FRAMES)[:, None, None].expand(-1, 50, 48).float()
     jumps = {}
     for overlap in (0, 4, 8):
         calls = []
         latents = sample_windows(
-            opinionated,
-            *(noise, condition, count, 4, 1.0),
+            first_frame_predictor,
+            noise,
+            condition,
+            count,
+            steps=4,
+            guidance=1.0,
             overlap=overlap,
             solver=solver,
             on_progress=lambda *done, calls=calls: calls.append(done),
@@ -156,7 +165,7 @@ def test_fusing_takes_the_jump_out_of_a_windows_border(inputs, solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_one_step_of_the_solver_serves_all_frames_of_a_group(inputs, solver):
+def test_one_solver_step_is_taken_for_all_frames_of_a_group(inputs, solver):
     """Where all windows agree, overlapping them changes nothing, whatever history the solver keeps."""
 
     def agreeing(sample, timestep, tokens):

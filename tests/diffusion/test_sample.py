@@ -1,4 +1,4 @@
-"""Sampling equals the reference, and every choice around it does what it says."""
+"""Sampling equals the reference, and every option around it does what it documents."""
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def test_timesteps_equal_the_reference(golden, steps):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_windows_do_not_remember_one_another(unet, inputs, solver):
+def test_windows_are_independent_of_one_another(unet, inputs, solver):
     noise, condition, audio = inputs
     options = {"steps": 4, "guidance": 1.5, "solver": solver}
     both = sample_windows(unet, noise, condition[:, :, :8], audio[:8], window=4, **options)
@@ -73,7 +73,7 @@ def test_windows_do_not_remember_one_another(unet, inputs, solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_solvers_agree_on_where_a_smooth_prediction_leads(inputs, solver):
+def test_solvers_converge_to_the_same_point_for_a_smooth_prediction(inputs, solver):
     """For data at a single point the perfect prediction is known, and every solver must arrive at that point."""
     noise, condition, audio = inputs
     alphas = make_schedule("ddim", 20).alphas_cumprod
@@ -88,7 +88,7 @@ def test_solvers_agree_on_where_a_smooth_prediction_leads(inputs, solver):
     assert (found - target).abs().max() < 0.15  # DDIM ends at alphas_cumprod[0], a noise level of 0.03
 
 
-def test_guidance_one_runs_one_pass_and_never_asks_for_the_null(inputs):
+def test_guidance_one_runs_one_pass_without_the_unconditional_prediction(inputs):
     batches = []
 
     def record(sample, timestep, tokens):
@@ -122,7 +122,7 @@ def test_guided_interval_and_step_scales():
         scales.scale_at(0, 3)
 
 
-def test_rescale_restores_the_spread_of_the_voice():
+def test_rescale_restores_the_standard_deviation_of_the_conditional_prediction():
     null, voice = torch.randn(2, 1, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
     plain = Guidance().combine(null, voice, 3.0)
     full = Guidance(rescale=1.0).combine(null, voice, 3.0)
@@ -181,7 +181,7 @@ def test_noise_depends_on_the_seed_alone():
     assert not torch.equal(draw_noise(5), draw_noise(6))
 
 
-def test_windows_cover_faces_and_cross_nothing():
+def test_windows_cover_faces_and_cross_neither_breaks_nor_gaps():
     present = [True] * 20 + [False] * 3 + [True] * 17
     spans = [(w.start, w.stop) for w in plan_windows(present, breaks={5})]
     assert spans == [(0, 5), (5, 20), (23, 39), (39, 40)]

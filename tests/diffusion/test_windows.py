@@ -1,4 +1,4 @@
-"""Windows and segments over any clip: every face is covered, nothing is crossed, nothing is forgotten."""
+"""Windows and segments over any clip: every face is covered, no cut or gap is crossed, no frame is left out."""
 
 from fractions import Fraction
 
@@ -12,8 +12,8 @@ from latentsync_core.pipeline.timeline import plan_timeline
 RUNS = st.lists(st.tuples(st.booleans(), st.integers(1, 150)), min_size=1, max_size=8)  # (a face, frames of it)
 
 
-def stretch_of(present, breaks):
-    """For every frame the number of its shot and stretch, None without a face."""
+def interval_of(present, breaks):
+    """For every frame the number of its interval (one shot, a face throughout), None without a face."""
     numbers, number = [], 0
     for frame, face in enumerate(present):
         number += frame in breaks or (frame > 0 and present[frame - 1] != face)
@@ -30,7 +30,7 @@ def stretch_of(present, breaks):
     rate=st.sampled_from([None, Fraction(25), Fraction(50)]),
     voice=st.fractions(Fraction(1, 5), 20, max_denominator=100),
 )
-def test_any_clip_is_cut_soundly(runs, cuts, window, share, extend, rate, voice):
+def test_any_clip_is_divided_into_valid_windows_and_segments(runs, cuts, window, share, extend, rate, voice):
     """Random length, rate, gaps and cuts: from source frames over the timeline to windows and segments."""
     faces = [face for face, frames in runs for _ in range(frames)]
     fps, overlap = Fraction(24), int(share * window)
@@ -44,8 +44,8 @@ def test_any_clip_is_cut_soundly(runs, cuts, window, share, extend, rate, voice)
     assert len(covered) == len(set(covered)) or overlap > 0
     assert all(1 <= len(span) <= window for span in windows)
     assert all(a.start < b.start and a.stop < b.stop for a, b in zip(windows, windows[1:], strict=False))
-    place = stretch_of(present, breaks)
-    assert all(len({place[frame] for frame in range(span.start, span.stop)}) == 1 for span in windows)
+    intervals = interval_of(present, breaks)
+    assert all(len({intervals[frame] for frame in range(span.start, span.stop)}) == 1 for span in windows)
 
     segments = plan_segments(len(timeline), windows)
     assert [segment.start for segment in segments] == [0, *(segment.stop for segment in segments[:-1])]

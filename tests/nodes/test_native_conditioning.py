@@ -68,7 +68,8 @@ def library(modules, checkpoint, clip) -> torch.Tensor:
     conditioning = core.face_latents.ClipConditioning(faces, tokens, range(FRAMES), trained)
     noise = core.diffusion.shared_noise(SIDE, torch.Generator().manual_seed(SEED))
     groups = core.diffusion.window_groups([core.diffusion.Window(0, FRAMES)])
-    return core.diffusion.sample_clip(unet, noise, conditioning, FRAMES, groups, STEPS, SCALE)[0].transpose(0, 1)
+    settings = core.diffusion.SamplerSettings(STEPS, SCALE)
+    return core.diffusion.sample_clip(unet, noise, conditioning, groups, settings, frames=FRAMES)[0].transpose(0, 1)
 
 
 def relative(found, expected) -> float:

@@ -27,7 +27,7 @@ def test_the_demo_voice_has_the_published_spectrogram():
     assert mel.mean().item() == pytest.approx(MEAN, abs=1e-3)
 
 
-def test_silence_is_the_floor_and_a_tone_stands_in_its_band():
+def test_silence_is_the_floor_and_a_tone_peaks_in_its_band():
     assert torch.all(syncnet_mel(torch.zeros(16_000)) == -4)
     seconds = torch.arange(16_000) / 16_000
     bands = [int(syncnet_mel(torch.sin(2 * math.pi * hz * seconds))[:, 40].argmax()) for hz in (200, 1000, 4000)]

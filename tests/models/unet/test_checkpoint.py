@@ -78,7 +78,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("kind", FOREIGN)
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_other_models_are_called_by_their_name(tmp_path, kind, suffix):
+def test_other_models_are_named(tmp_path, kind, suffix):
     path = tmp_path / f"model{suffix}"
     torch.save(FOREIGN[kind], path) if suffix == ".pt" else save_file(FOREIGN[kind], path)
     message = refusal(path)
