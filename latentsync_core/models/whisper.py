@@ -111,11 +111,11 @@ def _checked_dims(file: TensorFile, encoder: Mapping[str, Tensor]) -> dict[str, 
     stated = file.mapping("dims")
     if not stated:
         return dims
-    missing = [name for name in DIMENSIONS if name not in stated]
+    missing = [name for name in DIMENSIONS.values() if name not in stated]
     if missing:
         raise LatentSyncError(f"{file.path}: its dims lack {', '.join(missing)}; download the Whisper model again.")
     dims["n_audio_head"] = int(stated["n_audio_head"])
-    differing = [name for name in DIMENSIONS if int(stated[name]) != dims[name]]
+    differing = [name for name in DIMENSIONS.values() if int(stated[name]) != dims[name]]
     if differing:
         raise LatentSyncError(
             f"{file.path} is an incomplete Whisper model (it states {differing[0]} {stated[differing[0]]}, its tensors "
