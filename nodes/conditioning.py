@@ -35,7 +35,7 @@ class Conditioning(io.ComfyNode):
 
         from ..latentsync_core.diffusion import disjoint_windows
         from ..latentsync_core.errors import LatentSyncError
-        from .host.native_model import CONDITION, EMBEDDED_VAE, POSITIONS, VOICELESS, WINDOWS
+        from .host.native_model import CONDITION, EMBEDDED_VAE, FACE_ERROR, POSITIONS, VOICELESS, WINDOWS
 
         synced = tokens.synced
         if not synced:
@@ -45,7 +45,7 @@ class Conditioning(io.ComfyNode):
         spans = disjoint_windows(tokens.windows)
         voice = torch.cat([tokens.tokens[span.start : span.stop] for span in spans])  # (frames, n, d)
         extra = {CONDITION: condition, WINDOWS: tuple(tokens.batch_windows), POSITIONS: tokens.positions}
-        extra[EMBEDDED_VAE] = face_latents.embedded
+        extra |= {EMBEDDED_VAE: face_latents.embedded, FACE_ERROR: face_latents.error}
         latent = torch.zeros(len(synced), 4, *condition.shape[2:])
         # Which null it was trained with, only the model that samples knows; until then one number, whatever the length.
         silence = torch.zeros(1, 1, 1).expand_as(voice)

@@ -178,6 +178,7 @@ class FaceEncode(io.ComfyNode):
         import torch
 
         from ..latentsync_core.pipeline.encode import encode_faces
+        from ..latentsync_core.pipeline.known_face import face_error
         from .host.memory import watchers
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded
@@ -202,4 +203,8 @@ class FaceEncode(io.ComfyNode):
                 on_crop=keep,
                 **watchers(),
             )
-        return io.NodeOutput(replace(latents, embedded=is_embedded(vae)), torch.stack(kept))
+        latents = replace(latents, embedded=is_embedded(vae))
+        if latents.embedded:
+            with faces.open_reader() as reader:
+                latents = replace(latents, error=face_error(reader, faces.track, present))
+        return io.NodeOutput(latents, torch.stack(kept))

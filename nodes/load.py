@@ -1,5 +1,7 @@
 """Load the networks: the UNet as a MODEL, Whisper, and the VAE."""
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ..latentsync_core.options import PRECISIONS
@@ -7,6 +9,7 @@ from .host import folders
 from .types import CATEGORY, WhisperType
 
 EMBEDDED = "embedded (one portrait)"
+EMBEDDED_ANY_FACE = "embedded (any face)"
 UNET_FOLDERS = (folders.FOLDER, "diffusion_models")
 WHISPER_FOLDERS = (folders.FOLDER, "audio_encoders")
 VAE_FOLDER = "vae"
@@ -27,9 +30,10 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=[*files, EMBEDDED],
+                    options=[*files, EMBEDDED, EMBEDDED_ANY_FACE],
                     tooltip="The UNet file, such as latentsync_unet_1.6.pt. The embedded model needs no file and really "
-                    "speaks, but knows one portrait only; it goes with the embedded Whisper and the embedded VAE.",
+                    "speaks, but knows one portrait only and refuses other faces; any face lets it paint them all the same, "
+                    "badly. It goes with the embedded Whisper and the embedded VAE.",
                 ),
                 io.Combo.Input(
                     "noise",
@@ -65,12 +69,14 @@ class LoadModel(io.ComfyNode):
     def execute(cls, checkpoint: str, noise: str, resolution: int, dtype: str) -> io.NodeOutput:
         from ..latentsync_core.models.loading import DTYPES, native_resolution, working_resolution
         from ..latentsync_core.models.unet import read_checkpoint
-        from .host.native_model import native_model
+        from .host.native_model import ANY_FACE, native_model
 
-        if checkpoint == EMBEDDED:
+        if checkpoint in (EMBEDDED, EMBEDDED_ANY_FACE):
             from ..latentsync_core.models.embedded import embedded_checkpoint
 
             loaded = embedded_checkpoint()
+            if checkpoint == EMBEDDED_ANY_FACE:
+                loaded = replace(loaded, metadata={**loaded.metadata, ANY_FACE: "on"})
         else:
             loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS))
         native = native_resolution(loaded.metadata, loaded.path)

@@ -14,7 +14,7 @@ from .paste import (
     soft_mask,
 )
 from .seam import MouthMasks, Seam, match_color, mouth_masks, mouth_share, read_limit
-from .tracking.fade import FadeLimits, effect_strength
+from .tracking.fade import FadeLimits, effect_strength, why_unshown
 from .tracking.gaps import without_gaps
 from .tracking.people import (
     People,
@@ -69,5 +69,6 @@ __all__ = [
     "soft_mask",
     "track_faces",
     "warp_crop",
+    "why_unshown",
     "without_gaps",
 ]

@@ -6,19 +6,12 @@ Nothing here holds a whole clip: readers are generators, the writer takes one pi
 from .picture.color import to_rgb
 from .picture.edit import apply_edit
 from .picture.frame import Frame
-from .read.audio import (
-    AudioInfo,
-    check_voice,
-    probe_audio,
-    read_channels,
-    read_waveform,
-    resample_waveform,
-    stream_audio,
-    waveform_blocks,
-)
+from .read.audio import AudioInfo, probe_audio, read_channels, read_waveform, stream_audio
 from .read.image_reader import ImageReader
 from .read.info import VideoInfo, probe_video
 from .read.video_reader import VideoReader, is_variable
+from .sound.blocks import waveform_blocks
+from .sound.mono import check_voice, resample_waveform
 from .write.encoding import EncodeSettings
 from .write.target import check_target
 from .write.video_writer import VideoWriter

@@ -38,7 +38,8 @@ class Models:
 
     unet: any noise predictor of `diffusion.NoisePredictor`'s signature. codec: pixels to latents and back.
     resolution: face crop in pixels the UNet was trained at, None if unknown. sources: where each was loaded from, for
-    the report.
+    the report. fallback: whether the UNet is the embedded one because there was no other: it then refuses every face
+    but the one it knows.
     """
 
     unet: UNet3DConditionModel
@@ -47,6 +48,7 @@ class Models:
     device: torch.device = torch.device("cpu")
     resolution: int | None = None
     sources: dict[str, Any] = field(default_factory=dict)
+    fallback: bool = False
 
     def working_resolution(self, asked: int | None) -> int:
         """The crop size to use; warns when `asked` is not the size the checkpoint was trained at."""
@@ -113,7 +115,7 @@ def load_models(
 
     Args:
         checkpoint: a UNet file, or "embedded"; None = the newest published UNet in the folder, and the embedded model
-            where there is none.
+            where there is none, as Models.fallback.
         vae, whisper: files; None = the published ones for a published UNet, the embedded ones for a narrow UNet.
         directory: the models folder; None = as `models_directory` finds it.
         lora: a LoRA file whose change to the UNet is added lora_strength times.
@@ -154,6 +156,7 @@ def load_models(
         device=target,
         resolution=native_resolution(unet.metadata, unet_path),
         sources={**sources, "device": str(target), "precision": str(dtype).removeprefix("torch.")},
+        fallback=unet_path is None and checkpoint is None,
     )
 
 

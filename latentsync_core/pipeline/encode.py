@@ -41,6 +41,7 @@ class FaceLatents:
     masked, reference: (rows, 4, h, w) float32, scaled: the crop with the mouth masked out, and the whole crop.
     mask: (h, w) float32 at latent size, 1 = kept. row_of: source frame -> row. resolution: of the crops in pixels.
     embedded: whether the embedded VAE made them, where that is known; latents of two VAEs look alike and are not.
+    error: known_face.face_error of that VAE, where it was measured.
     """
 
     masked: Tensor
@@ -49,6 +50,7 @@ class FaceLatents:
     row_of: dict[int, int]
     resolution: int
     embedded: bool | None = None
+    error: float | None = None
 
     def condition(self, source_frames: Sequence[int]) -> Tensor:
         """The nine conditioning channels of some frames: (1, 9, f, h, w): mask, masked, reference."""

@@ -11,6 +11,7 @@ from ..intervals import stretches_of
 from ..media import (
     AudioInfo,
     VideoInfo,
+    VideoReader,
     check_target,
     probe_audio,
     probe_video,
@@ -28,6 +29,7 @@ from ..progress import (
 from .composite import OnFrame, ignore_frame
 from .estimate import Forecast, Predictor
 from .generate import generate
+from .known_face import check_known, face_error
 from .plan import (
     Plan,
     Run,
@@ -101,6 +103,7 @@ def lipsync(
                 tracked = folder.tracked() or track_clip(run, heard)
                 run.on_progress(len(tracked.track), len(tracked.track))  # the header's count was an estimate
                 plan = plan_clip(run, tracked, heard)
+                check_face(run, plan)
             segments = plan_segments(len(plan.timeline), plan.windows)
             report.segments = {"total": len(segments), "computed": 0, "reused": 0}
             predict.rest(plan, segments)
@@ -140,6 +143,14 @@ def describe_starts(info: VideoInfo, voice: AudioInfo) -> dict[str, dict | None]
         with suppress(LatentSyncError):  # only mixing needs this sound, and refuses it
             own = sound_start(info.path, video=info.path).to_dict()
     return {"video": own, "audio": voice.start.to_dict()}
+
+
+def check_face(run: Run, plan: Plan) -> None:
+    """Refuse a face that the model would spoil: the embedded one, where nobody asked for it, knows its own only."""
+    shown = [frame for frame, synced in zip(plan.timeline.source, plan.synced, strict=True) if synced]
+    if run.models.fallback and shown:
+        with VideoReader(run.video) as reader:
+            check_known(face_error(reader, plan.track, shown), run.video, "--checkpoint embedded")
 
 
 def describe(report: Report, plan: Plan, tracked: TrackedSource, heard: Voice, target: Path, synced: int) -> None:

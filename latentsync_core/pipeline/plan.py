@@ -1,5 +1,6 @@
 """What a run works from, and its plan: which frame shows which face, when, and generated with which others."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from ..faces import (
     mouth_masks,
     parse_face,
     track_selected,
+    why_unshown,
     without_gaps,
 )
 from ..media import (
@@ -33,6 +35,8 @@ from .report import plain
 from .settings import Settings
 from .timeline import Timeline, plan_timeline
 from .voice import Voice
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -140,6 +144,9 @@ def plan_clip(run: Run, tracked: TrackedSource, heard: Voice) -> Plan:
     strength = shown[list(timeline.source)]
     if settings.silence == "keep":
         strength = strength * heard.gate(timeline.times)
+    if not shown[list(timeline.source)].any():
+        reason = why_unshown(track, settings.fade)
+        log.warning("%s: a face is found, but no frame of it can be synced: %s", run.video, reason)
     masks = mouth_masks(track, run.resolution, settings.seam)
     return Plan(track, timeline, windows, matrices, strength, masks)
 

@@ -25,6 +25,7 @@ from ...latentsync_core.models.loading import PUBLISHED_WIDTH
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
+from ...latentsync_core.pipeline.known_face import check_known
 from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, watchers
 from .vae import LATENT_SCALE
 
@@ -33,6 +34,8 @@ CONDITION = "latentsync_condition"  # (frames, 9, h, w): mask, masked and refere
 WINDOWS = "latentsync_windows"  # ((start, stop), ...) in frames of the batch
 POSITIONS = "latentsync_positions"  # "auto": the model is to add positions if it was trained with them
 EMBEDDED_VAE = "latentsync_embedded_vae"  # whether the embedded VAE made the faces
+FACE_ERROR = "latentsync_face_error"  # how badly the embedded VAE redraws the face, where it was measured
+ANY_FACE = "any_face"  # in the embedded model's metadata: it is to paint faces it does not know as well
 VOICELESS = "latentsync_voiceless"  # True on the negative side, which carries the model's own null
 
 
@@ -102,6 +105,7 @@ class LatentSyncModel(comfy.model_base.BaseModel):
             )
         self.require_voice(kwargs["cross_attn"])
         require_fitting_vae(self.diffusion_model, kwargs.get(EMBEDDED_VAE))
+        require_known_face(self.diffusion_model, kwargs.get(FACE_ERROR))
         (condition, tokens), noise = self.side(kwargs["cross_attn"], kwargs), kwargs["noise"]
         if condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
             raise LatentSyncError(
@@ -232,6 +236,7 @@ def sample_natively(
         raise LatentSyncError("positive and negative must come from the LatentSync Conditioning node.")
     model.require_voice(voice)
     require_fitting_vae(model.diffusion_model, extra.get(EMBEDDED_VAE))
+    require_known_face(model.diffusion_model, extra.get(FACE_ERROR))
     (condition, voice), (null_condition, silence) = model.side(voice, extra), model.side(silence, unguided)
     sides = [condition] if null_condition is condition else [null_condition, condition]
     condition = rearrange(sides, "sides f c h w -> sides c f h w")
@@ -290,3 +295,12 @@ def require_fitting_vae(network: UNet3DConditionModel, embedded_vae: bool | None
             "The faces were encoded by the embedded VAE, which this model was not trained on: load the VAE that "
             "belongs to it (sd-vae-ft-mse for LatentSync 1.5 and 1.6)."
         )
+
+
+def require_known_face(network: UNet3DConditionModel, error: float | None) -> None:
+    """LatentSyncError where the embedded model, unless told to paint any, meets a face that is not its own.
+
+    error: known_face.face_error, None = not measured.
+    """
+    if error is not None and KNOWS in network.metadata and ANY_FACE not in network.metadata:
+        check_known(error, "The video", 'the checkpoint "embedded (any face)" in LatentSync Load Model')

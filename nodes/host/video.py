@@ -1,5 +1,6 @@
 """VIDEO in and out as streams: files are read where they lie, results are rendered once into the temp folder."""
 
+import logging
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -11,7 +12,7 @@ from comfy_api.latest import InputImpl
 
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.errors import LatentSyncError
-from ...latentsync_core.faces import FadeLimits, Seam, effect_strength, mouth_masks
+from ...latentsync_core.faces import FadeLimits, Seam, effect_strength, mouth_masks, why_unshown
 from ...latentsync_core.media import (
     EncodeSettings,
     ImageReader,
@@ -26,6 +27,8 @@ from .folders import temporary_file
 from .memory import watchers
 
 SMALL_MASK_SIDE = 64  # pixels
+
+log = logging.getLogger(__name__)
 
 
 def open_clip(video, images, images_fps: Fraction) -> Callable:
@@ -124,6 +127,8 @@ def blend_to_file(
 
     waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
     strength = effect_strength(faces.track, fade)[list(tokens.timeline.source)]
+    if blend == "mouth" and not strength.any():
+        log.warning("A face is found, but no frame of it can be synced: %s", why_unshown(faces.track, fade))
     if tokens.shown is not None:
         check_silence("keep", blend)
         strength = strength * tokens.shown

@@ -110,9 +110,7 @@ def test_an_ordinary_mp4_has_aac_up_to_96_khz_and_is_lossless_beyond(rate, layou
     assert np.corrcoef(heard[:length], expected[:length])[0, 1] > 0.98
 
 
-@pytest.mark.parametrize("channels", [9, 24])
-def test_more_channels_than_can_be_held_are_refused(channels, make_wav):
-    """Beyond eight planes PyAV reads memory that is not the sound's, and the process dies."""
-    path = make_wav("desk.wav", np.zeros((16000, channels)))
-    with pytest.raises(LatentSyncError, match=f"{channels} channels, up to 8"):
+def test_more_channels_than_can_be_converted_are_refused(make_wav):
+    path = make_wav("desk.wav", np.zeros((1600, 65)))
+    with pytest.raises(LatentSyncError, match="65 channels, up to 64"):
         read_waveform(path)

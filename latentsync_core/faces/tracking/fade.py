@@ -8,6 +8,7 @@ from .occlusion import lips_in_view
 
 LEFT_SIDE, RIGHT_SIDE, FOREHEAD, CHIN = 234, 454, 10, 152  # points of the face mesh
 FADE_DEGREES = 15.0  # of head turn over which the effect goes from full to none
+SMALL_FACE = 32  # pixels across the mesh; below it the mesh is seldom sure of the lips
 MOUTHLESS_SCORE, SURE_SCORE = 0.5, 0.9  # mesh presence: below the first nothing is shown, above the second all
 
 
@@ -24,6 +25,25 @@ def effect_strength(track: FaceTrack, limits: FadeLimits | None = None) -> np.nd
     strength *= smooth_step(lips_in_view(track.lip_shifts, track.runs()))
     strength = np.where(track.present, np.nan_to_num(strength), 0.0)
     return (strength * easing(track, limits.ease)).astype(np.float32)
+
+
+def why_unshown(track: FaceTrack, limits: FadeLimits | None = None) -> str:
+    """Why effect_strength is 0 in every frame with a face, for the end of a sentence."""
+    limits, frames = limits or FadeLimits(), track.present
+    width = float(np.median(track.boxes[frames, 2] - track.boxes[frames, 0]))
+    yaw, pitch = (np.nan_to_num(np.abs(angle[frames])) for angle in head_angles(track.mesh))
+    score = float(np.nan_to_num(track.scores[frames]).max())
+    if width < SMALL_FACE:
+        return f"it is only about {width:.0f} pixels wide, too small for its mouth to be made out"
+    if score <= MOUTHLESS_SCORE:
+        return f"the mesh is not sure enough of it (score {score:.2f}, more than {MOUTHLESS_SCORE:.2f} is needed)"
+    if yaw.min() >= limits.yaw + FADE_DEGREES:
+        return f"it is turned {yaw.min():.0f} degrees to the side or more"
+    if pitch.min() >= limits.pitch + FADE_DEGREES:
+        return f"it is turned {pitch.min():.0f} degrees up or down or more"
+    if not lips_in_view(track.lip_shifts, track.runs())[frames].any():
+        return "its mouth cannot be made out, something seems to cover it"
+    return "it is never seen well enough"
 
 
 def head_angles(mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -93,6 +93,11 @@ def native_picture(picture: av.VideoFrame) -> av.VideoFrame:
     return repacked
 
 
+def has_alpha_channel(pixels: av.VideoFormat) -> bool:
+    """Whether a pixel format, with a layout or not, has transparency: yuva420p, rgba64be, ya8, ..."""
+    return any(component.is_alpha for component in pixels.components)
+
+
 def planar_format(pixels: av.VideoFormat) -> str:
     """The planar little-endian format with the channels, subsampling and depth of `pixels`, at most 16 bits."""
     bits = min(16, max(component.bits for component in pixels.components))
@@ -121,6 +126,15 @@ def channel_samples(picture: av.VideoFrame) -> list[np.ndarray]:
     """Writable views (rows, cells) of the channels Y, U, V or R, G, B (or Y alone)."""
     planes = plane_samples(picture)
     return [planes[plane][:, :, place] for plane, place in layout_of(picture).channels]
+
+
+def alpha_samples(picture: av.VideoFrame) -> np.ndarray | None:
+    """A writable view (rows, cells) of the transparency, None where the format has none."""
+    layout = layout_of(picture)
+    if not layout.has_alpha:
+        return None
+    planes = plane_samples(picture)
+    return planes[0][:, :, layout.name.index("a")] if len(planes) == 1 else planes[3][:, :, 0]
 
 
 def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:

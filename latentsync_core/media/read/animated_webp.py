@@ -25,7 +25,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def as_matroska(path: Path) -> io.BytesIO:
-    """The pictures of an animated WebP, at their times, as a Matroska file; transparent parts are black.
+    """The pictures of an animated WebP, at their times, as a Matroska file, with their transparency if they have any.
 
     Raises LatentSyncError for a damaged file and for one that would take more than 1 GiB.
     """
@@ -34,14 +34,16 @@ def as_matroska(path: Path) -> io.BytesIO:
         with Image.open(path) as source, av.open(result, "w", format="matroska") as container:
             if source.width * source.height * source.n_frames > MOST_BYTES:
                 raise LatentSyncError(f"{path}: this animation is too large; convert it to a video file first")
-            stream = container.add_stream("ffv1", rate=25, width=source.width, height=source.height, pix_fmt="bgr0")
+            size = {"width": source.width, "height": source.height}
+            mode, form = ("RGBA", "bgra") if source.mode == "RGBA" else ("RGB", "bgr0")
+            stream = container.add_stream("ffv1", rate=25, **size, pix_fmt=form)
             stream.codec_context.time_base = Fraction(1, 1000)
             start = 0  # milliseconds
             for number in range(source.n_frames):
                 source.seek(number)
-                picture = av.VideoFrame.from_ndarray(np.asarray(source.convert("RGB")), format="rgb24").reformat(
-                    format="bgr0"
-                )
+                samples = np.asarray(source.convert(mode))
+                picture = av.VideoFrame.from_ndarray(samples, format="rgba" if mode == "RGBA" else "rgb24")
+                picture = picture.reformat(format=form)
                 picture.pts, picture.time_base = start, Fraction(1, 1000)
                 container.mux(stream.encode(picture))
                 start += max(SHORTEST_MS, int(source.info.get("duration") or 40))

@@ -5,19 +5,10 @@ import os
 import av
 
 from ...errors import LatentSyncError
+from ..sound.blocks import USUAL_LAYOUTS
 from .source import decodable, describe_tracks
 
 AudioStream = av.audio.stream.AudioStream
-USUAL_LAYOUTS = {
-    1: "mono",
-    2: "stereo",
-    3: "2.1",
-    4: "4.0",
-    5: "5.0",
-    6: "5.1",
-    7: "6.1",
-    8: "7.1",
-}  # where a file names no channels
 
 
 def audio_stream(

@@ -45,6 +45,7 @@ class ImageReader:
             color_trc=2,
             sample_aspect_ratio=None,
             has_audio=False,
+            alpha=images.shape[-1] > 3,
         )
 
     def __enter__(self) -> ImageReader:

@@ -14,6 +14,7 @@ from ..picture.color import MATRIX_NAMES, color_coding
 from ..picture.hdr import HdrMetadata
 from ..picture.planes import (
     Orientation,
+    has_alpha_channel,
     layout_of,
     native_picture,
     pixel_layout,
@@ -39,7 +40,8 @@ class VideoInfo:
     frames: the container's own count, None where it has none; only decoding tells the true one. pixel_format: of the
     upright pictures. rotation: degrees clockwise that were applied to the stored pictures, after `mirrored`.
     color_*: the file's tags as ITU-T H.273 codes (color_range: 1 limited, 2 full); 2, for the range 0, is untagged.
-    sample_aspect_ratio: width to height of one pixel, upright; None where not stated.
+    sample_aspect_ratio: width to height of one pixel, upright; None where not stated. alpha: whether the file carries
+    transparency, kept in the pictures or not. interlaced: whether the first picture is of two fields.
     """
 
     path: Path
@@ -59,6 +61,8 @@ class VideoInfo:
     sample_aspect_ratio: Fraction | None
     has_audio: bool
     hdr_metadata: HdrMetadata = HdrMetadata()
+    alpha: bool = False
+    interlaced: bool = False
 
     @property
     def bit_depth(self) -> int:
@@ -140,10 +144,23 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
         sample_aspect_ratio=pixel_shape(stream, orientation),
         has_audio=bool(container.streams.audio),
         hdr_metadata=HdrMetadata.of(picture),
+        alpha=carries_alpha(stream, picture),
+        interlaced=bool(picture.interlaced_frame),
     )
     if layout_of(shown).family == "yuv" and info.color_space not in (2, *MATRIX_NAMES):
         log.warning("%s: its colour matrix (code %d) is not known, %s is assumed", path, info.color_space, info.matrix)
     return info
+
+
+def carries_alpha(stream, picture: av.VideoFrame) -> bool:
+    """Whether a track, whose first stored picture is `picture`, has transparency.
+
+    FFmpeg gives GIF and lossless WebP an alpha channel in any case; there only its use in the picture counts. The alpha
+    of VP8 and VP9 in WebM is a stream of its own, which their decoders leave out.
+    """
+    if picture.format.name == "pal8" or stream.codec_context.name in ("gif", "webp"):
+        return bool((picture.reformat(format="rgba").to_ndarray()[:, :, 3] < 255).any())
+    return has_alpha_channel(picture.format) or stream.metadata.get("alpha_mode") == "1"
 
 
 def running_rate(stream, path: str | os.PathLike) -> Fraction:

@@ -15,6 +15,7 @@ from ..picture.color import (
     to_rgb,
 )
 from ..picture.planes import (
+    alpha_samples,
     channel_samples,
     copy_picture,
     copy_tags,
@@ -82,6 +83,14 @@ def what_is_lost(info: VideoInfo, plan: EncodePlan) -> list[str]:
     if bits < info.bit_depth:
         losses.append(
             f"the source's {info.bit_depth} bits become {bits} with H.264; the codec hevc keeps 10, lossless keeps all"
+        )
+    if info.alpha and not pixel_layout(plan.pixel_format).has_alpha:
+        kept = "; the codec ffv1 in .mkv keeps it" if pixel_layout(info.pixel_format).has_alpha else ""
+        losses.append(f"the source's transparency (alpha channel) is left out{kept}")
+    if info.interlaced:
+        losses.append(
+            "the source is interlaced and the result says that it is not: both fields stay woven in each frame; "
+            "deinterlace the source first where that shows"
         )
     metadata = info.hdr_metadata
     if (metadata.display or metadata.light) and not metadata.encoder_parameters(plan.encoder):
@@ -184,6 +193,9 @@ def repack(picture: av.VideoFrame, name: str) -> av.VideoFrame:
     copy_tags(picture, repacked)
     for target, samples in zip(channel_samples(repacked), channel_samples(picture), strict=True):
         target[:] = samples
+    alpha, own = alpha_samples(repacked), alpha_samples(picture)
+    if alpha is not None:
+        alpha[:] = 2 ** layout_of(repacked).bits - 1 if own is None else own
     return repacked
 
 

@@ -11,8 +11,10 @@ import av
 import numpy as np
 
 from ...errors import LatentSyncError
-from ..read.audio import BLOCK_SAMPLES, mono_weights, probe_audio
+from ..read.audio import probe_audio
 from ..read.source import open_media
+from ..sound.blocks import BLOCK_SAMPLES, float_block, float_format, samples_of
+from ..sound.mono import mono_weights
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ Blocks = Iterator[av.AudioFrame]
 
 
 def mixed_blocks(voice: Callable[[], Blocks], video: str | os.PathLike, duration: Fraction) -> Blocks:
-    """Blocks (float, planar) of `voice` added to the sound of `video`, for `duration` seconds from the first picture.
+    """Blocks (float) of `voice` added to the sound of `video`, for `duration` seconds from the first picture.
 
     voice: opens the voice's blocks. The video's sound keeps its place beside its pictures.
     Both keep their level; where the sum would exceed full scale, all of it is made quieter by one factor, with a
@@ -50,7 +52,7 @@ def mixed_blocks(voice: Callable[[], Blocks], video: str | os.PathLike, duration
     if gain < 1:
         quieter = 20 * math.log10(peak)
         log.warning("the voice and the video's own sound together exceed full scale: both are %.1f dB quieter", quieter)
-    return (as_block(piece * gain, rate, layout.name) for piece in pieces())
+    return (float_block(piece * gain, rate, layout.name) for piece in pieces())
 
 
 def has_sound(video: str | os.PathLike) -> bool:
@@ -61,13 +63,15 @@ def has_sound(video: str | os.PathLike) -> bool:
 
 def sound_pieces(blocks: Blocks, rate: int, names: list[str]) -> Iterator[np.ndarray]:
     """A sound as (channels, n) float32 pieces at `rate`, its channels those named."""
-    resampler = av.AudioResampler(format="fltp", layout=None, rate=rate)
+    resampler = None
     for block in itertools.chain(blocks, [None]):
         if block is not None:
             block.pts = None  # samples, not stamps, make the length
-            own = [channel.name for channel in block.layout.channels]
+            if resampler is None:
+                own = [channel.name for channel in block.layout.channels]
+                resampler = av.AudioResampler(format=float_format(len(own)), layout=None, rate=rate)
         for piece in resampler.resample(block):
-            yield spread(piece.to_ndarray(), own, names)
+            yield spread(samples_of(piece), own, names)
 
 
 def spread(samples: np.ndarray, own: list[str], names: list[str]) -> np.ndarray:
@@ -79,7 +83,7 @@ def spread(samples: np.ndarray, own: list[str], names: list[str]) -> np.ndarray:
     if own == names:
         return samples
     result = np.zeros((len(names), samples.shape[1]), np.float32)
-    if len(own) > 1 and set(own) <= set(names):
+    if 1 < len(own) == len(set(own)) and set(own) <= set(names):  # nameless channels are all called alike
         for channel, name in zip(samples, own, strict=True):
             result[names.index(name)] = channel
         return result
@@ -107,10 +111,3 @@ def added(one: Iterator[np.ndarray], other: Iterator[np.ndarray], samples: int) 
             filled = max(filled, taken)
         samples -= filled
         yield total[:, :filled]
-
-
-def as_block(samples: np.ndarray, rate: int, layout: str) -> av.AudioFrame:
-    """A float block of `samples` (channels, n)."""
-    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), format="fltp", layout=layout)
-    block.sample_rate = rate
-    return block

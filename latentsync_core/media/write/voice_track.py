@@ -4,13 +4,17 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import av.error
+import numpy as np
 
 from ...errors import LatentSyncError
-from ..read.audio import cut_block, silent_blocks, stream_audio
+from ..read.audio import stream_audio
+from ..sound.blocks import cut_block, float_block, silent_blocks
+from ..sound.stereo import stereo_blocks
 from .encoding import EncodeSettings
 
 log = logging.getLogger(__name__)
@@ -20,8 +24,18 @@ CONTAINER_CODECS = {
     ".mov": ("aac", "alac", "pcm"),
     ".mkv": ("aac", "alac", "flac", "pcm"),
 }
+MANY_CHANNELS = 8  # the most that AAC, ALAC and FLAC hold
 AAC_BITS_PER_CHANNEL = 96_000  # bits per second: 192k for stereo
 PCM_CODECS = {"u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
+
+
+@dataclass(frozen=True)
+class SoundEncoding:
+    """encoder, sample_format: FFmpeg's. stereo: whether the channels are to be mixed to two first."""
+
+    encoder: str
+    sample_format: str
+    stereo: bool = False
 
 
 class VoiceTrack:
@@ -37,12 +51,15 @@ class VoiceTrack:
         if self._like is None:
             raise LatentSyncError("the voice has no samples; a voice recording is needed")
         self._blocks = itertools.chain([self._like], self._blocks)
+        encoding = choose_codec(self._like, settings, extension, str(voice) if is_path else "the voice")
+        if encoding.stereo:
+            self._blocks = stereo_blocks(self._blocks)
+            self._like = stereo_like(self._like)
         self._container = container
         self._rate = self._like.sample_rate
         self._written = 0  # samples
         self._rest: av.AudioFrame | None = None
-        name = str(voice) if is_path else "the voice"
-        self._stream = self._add_stream(*choose_codec(self._like, settings, extension, name))
+        self._stream = self._add_stream(encoding.encoder, encoding.sample_format)
 
     def write_until(self, seconds: Fraction) -> None:
         """Write the voice, and silence once it is over, up to `seconds` from the start, to the sample."""
@@ -81,12 +98,14 @@ class VoiceTrack:
         return stream
 
 
-def choose_codec(like: av.AudioFrame, settings: EncodeSettings, extension: str, name: str) -> tuple[str, str]:
-    """The encoder and its sample format for blocks like `like`.
+def choose_codec(like: av.AudioFrame, settings: EncodeSettings, extension: str, name: str) -> SoundEncoding:
+    """How blocks like `like` are encoded.
 
     "auto" is AAC, or, where AAC does not have the rate (such as 192 kHz) or the layout, a lossless codec: ALAC in .mp4
     and .mov, FLAC in .mkv. With lossless video "auto" is lossless from the start, and .mkv takes samples that FLAC's 24
-    bits cannot hold as PCM. Raises LatentSyncError where a codec asked for cannot be had.
+    bits cannot hold as PCM. More than eight channels become stereo where that leaves no codec. A warning
+    says so.
+    Raises LatentSyncError where a codec asked for cannot be had.
     """
     possible = CONTAINER_CODECS[extension]
     wanted = settings.audio_codec
@@ -101,17 +120,37 @@ def choose_codec(like: av.AudioFrame, settings: EncodeSettings, extension: str, 
         lossless = "alac" if "flac" not in possible or extension == ".mp4" else "flac" if holds_all else "pcm"
         fallback = [codec for codec in ("flac", "alac", "pcm") if codec in possible and codec != lossless]
         choices = ([] if settings.keeps_every_sample else ["aac"]) + [lossless, *fallback]
-    for choice in choices:
-        codec, sample_format = encoder_for(choice, like.format.name)
-        if can_encode(codec, sample_format, like):
-            if choice != choices[0]:
-                kind = f"{like.layout.name} at {like.sample_rate} Hz"
-                log.warning("%s: %s cannot hold %s, its sound is written as %s", name, choices[0], kind, choice)
-            return codec, sample_format
+    kind = f"{like.layout.name} at {like.sample_rate} Hz"
+    if found := first_that_fits(choices, like):
+        choice, encoding = found
+        if choice != choices[0]:
+            log.warning("%s: %s cannot hold %s, its sound is written as %s", name, choices[0], kind, choice)
+        return encoding
+    if like.layout.nb_channels > MANY_CHANNELS and (found := first_that_fits(choices, stereo_like(like))):
+        choice, encoding = found
+        refusing = " or ".join(choices)
+        log.warning(
+            "%s: %s cannot hold %s, its sound is mixed to stereo and written as %s", name, refusing, kind, choice
+        )
+        return SoundEncoding(encoding.encoder, encoding.sample_format, stereo=True)
     raise LatentSyncError(
         f"{name}: {like.layout.name} sound at {like.sample_rate} Hz cannot be written as {' or '.join(choices)}; "
         "convert the recording to 48000 Hz mono or stereo"
     )
+
+
+def first_that_fits(choices: list[str], like: av.AudioFrame) -> tuple[str, SoundEncoding] | None:
+    """The first of some codecs that holds blocks like `like`, and how; None where none does."""
+    for choice in choices:
+        codec, sample_format = encoder_for(choice, like.format.name)
+        if can_encode(codec, sample_format, like):
+            return choice, SoundEncoding(codec, sample_format)
+    return None
+
+
+def stereo_like(like: av.AudioFrame) -> av.AudioFrame:
+    """A block as stereo_blocks makes them of blocks like `like`."""
+    return float_block(np.zeros((2, 1), np.float32), like.sample_rate, "stereo")
 
 
 def encoder_for(choice: str, sample_format: str) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""Sound in memory: blocks of it, and channels mixed to one or two."""
