@@ -1,4 +1,4 @@
-"""Reads and writes sounds of 1 to 24 channels in a process that a fault in PyAV would end: a line a case."""
+"""Reads and writes sounds of 1 to 24 channels in a process of its own, which a fault would end: a line a case."""
 
 import sys
 from fractions import Fraction

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,20 @@ def test_files_that_are_no_media_are_refused(kind, action, tmp_path, make_clip):
     assert str(path) in str(refusal.value)
     assert "is needed" in str(refusal.value) or "make a fresh copy" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("action", [probe_video, probe_audio])
+@pytest.mark.parametrize("address", ["https://host/a.mp4", "rtmp://host/live", "HTTP://host/a b.wav", "s3://x/y.mov"])
+def test_an_address_is_not_opened_and_says_so(address, action):
+    for given in (address, Path(address)):
+        with pytest.raises(LatentSyncError, match="addresses are not opened.*download it first") as refusal:
+            action(given)
+        assert str(refusal.value).startswith(f"{address}: ")
+
+
+def test_a_file_url_is_to_be_a_plain_path(tmp_path):
+    with pytest.raises(LatentSyncError, match="leave out file://"):
+        probe_video(f"file://{tmp_path}/none.mp4")
 
 
 def test_sound_without_pictures_and_pictures_without_sound(make_clip, make_wav, speech):

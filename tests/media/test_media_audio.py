@@ -159,6 +159,32 @@ def test_silence_and_nothing_are_refused(make_wav, speech):
     check_voice(read_waveform(whisper), whisper)
 
 
+@pytest.mark.parametrize("share", [0.99, 0.8])
+def test_channels_that_cancel_out_give_way_to_the_louder_one(share, make_wav, speech, caplog):
+    voice = speech(1.0)
+    path = make_wav("wired.wav", np.stack([-share * voice, voice], 1))
+    heard = read_waveform(path)
+    check_voice(heard, path)
+    np.testing.assert_allclose(heard, read_waveform(make_wav("mono.wav", voice)), atol=1e-4)
+    assert caplog.text.count("wired.wav: its channels cancel out") == 1 and "channel 2" in caplog.text
+
+
+def test_channels_that_only_differ_are_mixed_as_ever(make_wav, speech, caplog):
+    voice, other = speech(1.0), np.random.default_rng(1).permutation(speech(1.0))
+    for right in (voice, other, 0 * voice, -voice // 3):
+        heard = read_waveform(make_wav("two.wav", np.stack([voice, right], 1)))
+        np.testing.assert_allclose(heard, (voice + right) / 2 / 32768, atol=1e-4)
+    assert "cancel" not in caplog.text
+
+
+def test_a_pair_that_cancels_out_within_surround_is_not_lost(tmp_path, speech, caplog):
+    voice = speech(0.5) / 32768
+    silent = np.zeros_like(voice)
+    path = encode(tmp_path / "a.mka", [np.stack([voice, -voice, *[silent] * 4])], "pcm_f32le", 16000, "5.1")
+    np.testing.assert_allclose(read_waveform(path), voice, atol=1e-4)
+    assert "channel 1" in caplog.text
+
+
 def test_a_waveform_in_memory_becomes_blocks():
     waveform = np.random.default_rng(0).uniform(-1, 1, (2, 10000)).astype(np.float32)
     blocks = list(waveform_blocks(waveform, 44100))

@@ -1,9 +1,11 @@
 """The effect fades with the head's turn, eases where the face is lost, and is at full strength everywhere else."""
 
+import re
+
 import numpy as np
 import pytest
 
-from latentsync_core.faces import FaceTrack, FadeLimits, effect_strength
+from latentsync_core.faces import FaceTrack, FadeLimits, effect_strength, why_unshown
 from latentsync_core.faces.tracking.fade import (
     CHIN,
     FOREHEAD,
@@ -72,3 +74,21 @@ def test_a_hidden_mouth_fades_with_the_meshs_own_doubt():
     face = turned_mesh()
     strength = effect_strength(track_of([face] * 3, scores=[1.0, 0.7, 0.5]))
     assert strength[0] == FULL and 0.3 < strength[1] < 0.7 and strength[2] == NONE
+
+
+@pytest.mark.parametrize(
+    ("mesh", "known", "reason"),
+    [
+        (turned_mesh() * 0.1, {}, "only about 16 pixels wide"),
+        (turned_mesh(yaw=70), {}, "turned 70 degrees to the side"),
+        (turned_mesh(pitch=-60), {}, "turned 60 degrees up or down"),
+        (turned_mesh(), {"scores": [0.45] * 6}, r"not sure enough of it \(score 0.45"),
+        (turned_mesh(), {"lip_shifts": np.full(6, 0.1)}, "its mouth cannot be made out"),
+    ],
+)
+def test_a_face_that_is_never_shown_has_a_reason(mesh, known, reason):
+    mesh[mesh[:, 0] == 0] = mesh[LEFT_SIDE]  # the box is that of the points which are set
+    track = track_of([mesh] * 6, **known)
+    if "16 pixels" not in reason:
+        assert not effect_strength(track).any()
+    assert re.search(reason, why_unshown(track))
