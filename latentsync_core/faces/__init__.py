@@ -16,12 +16,8 @@ from .paste import (
 from .seam import MouthMasks, Seam, match_color, mouth_masks, mouth_share, read_limit
 from .tracking.fade import FadeLimits, effect_strength, why_unshown
 from .tracking.gaps import without_gaps
-from .tracking.people import (
-    People,
-    PeopleRecorder,
-    Person,
-    track_people,
-)
+from .tracking.people import People, Person, track_people
+from .tracking.search import TrackingSettings
 from .tracking.selection import (
     FaceSelection,
     choose,
@@ -35,7 +31,6 @@ from .tracking.track_faces import track_faces
 __all__ = [
     "FaceSelection",
     "People",
-    "PeopleRecorder",
     "Person",
     "choose",
     "mask_selection",
@@ -51,6 +46,7 @@ __all__ = [
     "MouthMasks",
     "PastedRegion",
     "Seam",
+    "TrackingSettings",
     "alignment_matrices",
     "composite_crop",
     "crop_face",

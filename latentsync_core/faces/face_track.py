@@ -34,7 +34,7 @@ class FaceTrack:
     scores (N,) float32: probability 0..1, by the mesh network, that the best place looked at holds a face;
     states (N,) uint8: FaceState; cuts: the frames with which a new shot begins, never 0;
     height, width: of the frames in pixels;
-    lip_shifts (N,) float32: how far the lips move in a second look (hidden_mouth.py), face widths; NaN without one.
+    lip_shifts (N,) float32: how far the lips move in a second look (occlusion.py), face widths; NaN without one.
     """
 
     points: np.ndarray

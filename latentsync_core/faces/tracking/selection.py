@@ -1,7 +1,7 @@
 """Who speaks: a word, a number, a place or a mask, and the person it means."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,14 @@ from PIL import Image
 from ...errors import LatentSyncError
 from ...options import FACE_WORDS
 from ..detect import DEFAULT_THRESHOLD
-from ..face_track import DEFAULT_MAX_GAP, FaceTrack
+from ..face_track import FaceTrack
 from ..networks.nets import FaceNets
-from .people import People, PeopleRecorder, Person, track_people
-from .track_faces import track_faces
+from .everybody import EverybodySearch
+from .main_face import MainFaceSearch
+from .people import People, Person, people_of, track_people
+from .search import TrackingSettings
+from .track_faces import main_track, track_faces
+from .tracker import Tracker, feed
 
 REACH = 0.3  # of a face's size: a point this far outside the mesh's box (on the hair, say) still means that face
 MASKED = 0.5  # share of the face's box, or of a smaller mask, that must be white
@@ -91,37 +95,46 @@ def track_selected(
     frames: Iterable[np.ndarray],
     selection: FaceSelection,
     *,
-    detection_threshold: float = DEFAULT_THRESHOLD,
+    settings: TrackingSettings | None = None,
     **options,
 ) -> FaceTrack:
     """The track of the person who is to speak. options: as of track_faces; raises as it does, and as choose does."""
     if selection.is_auto:
-        return track_faces(frames, detection_threshold=detection_threshold, **options)
-    people = track_people(frames, detection_threshold=detection_threshold, **options)
-    return choose(people, selection, detection_threshold).track
+        return track_faces(frames, settings=settings, **options)
+    settings, options = split_settings(settings, options)
+    people = track_people(frames, settings=settings, **options)
+    return choose(people, selection, settings.detection_threshold).track
 
 
 def track_numbered(
-    frames: Iterable[np.ndarray], selection: FaceSelection, *, nets: FaceNets, **options
+    frames: Iterable[np.ndarray],
+    selection: FaceSelection,
+    *,
+    nets: FaceNets,
+    settings: TrackingSettings | None = None,
+    **options,
 ) -> tuple[FaceTrack, People]:
     """The track of the person who is to speak, and everybody with numbers to show, from one pass over the frames.
 
     As track_selected, at the cost of a second look at every frame where the selection is "auto".
     """
-    thresholds = {name: options[name] for name in ("detection_threshold", "presence_threshold") if name in options}
-    max_gap = options.get("max_gap", DEFAULT_MAX_GAP)
+    settings, options = split_settings(settings, options)
+    everybody = Tracker(EverybodySearch(nets, settings))
     if not selection.is_auto:
-        people = track_people(frames, nets=nets, **options)
-        return choose(people, selection, thresholds.get("detection_threshold", DEFAULT_THRESHOLD)).track, people
-    recorder = PeopleRecorder(nets, **thresholds)
+        feed(frames, [everybody], **options)
+        people = people_of(everybody)
+        return choose(people, selection, settings.detection_threshold).track, people
+    main = Tracker(MainFaceSearch(nets, settings))
+    feed(frames, [everybody, main], **options)
+    return main_track(main), people_of(everybody)
 
-    def watched() -> Iterator[np.ndarray]:
-        for frame in frames:
-            recorder.add(frame)
-            yield frame
 
-    track = track_faces(watched(), nets=nets, **options)
-    return track, recorder.people(max_gap)
+def split_settings(settings: TrackingSettings | None, options: dict) -> tuple[TrackingSettings, dict]:
+    """The settings with those fields that `options` name put in, and the other options."""
+    names = {field.name for field in fields(TrackingSettings)}
+    named = {name: value for name, value in options.items() if name in names}
+    others = {name: value for name, value in options.items() if name not in names}
+    return replace(settings or TrackingSettings(), **named), others
 
 
 def choose(people: People, selection: FaceSelection, detection_threshold: float = DEFAULT_THRESHOLD) -> Person:

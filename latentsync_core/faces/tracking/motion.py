@@ -1,0 +1,66 @@
+"""Where a face may be a moment later, and which steps only a cut makes; boxes are x0, y0, x1, y1 in pixels."""
+
+from collections import deque
+
+import numpy as np
+
+from ..landmarks import mesh_box
+
+SAME_PLACE = 0.2  # intersection over union of two boxes that may show one face in consecutive frames
+NEARBY = 1.5  # distance from the last place, in face sizes, that a face may cover while out of sight
+SIMILAR_SIZE = 1.6  # factor
+LEAP_SHIFT = 0.2  # face sizes from one frame to the next
+LEAP_GROWTH = 1.1  # factor from one frame to the next
+JUMP_STEP, JUMP_RATIO = 0.08, 3.0  # face sizes between frames, and times the largest step of the few before
+JUMP_FRAMES = 3
+
+
+class FaceSteps:
+    """How far one face moves from frame to frame, and whether a step is out of all proportion to those before."""
+
+    def __init__(self):
+        self.recent: deque[float] = deque(maxlen=JUMP_FRAMES)
+
+    def jump(self, before: np.ndarray, after: np.ndarray) -> bool:
+        """Whether the step between two meshes (468, 3) of consecutive frames is one that only a cut makes."""
+        size = max(box_sizes(mesh_box(before)[None])[0], 1e-6)
+        step = float(np.abs(after[:, :2] - before[:, :2]).mean() / size)
+        enough = len(self.recent) == JUMP_FRAMES
+        jumped = enough and step > JUMP_STEP and step > JUMP_RATIO * max(self.recent)
+        self.recent.append(step)
+        return jumped
+
+
+def leaps(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a face, by its meshes (468, 3) in two consecutive frames, moved or grew as only a cut can make it."""
+    boxes = np.stack([mesh_box(before), mesh_box(after)])
+    sizes = box_sizes(boxes)
+    shift = np.linalg.norm(np.diff(box_middles(boxes), axis=0))
+    return bool(shift > LEAP_SHIFT * sizes.min() or sizes.max() > LEAP_GROWTH * sizes.min())
+
+
+def box_sizes(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> (K,): the longer side."""
+    return (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+
+
+def box_middles(boxes: np.ndarray) -> np.ndarray:
+    """(K, 4) -> (K, 2)."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def distances(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(K, 4), (M, 4) -> (K, M): between the middles, in pixels."""
+    return np.linalg.norm(box_middles(boxes)[:, None] - box_middles(others)[None], axis=-1)
+
+
+def shift_of(before: np.ndarray, after: np.ndarray) -> float:
+    """How far a face went from one box (4,) to another, in sizes of the first."""
+    return float(distances(before[None], after[None])[0, 0] / max(box_sizes(before[None])[0], 1e-6))
+
+
+def is_near(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(K, 4), (M, 4) -> (K, M) bool: could a face of the one box have moved to the other within a few frames?"""
+    sizes, other_sizes = box_sizes(boxes)[:, None], box_sizes(others)[None]
+    ratio = np.maximum(sizes, other_sizes) / np.maximum(np.minimum(sizes, other_sizes), 1e-6)
+    return (distances(boxes, others) <= NEARBY * other_sizes) & (ratio <= SIMILAR_SIZE)
