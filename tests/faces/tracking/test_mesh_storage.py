@@ -12,18 +12,26 @@ pytestmark = pytest.mark.long
 
 # The meshes come as the mesh network gives them: one small array per frame, among others that come and go.
 TRACK_MANY = """
-import sys
 import numpy as np
-from latentsync_core.faces import track
-from latentsync_core.faces.tracking.single import Sighting
+from latentsync_core.faces import FaceNets, TrackingSettings
+from latentsync_core.faces.detect import Detections, no_faces
+from latentsync_core.faces.tracking.main_face import MainFaceSearch
+from latentsync_core.faces.tracking.track_faces import main_track
+from latentsync_core.faces.tracking.tracker import Tracker
 
-class Follower:
-    fitter = mesh = None
-    def start_shot(self): pass
-    def follow(self, frame, maybe_cut=False):
+class Fitter:
+    def fit(self, frame, roi):
         others = [random.standard_normal(random.integers(10, 3000)) for _ in range(6)]
-        self.mesh = random.standard_normal((468, 3)).astype(np.float32)
-        return Sighting(self.mesh, 1.0)
+        return random.standard_normal((468, 3)).astype(np.float32), 1.0
+
+class Detector:
+    def passes(self, frame, tiles=True):
+        box = np.array([[-3, -3, 3, 3]], np.float32)
+        yield Detections(box, np.zeros((1, 6, 2), np.float32), np.ones(1, np.float32), 1.0)
+    def detect(self, frame, tiles=True):
+        return no_faces(0.0)
+    def detect_near(self, frame, box):
+        return no_faces(0.0)
 
 class NoChanges:
     returned = is_cut = may_be_flash = is_suspicious = may_jump = False
@@ -34,16 +42,18 @@ def resident():
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024
 
 random = np.random.default_rng(0)
-track.lip_shift = lambda *_: 0.01
 frame = np.zeros((64, 64, 3), np.uint8)
-recorder = track.Recorder(Follower())
-recorder.changes = NoChanges()
+search = MainFaceSearch(FaceNets("cpu"), TrackingSettings())
+search.fitter, search.detector = Fitter(), Detector()
+tracker = Tracker(search)
+tracker.changes = NoChanges()
 before, small = resident(), []
 for index in range(6000):
-    recorder.add(frame)
+    tracker.add(frame)
     small.append(np.zeros(40))
-found = recorder.track(0.5, 10)
-del recorder
+found = main_track(tracker)
+del tracker, search
+assert found.counts()["detected"] == 6000, found.counts()
 print((resident() - before) / sum(array.nbytes for array in found.to_arrays().values()))
 """
 
