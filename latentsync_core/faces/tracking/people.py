@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def track_people(
     on_progress: OnProgress | None = None,
     check_cancelled: CheckCancelled | None = None,
     total: int | None = None,
-    **thresholds,
+    **thresholds: Any,
 ) -> People:
     """Follow everybody through a clip; the arguments are those of track_faces.
 
@@ -87,7 +88,7 @@ def track_people(
     return people_of(tracker)
 
 
-def people_of(tracker: Tracker) -> People:
+def people_of(tracker: Tracker[EverybodySearch]) -> People:
     """Everybody whom a tracker that looked for everybody saw, with numbers."""
     tracker.require_frames()
     max_gap = tracker.search.settings.max_gap

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -96,7 +97,7 @@ def track_selected(
     selection: FaceSelection,
     *,
     settings: TrackingSettings | None = None,
-    **options,
+    **options: Any,
 ) -> FaceTrack:
     """The track of the person who is to speak. options: as of track_faces; raises as it does, and as choose does."""
     if selection.is_auto:
@@ -112,7 +113,7 @@ def track_numbered(
     *,
     nets: FaceNets,
     settings: TrackingSettings | None = None,
-    **options,
+    **options: Any,
 ) -> tuple[FaceTrack, People]:
     """The track of the person who is to speak, and everybody with numbers to show, from one pass over the frames.
 
@@ -129,7 +130,9 @@ def track_numbered(
     return main_track(main), people_of(everybody)
 
 
-def split_settings(settings: TrackingSettings | None, options: dict) -> tuple[TrackingSettings, dict]:
+def split_settings(
+    settings: TrackingSettings | None, options: dict[str, Any]
+) -> tuple[TrackingSettings, dict[str, Any]]:
     """The settings with those fields that `options` name put in, and the other options."""
     names = {field.name for field in fields(TrackingSettings)}
     named = {name: value for name, value in options.items() if name in names}

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def track_faces(
     on_progress: OnProgress | None = None,
     check_cancelled: CheckCancelled | None = None,
     total: int | None = None,
-    **thresholds,
+    **thresholds: Any,
 ) -> FaceTrack:
     """Follow one face, the largest and surest of each shot, through a clip.
 
@@ -44,7 +45,7 @@ def track_faces(
     return main_track(tracker)
 
 
-def main_track(tracker: Tracker) -> FaceTrack:
+def main_track(tracker: Tracker[MainFaceSearch]) -> FaceTrack:
     """The track of the face that a tracker followed which looked for the main one; its meshes are given away.
 
     Raises LatentSyncError for no frames and no face.
@@ -60,7 +61,7 @@ def main_track(tracker: Tracker) -> FaceTrack:
     return track
 
 
-def no_face(tracker: Tracker) -> str:
+def no_face(tracker: Tracker[MainFaceSearch]) -> str:
     """What to say where no frame showed a face."""
     search = tracker.search
     text = (

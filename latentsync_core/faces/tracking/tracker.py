@@ -6,7 +6,7 @@ looked for, and how often the costly detector looks, is the search's: everybody.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from .search import FaceSearch, Moment
 from .shot_cuts import Change, ShotChanges
 from .tracked_face import Sighting, TrackedFace
 
+SearchT = TypeVar("SearchT", bound=FaceSearch)
+
 
 @dataclass(frozen=True)
 class BeforeFlash:
@@ -31,10 +33,10 @@ class BeforeFlash:
     memory: Any  # the search's own
 
 
-class Tracker:
+class Tracker(Generic[SearchT]):
     """The faces of a stream of frames, fed one by one and never kept."""
 
-    def __init__(self, search: FaceSearch):
+    def __init__(self, search: SearchT):
         self.search = search
         self.changes = ShotChanges()
         self.faces: list[TrackedFace] = []
@@ -54,15 +56,18 @@ class Tracker:
         index, self.count = self.count, self.count + 1
         change = self.changes.compare(frame)
         self._begin_shot_or_undo_flash(index, change)
+
         followed = self._follow(frame, index)
         if self._show_a_cut(followed, change):
             self._cut(index)
             followed = self.search.leaped(index, followed)
+
         moment = Moment(frame, index, self.shot, self.faces, change.is_suspicious)
         followed, found = self.search.find(moment, followed)
         if index not in self.cuts and (_jumped(found) or self._show_a_cut(found, change)):
             self._cut(index)
             self.search.leaped(index, found)
+
         self.faces += [face for face in found if face not in self.faces]
         seen = followed | found
         for face, sighting in seen.items():
@@ -139,7 +144,8 @@ class Tracker:
             if sighting is not None:
                 presence[index], shifts[index] = sighting.presence, sighting.lip_shift
         scores = presence if scores is None else scores
-        return FaceTrack.from_meshes(mesh, scores, self.cuts, self.shape[:2], max_gap, shifts, hidden)
+        size = self.shape[:2]
+        return FaceTrack.from_meshes(mesh, scores, self.cuts, size, max_gap, lip_shifts=shifts, hidden=hidden)
 
     def require_frames(self) -> None:
         """Raise LatentSyncError where no frame has come."""
