@@ -54,19 +54,20 @@ def run(args: argparse.Namespace) -> int:
     announce(f"Writing to {args.out}; loading the model ...")
     bars = StageBars()
     try:
-        text = study(args, bars) if args.train is None else ablations(args, bars)
+        text = evaluate(args, bars) if args.train is None else ablations(args, bars)
     finally:
         bars.close()
     sys.stdout.write(text + "\n")
     return 0
 
 
-def study(args: argparse.Namespace, bars: StageBars) -> str:
-    """Evidence on one model: evidence.md, evidence.json, openings.png and strip.png."""
+def evaluate(args: argparse.Namespace, bars: StageBars) -> str:
+    """Scores of one model: evidence.md, evidence.json, openings.png and strip.png."""
     from PIL import Image
 
-    from ..evaluation import make_exams
-    from ..evaluation.evaluate import study_model
+    from ..diffusion import Guidance
+    from ..evaluation import make_evaluation_clips
+    from ..evaluation.evaluate import evaluate_model
     from ..evaluation.plots import plot_openings
     from ..evaluation.scores import table
     from ..models.loading import load_models
@@ -75,25 +76,25 @@ def study(args: argparse.Namespace, bars: StageBars) -> str:
     files = {"vae": args.vae, "whisper": args.whisper, "directory": args.models}
     lora = {"lora": args.lora, "lora_strength": args.lora_strength}
     models = load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
-    exams = make_exams(args.exams, args.seconds)
+    exams = make_evaluation_clips(args.exams, args.seconds)
     bars.on_stage("exams")
     with tempfile.TemporaryDirectory(prefix="latentsync-exams-") as folder:
-        settings = Settings(steps=args.steps)
-        found = study_model(models, exams, settings, args.guidance, Path(folder), on_progress=bars.on_progress)
-    every = {name: [marks.to_dict() for marks in row] for name, row in found.every.items()}
+        settings = [Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance]
+        found = evaluate_model(models, exams, settings, Path(folder), on_progress=bars.on_progress)
+    every = {name: [scores.to_dict() for scores in row] for name, row in found.every.items()}
     (args.out / "evidence.json").write_text(json.dumps(every, indent=1), encoding="utf-8")
     plot_openings(found.curves[:4], args.out / "openings.png")
-    Image.fromarray(found.strip).save(args.out / "strip.png")
+    Image.fromarray(found.grid).save(args.out / "strip.png")
     text = f"{args.exams} exams of {args.seconds:g} s, {args.steps} steps\n\n{table(found.rows)}"
     (args.out / "evidence.md").write_text(text + "\n", encoding="utf-8")
     return text
 
 
 def ablations(args: argparse.Namespace, bars: StageBars) -> str:
-    """Train and examine every cell: ablations.md, ablations.json and a plot of each ablation."""
-    from ..evaluation import make_exams
-    from ..evaluation.ablation import run_ablations
-    from ..evaluation.plots import plot_marks
+    """Train and evaluate every cell: ablations.md, ablations.json and a plot of each ablation."""
+    from ..evaluation import make_evaluation_clips
+    from ..evaluation.ablation import AblationPlan, run_ablations
+    from ..evaluation.plots import plot_scores
     from ..evaluation.scores import table
     from ..evaluation.significance import across_seeds, comparison_table, comparisons
     from ..training import read_config
@@ -103,19 +104,19 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
         base = replace(base, optimizer=replace(base.optimizer, steps=args.train_steps))
     # runs share what is prepared once per clip
     base = replace(base, data=replace(base.data, cache=base.data.cache or (args.runs or args.out / "runs") / "cache"))
-    exams = make_exams(args.exams, args.seconds)
+    exams = make_evaluation_clips(args.exams, args.seconds)
     bars.on_stage("train")
     results = []
-    for result in run_ablations(
-        base,
-        args.vary,
-        range(args.seeds),
-        exams,
-        load_trained,
-        args.runs or args.out / "runs",
+    plan = AblationPlan(
+        base=base,
+        names=args.vary,
+        seeds=range(args.seeds),
+        clips=exams,
+        load=load_trained,
+        folder=args.runs or args.out / "runs",
         sample_steps=args.steps,
-        on_progress=bars.on_progress,
-    ):
+    )
+    for result in run_ablations(plan, on_progress=bars.on_progress):
         results.append(result)
         record = [found.to_dict() for found in results]
         (args.out / "ablations.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -123,7 +124,7 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
     for name in args.vary:
         own = [result for result in results if result.ablation == name]
         rows = across_seeds(own)
-        plot_marks(rows, args.out / f"{name}.png")
+        plot_scores(rows, args.out / f"{name}.png")
         means, spreads = [(label, mean) for label, mean, _ in rows], [spread for _, _, spread in rows]
         parts.append(f"### {name}\n\n{table(means, spreads)}\n\n{comparison_table(comparisons(own))}")
     budget = f"{base.optimizer.steps} steps of training, {args.seeds} seeds, {args.exams} exams of {args.seconds:g} s"
@@ -133,7 +134,7 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
 
 
 def load_trained(checkpoint: Path, config):
-    """The models to examine: the trained UNet with the VAE and Whisper it was trained with."""
+    """The models to evaluate: the trained UNet with the VAE and Whisper it was trained with."""
     from ..models.loading import load_models
 
     return load_models(checkpoint, vae=config.model.vae, whisper=config.model.whisper, precision="fp32")

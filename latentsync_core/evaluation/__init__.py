@@ -1,6 +1,6 @@
-"""Evidence: does a model speak, and what of its training makes it: exams with known answers, measures, ablations."""
+"""How well a model lip-syncs, and which training choices matter: evaluation clips, metrics, ablations."""
 
-from .evaluation_clips import Exam, make_exams, sit_exam
-from .scores import Marks, average
+from .evaluation_clips import EvaluationClip, evaluate_clip, make_evaluation_clips
+from .scores import Scores, average
 
-__all__ = ["Exam", "Marks", "average", "make_exams", "sit_exam"]
+__all__ = ["EvaluationClip", "Scores", "average", "make_evaluation_clips", "evaluate_clip"]

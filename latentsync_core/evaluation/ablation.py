@@ -1,17 +1,18 @@
-"""Ablations: which choice of conditioning makes a difference, by training with each of them and sitting the same exams.
+"""Ablations: which choice of conditioning matters, by training with each of them and evaluating on the same clips.
 
-Every cell is a whole training run of one budget; nothing differs between cells but what their names say and the seed.
-Results are written cell by cell, so that a stopped ablation goes on where it was.
+Every cell is a whole training run with the same budget; cells differ in what their names say and in the seed alone.
+Results are written cell by cell, so that an interrupted ablation can be resumed.
 """
 
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ..diffusion import Guidance
 from ..models.loading import Models
+from ..options import DEFAULT_STEPS
 from ..pipeline.settings import Settings
 from ..progress import (
     CheckCancelled,
@@ -22,18 +23,18 @@ from ..progress import (
 from ..training.checkpointing import STATE_NAME
 from ..training.config import TrainConfig
 from ..training.trainer import train
-from .evaluation_clips import Exam, mark, sit_exam
-from .scores import Marks, average
+from .evaluation_clips import EvaluationClip, evaluate_clip, other_openings, score_clip
+from .scores import Scores, average
 
 GUIDANCES = (1.0, 1.5, 2.0, 3.0)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One way to train, and the ways to sample from what it gives.
+    """One training configuration, and the sampling configurations to evaluate it with.
 
-    conditioning, loss, unet: fields of the config that differ. guidances: scales to sit the exams with. positions: how
-    audio positions are used in sampling.
+    conditioning, loss, unet: fields of the config that differ. guidances: scales in sampling. positions: how audio
+    positions are used in sampling.
     """
 
     name: str
@@ -44,7 +45,8 @@ class Cell:
     positions: tuple[str, ...] = ("auto",)
 
 
-MOTION = {"use_motion_module": True}  # only frames that see one another can tell shared noise from their own
+# Only a network that attends across frames can tell shared noise from independent noise.
+MOTION = {"use_motion_module": True}
 ABLATIONS: dict[str, tuple[Cell, ...]] = {
     # The asymmetry of MuseTalk is the cell "trained off, used on".
     "positions": (
@@ -65,80 +67,74 @@ ABLATIONS: dict[str, tuple[Cell, ...]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a trained cell came out at with one way of sampling: marks of every exam, and their mean."""
+    """The scores of a trained cell with one sampling configuration, for every evaluation clip."""
 
     ablation: str
     cell: str
     seed: int
     guidance: float
     position: str
-    marks: tuple[Marks, ...]
+    scores: tuple[Scores, ...]
 
     @property
-    def mean(self) -> Marks:
-        """Over the exams."""
-        return average(self.marks)
+    def mean(self) -> Scores:
+        """Over the evaluation clips."""
+        return average(self.scores)
 
     @property
-    def way(self) -> tuple[str, float, str]:
+    def configuration(self) -> tuple[str, float, str]:
         """All but the seed: cell, guidance, position."""
         return self.cell, self.guidance, self.position
 
     @property
     def label(self) -> str:
-        """Cell and way of sampling, without the seed."""
+        """Cell and sampling configuration, without the seed."""
         used = "" if self.position == "auto" else f", used {self.position}"
         return f"{self.cell}{used}, guidance {self.guidance:g}"
 
     def to_dict(self) -> dict:
-        """For JSON."""
-        return {**asdict(self), "marks": [marks.to_dict() for marks in self.marks]}
+        """For JSON, which has the scores under the key `marks`."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "scores"}
+        return {**values, "marks": [scores.to_dict() for scores in self.scores]}
 
 
-def examine(
-    models: Models,
-    exams: Sequence[Exam],
-    settings: Settings,
-    folder: Path,
-    on_progress: OnProgress = ignore_progress,
-    check_cancelled: CheckCancelled = never_cancelled,
-) -> tuple[Marks, ...]:
-    """Sit all exams with one model and one way of sampling. on_progress counts exams."""
-    marks = []
-    for number, exam in enumerate(exams):
-        paper = sit_exam(exam, models, settings, folder, check_cancelled)
-        others = [other.answer.opening for other in exams if other is not exam]
-        marks.append(mark(exam, paper, others))
-        on_progress(number + 1, len(exams))
-    return tuple(marks)
+@dataclass(frozen=True)
+class AblationPlan:
+    """What to train and how to evaluate it.
+
+    base: the run of which each cell is a variation. names: keys of ABLATIONS. seeds: one training run each.
+    clips: evaluation clips. load: a trained checkpoint and its config -> the models to evaluate. folder: for
+    checkpoints and results; what is already there is not computed again. sample_steps: denoising steps.
+    """
+
+    base: TrainConfig
+    names: Sequence[str]
+    seeds: Sequence[int]
+    clips: Sequence[EvaluationClip]
+    load: Callable[[Path, TrainConfig], Models]
+    folder: Path
+    sample_steps: int = DEFAULT_STEPS
 
 
 def run_ablations(
-    base: TrainConfig,
-    names: Sequence[str],
-    seeds: Sequence[int],
-    exams: Sequence[Exam],
-    load: Callable[[Path, TrainConfig], Models],
-    folder: Path,
+    plan: AblationPlan,
     *,
-    sample_steps: int = 20,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Iterator[Result]:
-    """Train and examine every cell of the ablations `names` with every seed; yields results as they come.
+    """Train and evaluate every cell with every seed; yields results as they come.
 
-    base: the run of which each cell is a variation. load: a trained checkpoint -> the models to examine. folder: for
-    checkpoints and results; what is already there is not done again. on_progress counts steps of one training run.
+    on_progress counts steps of one training run.
     """
-    for name in names:
-        for cell in ABLATIONS[name]:
-            for seed in seeds:
-                config = vary(base, cell, seed, folder)
-                checkpoint = train_cell(config, on_progress, check_cancelled)
-                models = load(checkpoint, config)
-                for guidance, position in itertools.product(cell.guidances, cell.positions):
-                    marks = examined(models, guidance, position, exams, sample_steps, config.output, check_cancelled)
-                    yield Result(name, cell.name, seed, guidance, position, marks)
+    for name in plan.names:
+        for cell, seed in itertools.product(ABLATIONS[name], plan.seeds):
+            config = vary(plan.base, cell, seed, plan.folder)
+            checkpoint = train_cell(config, on_progress, check_cancelled)
+            models = plan.load(checkpoint, config)
+            for guidance, position in itertools.product(cell.guidances, cell.positions):
+                settings = Settings(steps=plan.sample_steps, guidance=Guidance(guidance), position=position)
+                scores = recorded_scores(models, plan.clips, settings, config.output, check_cancelled)
+                yield Result(name, cell.name, seed, guidance, position, scores)
 
 
 def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
@@ -158,7 +154,7 @@ def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
 
 
 def train_cell(config: TrainConfig, on_progress: OnProgress, check_cancelled: CheckCancelled) -> Path:
-    """Train one cell, go on with it, or find it finished; returns its checkpoint."""
+    """Train one cell, resume it, or find it finished; returns its checkpoint."""
     finished = config.output / f"unet-{config.optimizer.steps:07d}.safetensors"
     if finished.is_file():
         return finished
@@ -166,22 +162,47 @@ def train_cell(config: TrainConfig, on_progress: OnProgress, check_cancelled: Ch
     return train(config, resume=resume, on_progress=on_progress, check_cancelled=check_cancelled)
 
 
-def examined(
+def recorded_scores(
     models: Models,
-    guidance: float,
-    position: str,
-    exams: Sequence[Exam],
-    steps: int,
+    clips: Sequence[EvaluationClip],
+    settings: Settings,
     folder: Path,
-    check_cancelled: CheckCancelled,
-) -> tuple[Marks, ...]:
-    """Marks of every exam in one way of sampling: those kept in `folder`, or else taken now and kept there."""
-    asked = f"guidance {guidance:g}, position {position}, {steps} steps, " + ", ".join(exam.name for exam in exams)
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> tuple[Scores, ...]:
+    """The scores of every clip with one sampling configuration, from results.json in `folder` if they are there.
+
+    Args:
+        models: the networks.
+        clips: evaluation clips.
+        settings: steps, guidance and position of the sampling configuration.
+        folder: of results.json, which new scores are added to, and of the dubbed clips.
+        check_cancelled: as in `lipsync`.
+    """
+    configuration = f"guidance {settings.guidance.scale:g}, position {settings.position}, {settings.steps} steps, "
+    key = configuration + ", ".join(clip.name for clip in clips)
     record = folder / "results.json"
-    kept = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    if asked not in kept:
-        settings = Settings(steps=steps, guidance=Guidance(guidance), position=position)
-        marks = examine(models, exams, settings, folder, check_cancelled=check_cancelled)
-        kept[asked] = [each.to_dict() for each in marks]
-        record.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    return tuple(map(Marks.from_dict, kept[asked]))
+    recorded = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if key not in recorded:
+        scores = score_clips(models, clips, settings, folder, check_cancelled)
+        recorded[key] = [each.to_dict() for each in scores]
+        record.write_text(json.dumps(recorded, indent=1), encoding="utf-8")
+    return tuple(map(Scores.from_dict, recorded[key]))
+
+
+def score_clips(
+    models: Models,
+    clips: Sequence[EvaluationClip],
+    settings: Settings,
+    folder: Path,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> tuple[Scores, ...]:
+    """The scores of one model with one sampling configuration on every clip.
+
+    Args:
+        models, clips, settings, folder, check_cancelled: as for `recorded_scores`.
+    """
+    scores = []
+    for clip in clips:
+        dubbed = evaluate_clip(clip, models, settings, folder, check_cancelled)
+        scores.append(score_clip(clip, dubbed, other_openings(clips, clip)))
+    return tuple(scores)

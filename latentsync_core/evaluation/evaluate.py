@@ -1,12 +1,11 @@
-"""The evidence on one finished model: its marks beside what the measures can reach at all, for several guidances."""
+"""Evaluate one model: its scores for several guidance scales, beside the best and worst that the metrics can give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..diffusion import Guidance
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import (
@@ -16,83 +15,92 @@ from ..progress import (
     never_cancelled,
 )
 from .evaluation_clips import (
-    Exam,
-    Paper,
+    DubbedClip,
+    EvaluationClip,
     aligned_faces,
-    mark,
+    evaluate_clip,
     measured_opening,
-    sit_exam,
+    other_openings,
+    score_clip,
 )
-from .scores import Marks, average
+from .scores import Scores, average
 
-ANSWER, SOURCE = "the drawn answer itself", "the source, not dubbed"
-STRIP_FRAMES = 8
+TRUTH_ROW, SOURCE_ROW = "the drawn answer itself", "the source, not dubbed"
+GRID_COLUMNS = 8  # frames
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """rows: (what, mean marks over the exams). every: marks of every exam by row. curves: (exam, truth, generated) of
-    each exam at the first guidance. strip: see `strip_of`, of the first exam.
+class Evaluation:
+    """The scores of one model.
+
+    rows: (name, mean scores over the clips). every: scores of every clip by row. curves: (clip, truth, generated) mouth
+    opening of each clip at the first guidance. grid: see `sample_grid`, of the first clip.
     """
 
-    rows: tuple[tuple[str, Marks], ...]
-    every: dict[str, tuple[Marks, ...]]
+    rows: tuple[tuple[str, Scores], ...]
+    every: dict[str, tuple[Scores, ...]]
     curves: tuple[tuple[str, np.ndarray, np.ndarray], ...]
-    strip: np.ndarray
+    grid: np.ndarray
 
 
-def study_model(
+def evaluate_model(
     models: Models,
-    exams: Sequence[Exam],
-    settings: Settings,
-    guidances: Sequence[float],
+    clips: Sequence[EvaluationClip],
+    settings: Sequence[Settings],
     folder: Path,
     *,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
-) -> Study:
-    """Sit all exams at every guidance scale. folder: for the clips. on_progress counts sittings."""
-    every = {ANSWER: mark_clips(exams, "answer", settings), SOURCE: mark_clips(exams, "source", settings)}
-    curves, strips, done = [], [], 0
-    for guidance in guidances:
-        marks = []
-        for exam in exams:
-            paper = sit_exam(exam, models, replace(settings, guidance=Guidance(guidance)), folder, check_cancelled)
-            marks.append(mark(exam, paper, truths_of_others(exams, exam)))
-            if guidance == guidances[0]:
-                curves.append((exam.name, exam.answer.opening, paper.opening))
-                strips = strips or [strip_of(exam, paper)]
-            done += 1
-            on_progress(done, len(guidances) * len(exams))
-        every[f"guidance {guidance:g}"] = tuple(marks)
-    rows = tuple((name, average(marks)) for name, marks in every.items())
-    return Study(rows, every, tuple(curves), strips[0])
+) -> Evaluation:
+    """Dub all clips with each of some settings, and score the results.
 
-
-def strip_of(exam: Exam, paper: Paper, count: int = STRIP_FRAMES) -> np.ndarray:
-    """A picture (3 CROP, count CROP, 3) uint8 of faces from where the voice asks for a shut mouth to a wide open one.
-
-    Rows: the source, the dubbed clip, the drawn answer.
+    Args:
+        models: the networks.
+        clips: evaluation clips.
+        settings: of the pipeline, one for each guidance scale.
+        folder: for the dubbed clips.
+        on_progress: counts dubbed clips.
+        check_cancelled: as in `lipsync`.
     """
-    frames = min(len(paper.frames), len(exam.answer.frames))
-    order = np.argsort(exam.answer.opening[:frames], kind="stable")
+    every = {
+        TRUTH_ROW: score_rendered_clips(clips, "ground_truth", settings[0]),
+        SOURCE_ROW: score_rendered_clips(clips, "source", settings[0]),
+    }
+    curves, grids, done = [], [], 0
+    for chosen in settings:
+        scores = []
+        for clip in clips:
+            dubbed = evaluate_clip(clip, models, chosen, folder, check_cancelled)
+            scores.append(score_clip(clip, dubbed, other_openings(clips, clip)))
+            if chosen is settings[0]:
+                curves.append((clip.name, clip.ground_truth.opening, dubbed.opening))
+                grids = grids or [sample_grid(clip, dubbed)]
+            done += 1
+            on_progress(done, len(settings) * len(clips))
+        every[f"guidance {chosen.guidance.scale:g}"] = tuple(scores)
+    rows = tuple((name, average(scores)) for name, scores in every.items())
+    return Evaluation(rows=rows, every=every, curves=tuple(curves), grid=grids[0])
+
+
+def sample_grid(clip: EvaluationClip, dubbed: DubbedClip, count: int = GRID_COLUMNS) -> np.ndarray:
+    """An image (3 CROP, count CROP, 3) uint8 of faces, ordered by the true opening from closed to wide open.
+
+    Rows: the source, the dubbed clip, the ground truth.
+    """
+    truth = clip.ground_truth.frames
+    frames = min(len(dubbed.frames), len(truth))
+    order = np.argsort(clip.ground_truth.opening[:frames], kind="stable")
     picks = order[np.linspace(0, frames - 1, count).round().astype(int)]
-    clips = exam.source.frames, paper.frames, exam.answer.frames
-    rows = aligned_faces(exam.answer.frames[:frames], *(clip[:frames] for clip in clips))
+    rows = aligned_faces(truth[:frames], clip.source.frames[:frames], dubbed.frames[:frames], truth[:frames])
     return np.concatenate([np.concatenate(list(faces[picks]), axis=1) for faces in rows])
 
 
-def mark_clips(exams: Sequence[Exam], which: str, settings: Settings) -> tuple[Marks, ...]:
-    """Marks of the drawn clips themselves: "answer", the most that can be measured, or "source", the least."""
-    marks = []
-    for exam in exams:
-        frames = getattr(exam, which).frames
+def score_rendered_clips(clips: Sequence[EvaluationClip], which: str, settings: Settings) -> tuple[Scores, ...]:
+    """Scores of the rendered clips themselves: "ground_truth", the best possible, or "source", the worst."""
+    scores = []
+    for clip in clips:
+        frames = getattr(clip, which).frames
         borders = list(range(settings.window, len(frames), settings.window))
-        paper = Paper(frames, measured_opening(frames), borders)
-        marks.append(mark(exam, paper, truths_of_others(exams, exam)))
-    return tuple(marks)
-
-
-def truths_of_others(exams: Sequence[Exam], exam: Exam) -> list[np.ndarray]:
-    """What mouths do that speak the other exams' voices."""
-    return [other.answer.opening for other in exams if other is not exam]
+        dubbed = DubbedClip(frames, measured_opening(frames), borders)
+        scores.append(score_clip(clip, dubbed, other_openings(clips, clip)))
+    return tuple(scores)

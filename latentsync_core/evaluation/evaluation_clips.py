@@ -1,7 +1,7 @@
-"""Exams with a known answer: a head filmed saying one thing is to say another, and how that looks is drawn too.
+"""Evaluation clips with ground truth: a rendered head that says one thing is dubbed with a voice that says another.
 
-Voices and words are those that training never hears. The source's own mouth says other words, so that nothing in the
-picture gives the answer away. What is marked is the file that `pipeline.lipsync` wrote, seen through the face mesh.
+Voices and words are held out from training. The source's own mouth says other words, so that its frames do not show the
+expected mouth. The metrics are taken on the file that `pipeline.lipsync` writes, by the face mesh.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ..training.synthetic.clips import (
     FPS,
     SyntheticClip,
     draw_frames,
-    living_pose,
+    random_pose,
     write_clip,
 )
 from ..training.synthetic.portrait import Portrait, load_portrait
@@ -35,72 +35,87 @@ from .metrics import (
     psnr,
     ssim,
 )
-from .scores import Marks
+from .scores import Scores
 
-SEED = 7  # of the exams, which no training recipe uses
-CROP = 128  # pixels of the aligned faces that pictures are compared on
+SEED = 7  # of the evaluation clips, which no training recipe uses
+CROP = 128  # pixels of the aligned faces on which images are compared
+MOUTH = ("opening", "width", "rounding")  # parameters of a pose
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
-    """source: the clip to be dubbed, its mouth saying other words. answer: the same head saying the exam's voice."""
+class EvaluationClip:
+    """source: the clip to dub, whose mouth says other words. ground_truth: the same head, speaking the voice."""
 
     name: str
     source: SyntheticClip
-    answer: SyntheticClip
+    ground_truth: SyntheticClip
 
 
-def make_exams(count: int, seconds: float = 5.0, seed: int = SEED, size: int = 256) -> list[Exam]:
-    """Draw `count` exams; one does not depend on how many there are."""
+def make_evaluation_clips(count: int, seconds: float = 5.0, seed: int = SEED, size: int = 256) -> list[EvaluationClip]:
+    """Render `count` evaluation clips; a clip does not depend on how many there are."""
     portrait = load_portrait()
-    return [make_exam(portrait, index, seconds, seed, size) for index in range(count)]
+    return [make_evaluation_clip(portrait, index, seconds, seed, size) for index in range(count)]
 
 
-def make_exam(portrait: Portrait, index: int, seconds: float, seed: int, size: int) -> Exam:
-    """Exam number `index`."""
+def make_evaluation_clip(portrait: Portrait, index: int, seconds: float, seed: int, size: int) -> EvaluationClip:
+    """Evaluation clip number `index`.
+
+    Args:
+        portrait: the head.
+        index: of the clip; with `seed` it determines everything.
+        seconds: length.
+        seed: of all evaluation clips.
+        size: pixels, both sides.
+    """
     rng = np.random.default_rng([seed, index])
     frames = round(seconds * FPS)
-    (asked, voice), (other, other_voice) = (seeded_speech(seconds, rng, held_out=True) for _ in range(2))
-    wanted, filmed = (mouth_motion(speech, frames, FPS) for speech in (asked, other))
-    filmed_pose = living_pose(filmed, rng)
-    # the rest of the head moves alike, so that pictures can be compared
-    wanted_pose = replace(
-        filmed_pose, **{name: filmed_pose.opening.new_tensor(getattr(wanted, name)) for name in MOUTH}
+    (speech, voice), (other, other_voice) = (seeded_speech(seconds, rng, held_out=True) for _ in range(2))
+    motion, source_motion = (mouth_motion(spoken, frames, FPS) for spoken in (speech, other))
+    source_pose = random_pose(source_motion, rng)
+    # the rest of the head moves identically, so that frames can be compared
+    pose = replace(source_pose, **{name: source_pose.opening.new_tensor(getattr(motion, name)) for name in MOUTH})
+    source = SyntheticClip(
+        draw_frames(portrait, source_pose, size), other, other_voice, source_motion, true_opening(source_pose).numpy()
     )
-    clips = []
-    for pose, speech, who, motion in ((filmed_pose, other, other_voice, filmed), (wanted_pose, asked, voice, wanted)):
-        opening = true_opening(pose).numpy()
-        clips.append(SyntheticClip(draw_frames(portrait, pose, size), speech, who, motion, opening))
-    return Exam(f"{index}: {voice}", *clips)
-
-
-MOUTH = ("opening", "width", "rounding")
+    truth = SyntheticClip(draw_frames(portrait, pose, size), speech, voice, motion, true_opening(pose).numpy())
+    return EvaluationClip(name=f"{index}: {voice}", source=source, ground_truth=truth)
 
 
 @dataclass(frozen=True, eq=False)
-class Paper:
-    """What came of an exam: frames (N, H, W, 3) uint8, opening (N,) as the mesh sees it, first frames of windows."""
+class DubbedClip:
+    """A dubbed clip: frames (N, H, W, 3) uint8, opening (N,) by the face mesh, borders: first frames of windows."""
 
     frames: np.ndarray
     opening: np.ndarray
     borders: list[int]
 
 
-def sit_exam(
-    exam: Exam, models: Models, settings: Settings, folder: Path, check_cancelled: CheckCancelled = never_cancelled
-) -> Paper:
-    """Dub the exam's source with its voice, the whole way from file to file, and look at the result.
+def evaluate_clip(
+    clip: EvaluationClip,
+    models: Models,
+    settings: Settings,
+    folder: Path,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> DubbedClip:
+    """Dub the clip's source with its voice, from file to file, and read the result.
 
-    folder: for the files, which stay there. The result is written without loss: the codec is not what is examined.
+    Args:
+        clip: source and voice.
+        models: the networks.
+        settings: of the pipeline; length, cache and codec are replaced.
+        folder: for the files, which stay there.
+        check_cancelled: as in `lipsync`.
+
+    The result is written losslessly, since the codec is not evaluated.
     """
-    stem = exam.name.partition(":")[0]
+    stem = clip.name.partition(":")[0]
     video, result = folder / f"exam{stem}.mp4", folder / f"result{stem}.mkv"
-    write_clip(replace(exam.source, speech=exam.answer.speech), video)
+    write_clip(replace(clip.source, speech=clip.ground_truth.speech), video)
     lossless = replace(settings, length="video", cache=None, overwrite=True, encode=EncodeSettings("ffv1"))
     lipsync(video, video.with_suffix(".wav"), result, models, lossless, check_cancelled=check_cancelled)
     frames = read_frames(result)
     borders = list(range(settings.window, len(frames), settings.window))
-    return Paper(frames, measured_opening(frames), borders)
+    return DubbedClip(frames, measured_opening(frames), borders)
 
 
 def read_frames(path: Path) -> np.ndarray:
@@ -110,38 +125,44 @@ def read_frames(path: Path) -> np.ndarray:
 
 
 def measured_opening(frames: np.ndarray) -> np.ndarray:
-    """(N,) opening of the mouth as the face mesh finds it in the pixels."""
+    """(N,) opening of the mouth, measured by the face mesh."""
     return mouth_opening(track_faces(iter(frames)).mesh)
 
 
-def mark(exam: Exam, paper: Paper, other_truths: Sequence[np.ndarray] = ()) -> Marks:
-    """Compare a paper with the answer. other_truths: openings of other voices, which it should not follow."""
-    frames = min(len(paper.frames), len(exam.answer.frames))
-    truth, found = exam.answer.opening[:frames], paper.opening[:frames]
-    strangers = [correlation(found[: len(other)], other[:frames]) for other in other_truths]
-    shown, wanted = lower_faces(exam.answer.frames[:frames], paper.frames[:frames], exam.answer.frames[:frames])
-    return Marks(
+def score_clip(clip: EvaluationClip, dubbed: DubbedClip, other_truths: Sequence[np.ndarray] = ()) -> Scores:
+    """Compare a dubbed clip with the ground truth. other_truths: openings for other voices, as a control."""
+    frames = min(len(dubbed.frames), len(clip.ground_truth.frames))
+    truth, found = clip.ground_truth.opening[:frames], dubbed.opening[:frames]
+    others = [correlation(found[: len(other)], other[:frames]) for other in other_truths]
+    truth_frames = clip.ground_truth.frames[:frames]
+    shown, wanted = lower_faces(truth_frames, dubbed.frames[:frames], truth_frames)
+    return Scores(
         correlation=correlation(found, truth),
         lag=best_lag(found, truth),
-        shuffled=float(np.nanmean(strangers)) if strangers else float("nan"),
+        shuffled=float(np.nanmean(others)) if others else float("nan"),
         psnr=psnr(shown, wanted),
         ssim=ssim(shown, wanted),
         flicker=flicker(shown) / flicker(wanted),
-        border_energy=border_energy(shown, paper.borders) / border_energy(wanted, paper.borders),
+        border_energy=border_energy(shown, dubbed.borders) / border_energy(wanted, dubbed.borders),
         opening_range=float(np.nanstd(found) / np.std(truth)),
     )
 
 
-def lower_faces(guide: np.ndarray, *clips: np.ndarray) -> list[np.ndarray]:
-    """The part of the face that is regenerated, cut from every clip where it lies in `guide`: (N, h, w, 3) each."""
+def other_openings(clips: Sequence[EvaluationClip], clip: EvaluationClip) -> list[np.ndarray]:
+    """The true mouth openings of all other clips: a control for the correlation of `clip`."""
+    return [other.ground_truth.opening for other in clips if other is not clip]
+
+
+def lower_faces(reference: np.ndarray, *clips: np.ndarray) -> list[np.ndarray]:
+    """The part of the face that is regenerated, cropped from every clip as in `reference`: (N, h, w, 3) each."""
     rows, columns = np.nonzero(fixed_mask(CROP).numpy() < 0.5)
     box = slice(None), slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    return [faces[box] for faces in aligned_faces(guide, *clips)]
+    return [faces[box] for faces in aligned_faces(reference, *clips)]
 
 
-def aligned_faces(guide: np.ndarray, *clips: np.ndarray) -> list[np.ndarray]:
-    """The face crops of every clip, taken where the face lies in `guide`: (N, CROP, CROP, 3) uint8 each."""
-    matrices = track_faces(iter(guide)).matrices(CROP, "smooth")
+def aligned_faces(reference: np.ndarray, *clips: np.ndarray) -> list[np.ndarray]:
+    """The face crops of every clip, aligned by the face in `reference`: (N, CROP, CROP, 3) uint8 each."""
+    matrices = track_faces(iter(reference)).matrices(CROP, "smooth")
     return [
         np.stack([crop_face(frame, matrix, CROP, True) for frame, matrix in zip(clip, matrices, strict=True)])
         for clip in clips

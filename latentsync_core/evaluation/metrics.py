@@ -1,17 +1,17 @@
-"""What is measured on a generated clip: how the mouth follows, how near the pictures come, how steady they are."""
+"""Metrics of a generated clip: lip sync, similarity to the ground truth, temporal stability."""
 
 import numpy as np
 
 from ..faces.mouth_opening import correlation
 
-MOST_LAG = 6  # frames looked at in either direction
+MAX_LAG = 6  # frames, in either direction
 PEAK = 255.0
 
 
-def best_lag(found: np.ndarray, truth: np.ndarray, most: int = MOST_LAG) -> int:
+def best_lag(found: np.ndarray, truth: np.ndarray, max_lag: int = MAX_LAG) -> int:
     """By how many frames `found` comes after `truth`, by the greatest correlation; negative if it comes before."""
     scores = {}
-    for lag in range(-most, most + 1):
+    for lag in range(-max_lag, max_lag + 1):
         late, early = found[max(lag, 0) :], truth[max(-lag, 0) :]
         shared = min(len(late), len(early))
         scores[lag] = correlation(late[:shared], early[:shared])
@@ -34,13 +34,13 @@ def ssim(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def flicker(pictures: np.ndarray) -> float:
-    """What comes and goes at once: mean absolute second difference over time, in grey levels, of (N, h, w, 3)."""
+    """Mean absolute second difference over time, in grey levels, of (N, h, w, 3)."""
     second = np.diff(pictures.astype(np.int16), n=2, axis=0)
     return float(np.abs(second).mean())
 
 
 def border_energy(pictures: np.ndarray, borders: list[int]) -> float:
-    """Mean absolute change into the frames `borders` over that into all other frames: 1 where windows do not show.
+    """Mean absolute change into the frames `borders` over that into other frames: 1 where borders do not show.
 
     pictures: (N, h, w, 3) uint8. borders: first frames of windows, other than frame 0. NaN without any.
     """

@@ -1,4 +1,4 @@
-"""Pictures for people: the mouth's opening against the truth, and marks by way of training."""
+"""Plots: the mouth's opening against the ground truth, and scores by training configuration."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from ..training.synthetic.clips import FPS
-from .scores import Marks
+from .scores import Scores
 
 FIGURE_INCHES = (9.0, 2.4)
 DOTS_PER_INCH = 110
 
 
 def plot_openings(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
-    """One panel per exam. curves: (title, truth (N,), generated (N,)) in the unit of `truth.mouth_opening`."""
+    """One panel per clip. curves: (title, truth (N,), generated (N,)) in the unit of `mouth_opening`."""
     figure, panels = _figure(len(curves))
     for panel, (title, truth, found) in zip(panels, curves, strict=True):
-        panel.plot(np.arange(len(truth)) / FPS, truth, color="0.55", label="drawn truth")
+        panel.plot(np.arange(len(truth)) / FPS, truth, color="0.55", label="ground truth")
         panel.plot(np.arange(len(found)) / FPS, found, color="C0", label="generated, by the face mesh")
         panel.set_title(title, fontsize=9, loc="left")
         panel.set_ylabel("opening")
@@ -25,14 +25,14 @@ def plot_openings(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], path: Pa
     _save(figure, path)
 
 
-def plot_marks(rows: Sequence[tuple[str, Marks, Marks]], path: Path, field: str = "correlation") -> None:
-    """One bar per row of (label, mean, spread between seeds)."""
+def plot_scores(rows: Sequence[tuple[str, Scores, Scores]], path: Path, field: str = "correlation") -> None:
+    """One bar per row of (label, mean, standard deviation between seeds)."""
     figure, panels = _figure(1, height=0.32 * len(rows) + 0.9)
     labels = [label for label, _, _ in rows]
     values = [getattr(mean, field) for _, mean, _ in rows]
-    spreads = np.nan_to_num([getattr(spread, field) for _, _, spread in rows])
-    panels[0].barh(labels[::-1], values[::-1], xerr=spreads[::-1], color="C0", alpha=0.75)
-    panels[0].set_xlabel(f"{field} on unheard voices")
+    deviations = np.nan_to_num([getattr(deviation, field) for _, _, deviation in rows])
+    panels[0].barh(labels[::-1], values[::-1], xerr=deviations[::-1], color="C0", alpha=0.75)
+    panels[0].set_xlabel(f"{field} on held-out voices")
     panels[0].tick_params(labelsize=8)
     _save(figure, path)
 

@@ -1,4 +1,4 @@
-"""Training: prepared clips, batches, losses, LoRA, and the loop that turns a config into a checkpoint."""
+"""Training: prepared clips, batches, losses, LoRA, and the training loop."""
 
 from .config import TrainConfig, from_dict, read_config
 from .trainer import train

@@ -1,4 +1,4 @@
-"""Training batches: windows of consecutive frames, what they hear, and reference frames from elsewhere in the clip."""
+"""Training batches: windows of consecutive frames, their audio tokens, and reference frames from the same clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from ..pipeline.encode import FaceLatents
 from .dataset import POSTERIORS, Clip
 
 MEL_RATE_HZ = 80
-RATE_SLACK = 1e-3  # seconds a frame may come early or late
+RATE_TOLERANCE = 1e-3  # seconds by which a frame's duration may differ
 MEL_STEPS = 52  # of one window of StableSyncNet
 
 
 @dataclass(frozen=True)
-class Place:
-    """A window of a clip and the window its reference frames come from: first frames."""
+class WindowPair:
+    """A target window of a clip and the window its reference frames come from, by their first frames."""
 
     clip: int
     target: int
@@ -32,7 +32,7 @@ class TrainingBatch:
 
     target (b, 4, f, h, w): clean latents. condition (b, 9, f, h, w): mask, masked face, reference, as at inference.
     voice (b*f, n, d): audio tokens, positions added as trained. crops (b, f, r, r, 3) uint8, mel (b, 1, 80, 52): the
-    pictures and the voice for the losses that look and listen; empty where not asked for.
+    pictures and the mel spectrogram for the pixel and sync losses; empty where these are not used.
     """
 
     target: Tensor
@@ -43,7 +43,7 @@ class TrainingBatch:
 
     def to(self, device: torch.device | str) -> "TrainingBatch":
         """The same on another device."""
-        return TrainingBatch(*(value.to(device, non_blocking=True) for value in vars(self).values()))
+        return TrainingBatch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
 
 class TrainingWindows:
@@ -56,13 +56,13 @@ class TrainingWindows:
         self.window, self.with_pictures = window, with_pictures
         self.clips = list(clips)
         self.starts = [starts_of(clip, window) for clip in self.clips]
-        self.places = [
+        self.targets = [  # clip and first frame
             (index, start)
             for index, starts in enumerate(self.starts)
             for start in starts
-            if separate(starts, start, window)
+            if disjoint_starts(starts, start, window)
         ]
-        if not self.places:
+        if not self.targets:
             raise LatentSyncError(
                 f"None of the {len(clips)} clips holds two separate windows of {window} frames with a face; longer "
                 f"clips are needed: reference frames must not show the mouth that is to be learned."
@@ -73,39 +73,51 @@ class TrainingWindows:
     def require_rate(self, fps: int) -> None:
         """LatentSyncError naming the first clip that is not shown at `fps` frames per second throughout."""
         for clip, voice in zip(self.clips, self.voices, strict=True):
-            if not torch.allclose(voice["times"].diff(), torch.tensor(1 / fps, dtype=torch.float64), atol=RATE_SLACK):
+            if not torch.allclose(
+                voice["times"].diff(), torch.tensor(1 / fps, dtype=torch.float64), atol=RATE_TOLERANCE
+            ):
                 raise LatentSyncError(
                     f"{clip.name} is not shown at {fps} frames per second, as loss.sync needs; convert the clip, or "
                     f"set loss.sync to 0."
                 )
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.targets)
 
     def draw(self, batch: int, trained: TrainedConditioning, generator: torch.Generator) -> TrainingBatch:
         """A batch of windows, uniformly over all of them, with latents drawn from their posteriors.
 
         generator: on the CPU; the same state gives the same batch.
         """
-        picks = torch.randint(0, len(self.places), (batch,), generator=generator).tolist()
-        return self.batch([self._with_reference(*self.places[pick], generator) for pick in picks], trained, generator)
+        picks = torch.randint(0, len(self.targets), (batch,), generator=generator).tolist()
+        chosen = [self.targets[pick] for pick in picks]
+        pairs = [self._with_reference(clip, target, generator) for clip, target in chosen]
+        return self.batch(pairs, trained, generator)
 
-    def _with_reference(self, clip: int, target: int, generator: torch.Generator) -> Place:
+    def _with_reference(self, clip: int, target: int, generator: torch.Generator) -> WindowPair:
         """Choose the reference window uniformly among those of the clip that share no frame with the target."""
-        starts = separate(self.starts[clip], target, self.window)
-        return Place(clip, target, starts[int(torch.randint(0, len(starts), (1,), generator=generator))])
+        starts = disjoint_starts(self.starts[clip], target, self.window)
+        return WindowPair(clip, target, starts[int(torch.randint(0, len(starts), (1,), generator=generator))])
 
-    def batch(self, places: Sequence[Place], trained: TrainedConditioning, generator: torch.Generator) -> TrainingBatch:
-        """The windows at `places`, in that order."""
-        windows = [self._window(place, trained, generator) for place in places]
+    def batch(
+        self, pairs: Sequence[WindowPair], trained: TrainedConditioning, generator: torch.Generator
+    ) -> TrainingBatch:
+        """The windows of `pairs`, in that order."""
+        windows = [self._window(pair, trained, generator) for pair in pairs]
         target, condition, voice, crops, mel = zip(*windows, strict=True)
-        return TrainingBatch(*map(torch.stack, (target, condition)), torch.cat(voice), *map(torch.stack, (crops, mel)))
+        return TrainingBatch(
+            target=torch.stack(target),
+            condition=torch.stack(condition),
+            voice=torch.cat(voice),
+            crops=torch.stack(crops),
+            mel=torch.stack(mel),
+        )
 
-    def _window(self, place: Place, trained: TrainedConditioning, generator: torch.Generator) -> tuple[Tensor, ...]:
-        clip, voice = self.clips[place.clip], self.voices[place.clip]
-        span = slice(place.target, place.target + self.window)
+    def _window(self, pair: WindowPair, trained: TrainedConditioning, generator: torch.Generator) -> tuple[Tensor, ...]:
+        clip, voice = self.clips[pair.clip], self.voices[pair.clip]
+        span = slice(pair.target, pair.target + self.window)
         here = clip.rows(span.start, span.stop, *POSTERIORS, *(["crops"] if self.with_pictures else []))
-        there = clip.rows(place.reference, place.reference + self.window, "mean", "std")
+        there = clip.rows(pair.reference, pair.reference + self.window, "mean", "std")
         target = sample_posterior(here["mean"], here["std"], generator)
         masked = sample_posterior(here["masked_mean"], here["masked_std"], generator)
         reference = sample_posterior(there["mean"], there["std"], generator)
@@ -118,22 +130,22 @@ class TrainingWindows:
 
 
 def sample_posterior(mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:
-    """Latents drawn as the pipeline draws them: (f, 4, h, w)."""
+    """Latents sampled as the pipeline samples them: (f, 4, h, w)."""
     return mean + std * torch.randn(mean.shape, generator=generator)
 
 
 def starts_of(clip: Clip, window: int) -> list[int]:
-    """First frames of every window of `window` frames inside a run."""
-    return [start for first, stop in clip.runs for start in range(first, stop - window + 1)]
+    """First frames of every window of `window` frames inside one of the clip's intervals."""
+    return [start for first, stop in clip.intervals for start in range(first, stop - window + 1)]
 
 
-def separate(starts: Sequence[int], target: int, window: int) -> list[int]:
+def disjoint_starts(starts: Sequence[int], target: int, window: int) -> list[int]:
     """Those of `starts` whose window shares no frame with the one at `target`."""
     return [start for start in starts if abs(start - target) >= window]
 
 
 def mel_window(mel: Tensor, seconds: float) -> Tensor:
-    """(80, M) -> (1, 80, 52) from int(80 * seconds) on, the last column held beyond the end (REFERENCE section 1)."""
+    """(80, M) -> (1, 80, 52) from int(80 * seconds) on, the last column repeated at the end (REFERENCE section 1)."""
     start = int(MEL_RATE_HZ * seconds)
     columns = torch.arange(start, start + MEL_STEPS).clamp(max=mel.shape[1] - 1)
     return mel[:, columns][None]

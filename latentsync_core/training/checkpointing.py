@@ -1,4 +1,4 @@
-"""What a run leaves on disk: checkpoints that explain themselves, and the state from which it goes on bit for bit."""
+"""What a run writes to disk: checkpoints with full metadata, and the state from which it resumes bit for bit."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from .lora import save_lora
 from .networks import TrainedNetworks
 
 STATE_NAME = "state.pt"
-FREE_TO_CHANGE = ("output", "watch", "device")  # between a run and its continuation; and how many steps
+CHANGEABLE = ("output", "watch", "device")  # between a run and its continuation; and how many steps
 
 
 class TrainingState:
@@ -49,7 +49,7 @@ class TrainingState:
         os.replace(partial, folder / STATE_NAME)
 
     def restore(self, folder: Path) -> None:
-        """Go back to what `save` wrote. Raises LatentSyncError when the config has changed since."""
+        """Load what `save` wrote. Raises LatentSyncError when the config has changed since."""
         path = folder / STATE_NAME
         if not path.is_file():
             raise LatentSyncError(f"{path} does not exist, so there is nothing to resume; start without --resume.")
@@ -84,7 +84,7 @@ class TrainingState:
         return path
 
     def metadata(self) -> dict[str, str]:
-        """What a checkpoint says of its training: conditioning, resolution, origin, settings."""
+        """The metadata of a checkpoint: conditioning, resolution, origin, settings."""
         models, settings = self.networks.models, self.config.optimizer
         kept = {key: str(value) for key, value in models.unet.metadata.items() if key not in ("config", "unet_config")}
         return {
@@ -102,7 +102,7 @@ class TrainingState:
 
 
 class AveragedWeights:
-    """Puts averaged weights into a network and takes them out again."""
+    """A context manager in which a network has its averaged weights."""
 
     def __init__(self, ema: EMAModel | None, weights: list[nn.Parameter]):
         self.ema, self.weights = ema, weights
@@ -127,11 +127,11 @@ def portable(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """LatentSyncError naming the settings that differ, other than those that may."""
+    """Raise LatentSyncError naming the settings that differ, other than those that may."""
     changed = [
         f"{group}.{key} was {old.get(key)!r}, is {now[group].get(key)!r}"
         for group, old in before.items()
-        if isinstance(old, dict) and group not in FREE_TO_CHANGE
+        if isinstance(old, dict) and group not in CHANGEABLE
         for key in old
         if old.get(key) != now[group].get(key) and (group, key) != ("optimizer", "steps")
     ]

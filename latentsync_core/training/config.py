@@ -1,4 +1,4 @@
-"""What a training run is told: one JSON or TOML file, read into frozen dataclasses, every misspelt key refused."""
+"""The configuration of a training run: one JSON or TOML file, read into frozen dataclasses; unknown keys are errors."""
 
 import json
 import types
@@ -19,10 +19,10 @@ LORA_TARGETS = ("attn1.to_", "attn2.to_", "ff.net.")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """clips: folder of videos; a sound file of the same name takes the place of a video's own sound.
+    """clips: folder of videos; a sound file of the same name replaces a video's own sound.
 
-    cache: folder for what is computed once per clip (None = `cache` inside the run's folder). held_out: so many clips,
-    the last by name, are kept for sample strips and never trained on. alignment: as at inference.
+    cache: folder for what is computed once per clip (None = `cache` inside the run's folder). held_out: number of
+    clips, the last by name, that are kept for sample grids and never trained on. alignment: as at inference.
     """
 
     clips: Path
@@ -33,9 +33,9 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """checkpoint: the UNet to start from, a file or "embedded"; None starts afresh with the shape `unet`.
+    """checkpoint: the UNet to start from, a file or "embedded"; None trains from scratch with the config `unet`.
 
-    unet: entries of the UNet's config; beside a checkpoint those that add parts to it, which begin afresh.
+    unet: entries of the UNet's config; beside a checkpoint those that add parts to it, newly initialised.
     vae, whisper: files; None = those that belong to the checkpoint. resolution: of the face crop in pixels, None = the
     checkpoint's. train: "all" weights, "lora" matrices, or "modules" whose names contain one of `modules`.
     """
@@ -70,7 +70,7 @@ class ConditioningConfig:
         self.dropout()
 
     def dropout(self) -> ConditionDropout:
-        """The two numbers as the conditioning module takes them."""
+        """`drop_probability` and `drops` as the conditioning module takes them."""
         return ConditionDropout(self.drop_probability, self.drops)
 
 
@@ -78,10 +78,10 @@ class ConditioningConfig:
 class LossConfig:
     """noise_mix: 1 mixes half shared and half per-frame noise, 0 is per-frame only (arXiv 2305.10474).
 
-    kept_weight: of the noise error where the mask keeps the picture, 1 as the reference. min_snr: gamma of arXiv
-    2303.09556, None = unweighted. from_noise: share of windows that are shown noise alone, as sampling starts; 0 as the
+    kept_weight: of the noise error where the mask keeps the pixels, 1 as the reference. min_snr: gamma of arXiv
+    2303.09556, None = unweighted. from_noise: share of windows whose input is pure noise, as sampling starts; 0 as the
     reference. pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of a window. sync:
-    weight of StableSyncNet's verdict, with its file in `syncnet`; needs clips at 25 frames per second.
+    weight of StableSyncNet's loss, with its file in `syncnet`; needs clips at 25 frames per second.
     """
 
     noise_mix: float = 1.0
@@ -135,7 +135,7 @@ class OptimizerConfig:
 class WatchConfig:
     """How often, in steps, numbers are logged, samples drawn and checkpoints written; 0 = only at the end.
 
-    sample_steps, guidance: of the sampler that draws them. keep: checkpoints left on disk.
+    strips: how many sample grids. sample_steps, guidance: of the sampler for them. keep: checkpoints left on disk.
     """
 
     log_every: int = 10
@@ -149,7 +149,7 @@ class WatchConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run. output: folder for checkpoints, state, logs and sample strips. seed: of every random draw."""
+    """A whole run. output: folder for checkpoints, state, logs and sample grids. seed: of every random draw."""
 
     output: Path
     data: DataConfig
@@ -170,7 +170,7 @@ class TrainConfig:
             )
         if self.loss.sync and self.window != WINDOW_FRAMES:
             raise LatentSyncError(
-                f"loss.sync is above 0 and the window has {self.window} frames; StableSyncNet sees {WINDOW_FRAMES}."
+                f"loss.sync is above 0 and the window has {self.window} frames; StableSyncNet takes {WINDOW_FRAMES}."
             )
         if self.model.train == "lora" and self.conditioning.null == "learned":
             raise LatentSyncError(
@@ -183,7 +183,7 @@ class TrainConfig:
 
 
 def read_config(path: Path | str) -> TrainConfig:
-    """Read a config file, .json or .toml; relative paths in it count from the working directory.
+    """Read a config file, .json or .toml; relative paths in it are relative to the working directory.
 
     Raises LatentSyncError naming the file and the key that is unknown, missing or of the wrong kind.
     """
@@ -210,7 +210,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def from_dict(kind: type, values: Any, name: str = ""):
-    """Build the dataclass `kind` from nested tables. Raises LatentSyncError naming the faulty key as a dotted path."""
+    """Build the dataclass `kind` from nested tables. Raises LatentSyncError naming the invalid key as a dotted path."""
     if not isinstance(values, dict):
         raise LatentSyncError(f"{name or 'the config'} is {values!r}; a table of settings is needed.")
     known = {entry.name for entry in fields(kind)}
@@ -228,7 +228,7 @@ def from_dict(kind: type, values: Any, name: str = ""):
 
 
 def convert(kind: Any, value: Any, name: str) -> Any:
-    """`value` as the annotated type `kind`; LatentSyncError where it is of another kind."""
+    """`value` as the annotated type `kind`; LatentSyncError where it is of another type."""
     if isinstance(kind, types.UnionType):
         if value is None:
             return None

@@ -1,4 +1,4 @@
-"""Clips made ready once: the same tracker, crops and features as at inference, kept as memory-mapped tensors."""
+"""Clips preprocessed once: the same tracker, crops and features as at inference, cached as memory-mapped tensors."""
 
 import hashlib
 import itertools
@@ -31,10 +31,10 @@ from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancel
 
 log = logging.getLogger(__name__)
 
-FORMAT = "latentsync-clip-1"  # part of the cache's key: raise it when what is stored changes
+FORMAT = "latentsync-clip-1"  # part of the cache's key: change it when what is stored changes
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 SOUNDS = (".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".aac")
-SETTINGS = Settings(length="shortest", extend="none")  # every frame as filmed, while it has sound
+SETTINGS = Settings(length="shortest", extend="none")  # every source frame that has sound
 ENCODED_AT_ONCE = 16  # faces
 POSTERIORS = ("mean", "std", "masked_mean", "masked_std")
 
@@ -66,9 +66,9 @@ def find_clips(folder: Path | str) -> list[ClipSource]:
 class Clip:
     """A prepared clip: one row per frame, in three files, so that another VAE or Whisper costs only its own part.
 
-    runs: stretches [start, stop) with a face in every frame and no cut. frames: how many there are.
+    intervals: [start, stop) with a face in every frame and no cut. frames: how many there are.
     faces, F frames: crops (F, r, r, 3) uint8; indices (F, 10) into the features; times (F,) seconds; matrices
-    (F, 2, 3); mel (80, M), the voice as StableSyncNet hears it.
+    (F, 2, 3); mel (80, M), StableSyncNet's spectrogram. The file calls the intervals `runs`.
     latents: mean, std, masked_mean, masked_std (F, 4, h, w) float32, posteriors of the crop and of the masked crop.
     voice: features (T, L, D).
     """
@@ -78,14 +78,21 @@ class Clip:
     latents: Path
     voice: Path
     frames: int
-    runs: tuple[tuple[int, int], ...]
+    intervals: tuple[tuple[int, int], ...]
 
     @classmethod
     def open(cls, name: str, faces: Path, latents: Path, voice: Path) -> "Clip":
-        """A clip whose files are there."""
+        """A clip whose files exist."""
         with utf8_path(faces) as place, safe_open(place, framework="pt") as file:
-            runs, frames = file.get_tensor("runs").tolist(), file.get_slice("crops").get_shape()[0]
-        return cls(name, faces, latents, voice, frames, tuple(tuple(run) for run in runs))
+            intervals, frames = file.get_tensor("runs").tolist(), file.get_slice("crops").get_shape()[0]
+        return cls(
+            name=name,
+            faces=faces,
+            latents=latents,
+            voice=voice,
+            frames=frames,
+            intervals=tuple((start, stop) for start, stop in intervals),
+        )
 
     def read(self, *names: str) -> dict[str, Tensor]:
         """Whole tensors by name."""
@@ -108,7 +115,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Everything that shapes a prepared clip besides the clip; `whisper` and `vae` are digests of the weights."""
+    """Everything that a prepared clip depends on besides its source.
+
+    cache: folder. resolution: of the face crop in pixels. alignment: as at inference. whisper, vae: digests of the
+    networks' weights.
+    """
 
     cache: Path
     models: Models
@@ -118,13 +129,19 @@ class Preparation:
     vae: str
 
     @classmethod
-    def of(cls, cache: Path, models: Models, resolution: int, alignment: str) -> "Preparation":
-        """For these networks."""
-        digests = weights_digest(models.whisper), weights_digest(models.codec.autoencoder)
-        return cls(cache, models, resolution, alignment, *digests)
+    def of(cls, cache: Path, models: Models, resolution: int, alignment: str = "smooth") -> "Preparation":
+        """With the digests of these networks."""
+        return cls(
+            cache=cache,
+            models=models,
+            resolution=resolution,
+            alignment=alignment,
+            whisper=weights_digest(models.whisper),
+            vae=weights_digest(models.codec.autoencoder),
+        )
 
     def paths(self, source: ClipSource) -> tuple[Path, Path, Path]:
-        """Files for faces, latents and voice: another clip, length, time of change or network, another name."""
+        """Files for faces, latents and voice, named by the clip's size and modification time and by the networks."""
         own = [FORMAT]
         for path in (source.video, source.voice):
             state = path.stat()
@@ -146,21 +163,17 @@ def weights_digest(network: torch.nn.Module) -> str:
 
 def prepare_clips(
     sources: Sequence[ClipSource],
-    cache: Path,
-    models: Models,
-    resolution: int,
-    alignment: str = "smooth",
+    preparation: Preparation,
     *,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> list[Clip]:
-    """Track, crop, encode and listen to every clip that is not in the cache yet; progress counts clips.
+    """Track, crop and encode every clip that is not in the cache yet; progress counts clips.
 
-    A clip that cannot be used (no face, no sound, damaged) costs a warning that names it. Raises LatentSyncError when
-    none is left.
+    A clip that cannot be used (no face, no sound, damaged) is left out with a warning that names it. Raises
+    LatentSyncError when none is left.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    preparation = Preparation.of(cache, models, resolution, alignment)
+    preparation.cache.mkdir(parents=True, exist_ok=True)
     clips = []
     for done, source in enumerate(sources, 1):
         try:
@@ -176,33 +189,42 @@ def prepare_clips(
 def prepare_clip(
     source: ClipSource, preparation: Preparation, check_cancelled: CheckCancelled = never_cancelled
 ) -> Clip:
-    """The clip with its three files, of which those that are missing are made."""
+    """The clip with its three files; those that are missing are computed."""
     faces, latents, voice = preparation.paths(source)
     if not (faces.is_file() and voice.is_file()):
-        heard = hear_voice(probe_audio(source.voice, video=source.video), preparation.models.whisper, SETTINGS)
-        write_tensors(voice, {"features": heard.features[:]})
+        audio = hear_voice(probe_audio(source.voice, video=source.video), preparation.models.whisper, SETTINGS)
+        write_tensors(voice, {"features": audio.features[:]})
         if not faces.is_file():
-            write_tensors(faces, follow_clip(source, heard, preparation, check_cancelled))
+            write_tensors(faces, track_and_crop(source, audio, preparation, check_cancelled))
     clip = Clip.open(source.video.stem, faces, latents, voice)
     if not latents.is_file():
         crops = clip.read("crops")["crops"]
-        write_tensors(latents, encode_crops(crops, clip.runs, preparation, check_cancelled))
+        write_tensors(latents, encode_crops(crops, clip.intervals, preparation, check_cancelled))
     return clip
 
 
-def follow_clip(
-    source: ClipSource, heard: Voice, preparation: Preparation, check_cancelled: CheckCancelled
+def track_and_crop(
+    source: ClipSource, audio: Voice, preparation: Preparation, check_cancelled: CheckCancelled
 ) -> dict[str, Tensor]:
-    """The tensors of a clip's faces, by the pipeline's own stages."""
+    """The tensors of a clip's faces, computed by the pipeline's own stages."""
     models, resolution = preparation.models, preparation.resolution
     settings = replace(SETTINGS, alignment=preparation.alignment)
-    watchers = (ignore_progress, check_cancelled, ignore_frame)
-    info, voice = probe_video(source.video), probe_audio(source.voice, video=source.video)
-    run = Run(source.video, info, voice, models, settings, resolution, *watchers)
-    plan = plan_clip(run, track_clip(run, heard), heard)
+    voice = probe_audio(source.voice, video=source.video)
+    run = Run(
+        video=source.video,
+        info=probe_video(source.video),
+        voice=voice,
+        models=models,
+        settings=settings,
+        resolution=resolution,
+        on_progress=ignore_progress,
+        check_cancelled=check_cancelled,
+        on_frame=ignore_frame,
+    )
+    plan = plan_clip(run, track_clip(run, audio), audio)
     shown = plan.timeline.source
     present = plan.track.present[list(shown)]
-    runs = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
+    intervals = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
     crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
     positions = np.flatnonzero(present)
     with VideoReader(source.video) as reader:
@@ -212,23 +234,23 @@ def follow_clip(
     times = plan.timeline.times
     return {
         "crops": crops,
-        "indices": indices_at(len(heard.features), times),
+        "indices": indices_at(len(audio.features), times),
         "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
         "matrices": torch.from_numpy(plan.matrices[list(shown)]),
-        "runs": torch.tensor(runs, dtype=torch.int64).reshape(-1, 2),
+        "runs": torch.tensor(intervals, dtype=torch.int64).reshape(-1, 2),
         "mel": syncnet_mel(torch.from_numpy(voice.waveform())),
     }
 
 
 def encode_crops(
-    crops: Tensor, runs: Sequence[tuple[int, int]], preparation: Preparation, check_cancelled: CheckCancelled
+    crops: Tensor, intervals: Sequence[tuple[int, int]], preparation: Preparation, check_cancelled: CheckCancelled
 ) -> dict[str, Tensor]:
-    """Posteriors of crops (F, r, r, 3) uint8, whole and masked: (F, 4, h, w) float32; zeros outside the runs."""
+    """Posteriors of crops (F, r, r, 3) uint8, whole and masked: (F, 4, h, w) float32; zeros outside the intervals."""
     codec, mask = preparation.models.codec, fixed_mask(preparation.resolution)
     side = preparation.resolution // LATENT_STRIDE
     posteriors = {name: torch.zeros(len(crops), 4, side, side) for name in POSTERIORS}
-    for run in runs:
-        for part in torch.arange(*run).split(ENCODED_AT_ONCE):
+    for start, stop in intervals:
+        for part in torch.arange(start, stop).split(ENCODED_AT_ONCE):
             check_cancelled()
             pixels = pixels_of(crops[part].numpy())
             whole, masked = codec.encode(pixels), codec.encode(pixels * mask)
@@ -238,7 +260,7 @@ def encode_crops(
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a file under a name of its own and rename it when complete, so that nobody reads half of it."""
+    """Write a file under a temporary name and rename it when complete, so that no process reads a partial one."""
     partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
     with utf8_path(partial) as place:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, place)

@@ -1,4 +1,4 @@
-"""One process or several: torch.distributed as torchrun starts it, and nothing of it where there is one process."""
+"""One process or several: torch.distributed as torchrun starts it; without it a single process."""
 
 import os
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from ..models.loading import choose_device
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's rank among `count`, and the device it works on."""
+    """This process's rank among `count`, and its device."""
 
     rank: int
     count: int
     device: torch.device
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes the files."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes the files."""
         return self.rank == 0
 
     def wrap(self, network: nn.Module) -> nn.Module:
@@ -33,31 +33,31 @@ class Processes:
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
     def without_sync(self, network: nn.Module, wanted: bool):
-        """Leave gradients unaveraged inside, in all but the last part of a batch."""
+        """A context without averaging of gradients, for all but the last part of a batch."""
         return network.no_sync() if wanted and self.count > 1 else nullcontext()
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Block until every process has reached this call."""
         if self.count > 1:
             dist.barrier()
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started (WORLD_SIZE, RANK, LOCAL_RANK); alone without it.
+def process_group(device: str) -> Iterator[Processes]:
+    """Join the processes that torchrun started (WORLD_SIZE, RANK, LOCAL_RANK); a single process without it.
 
     device: as `loading.choose_device` takes it; with CUDA every process takes the one of its local rank.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    place = choose_device(device)
+    target = choose_device(device)
     if count == 1:
-        yield Processes(0, 1, place)
+        yield Processes(0, 1, target)
         return
-    if place.type == "cuda":
-        place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    if target.type == "cuda":
+        target = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(target)
+    dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
     try:
-        yield Processes(dist.get_rank(), count, place)
+        yield Processes(dist.get_rank(), count, target)
     finally:
         dist.destroy_process_group()

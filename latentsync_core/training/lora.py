@@ -20,16 +20,16 @@ from ..models.unet.lora_file import (
 
 
 class LoraLayer(nn.Module):
-    """A frozen Linear or Conv2d plus `alpha / rank * up(down(x))`; begins equal to the layer, since `up` is zero."""
+    """A frozen Linear or Conv2d plus `alpha / rank * up(down(x))`; initially equal to the layer, since `up` is zero."""
 
     def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float, generator: torch.Generator):
         super().__init__()
         self.base, self.alpha = base.requires_grad_(False), alpha
-        place = {"device": base.weight.device, "dtype": torch.float32}
+        factory_kwargs = {"device": base.weight.device, "dtype": torch.float32}
         inputs, outputs = base.weight.shape[1:], base.weight.shape[0]
         down = torch.randn(rank, *inputs, generator=generator) / inputs.numel() ** 0.5
-        self.down = nn.Parameter(down.to(**place))  # (rank, inputs) or (rank, inputs, k, k)
-        self.up = nn.Parameter(torch.zeros(outputs, rank, *(1 for _ in inputs[1:]), **place))
+        self.down = nn.Parameter(down.to(**factory_kwargs))  # (rank, inputs) or (rank, inputs, k, k)
+        self.up = nn.Parameter(torch.zeros(outputs, rank, *(1 for _ in inputs[1:]), **factory_kwargs))
 
     def forward(self, x: Tensor) -> Tensor:
         scale = self.alpha / len(self.down)
@@ -45,7 +45,14 @@ def add_lora(
 ) -> dict[str, LoraLayer]:
     """Wrap every Linear and Conv2d whose name contains one of `targets`, freeze all else; returns layers by name.
 
-    alpha: None = rank, so that the scale is 1. Raises LatentSyncError when no layer is meant.
+    Args:
+        unet: changed in place.
+        rank: of the matrices, at least 1.
+        alpha: numerator of the scale alpha / rank; None = rank.
+        targets: parts of layer names.
+        generator: of the initial `down` matrices, on the CPU.
+
+    Raises LatentSyncError when no layer's name matches.
     """
     chosen = [
         name

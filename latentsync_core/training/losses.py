@@ -1,4 +1,4 @@
-"""What a training step is judged by: the noise, and where asked the lower face's pixels and its lips' agreement."""
+"""The losses of a training step: on the noise, and optionally on the lower face's pixels and on lip sync."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,19 @@ from ..models.syncnet import StableSyncNet
 from ..models.vae import AutoencoderKL
 from .noise import predicted_latents
 
-SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet sees
+SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet takes
 SYNCNET_FRAMES = 16
 SYNCNET_FPS = 25
 
 
 def noise_loss(predicted: Tensor, noise: Tensor, mask: Tensor, kept_weight: float, step_weights: Tensor) -> Tensor:
-    """Mean squared error of the noise prediction (b, 4, f, h, w), each window weighted by `step_weights` (b,).
+    """Mean squared error of the noise prediction, each window weighted by its timestep.
 
-    mask: (h, w), 1 = kept. kept_weight: of the error where the picture is kept; 1 weighs all alike, as the reference.
+    Args:
+        predicted, noise: (b, 4, f, h, w).
+        mask: (h, w), 1 = kept.
+        kept_weight: of the error where the pixels are kept; 1 weights all equally, as the reference.
+        step_weights: (b,).
     """
     weights = torch.where(mask > 0.5, kept_weight, 1.0)
     error = (predicted.float() - noise).square() * (weights / weights.mean())
@@ -45,7 +49,7 @@ def decode_with_gradient(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
 class PixelLoss:
     """Mean absolute error over the regenerated pixels of a few frames of every window, through the VAE.
 
-    A clean picture can hardly be told from a very noisy one, so a window counts by the share of signal in it.
+    A clean picture can hardly be predicted from a very noisy one, so a window is weighted by its share of signal.
     """
 
     autoencoder: AutoencoderKL
@@ -65,7 +69,7 @@ class PixelLoss:
 
 @dataclass(frozen=True)
 class SyncLoss:
-    """How far StableSyncNet is from hearing the voice in the generated lips: 1 - cosine, by the share of signal."""
+    """1 - cosine similarity of lips and audio by StableSyncNet, each window weighted by its share of signal."""
 
     autoencoder: AutoencoderKL
     syncnet: StableSyncNet
@@ -84,7 +88,7 @@ class SyncLoss:
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted sum that is minimised, and its parts by name."""
+    """The weighted sum of the losses."""
 
     mask: Tensor
     kept_weight: float = 1.0
@@ -102,7 +106,15 @@ class Losses:
     def __call__(
         self, predicted: Tensor, noise: Tensor, noisy: Tensor, alphas: Tensor, batch, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Every part by name, unweighted, and "loss", their weighted sum."""
+        """Every loss by name, unweighted, and "loss", their weighted sum.
+
+        Args:
+            predicted, noise: predicted and true noise, (b, 4, f, h, w).
+            noisy: the network's noisy latents, (b, 4, f, h, w).
+            alphas: (b,), alphas_cumprod at each window's timestep.
+            batch: the `TrainingBatch`.
+            generator: on the CPU, for the frames that the pixel loss decodes.
+        """
         weights = step_weights(alphas, self.min_snr)
         parts = {"noise": noise_loss(predicted, noise, self.mask.to(noise.device), self.kept_weight, weights)}
         total = parts["noise"]

@@ -1,4 +1,4 @@
-"""The networks of a run: the UNet, which of its weights are trained, and the VAE and Whisper that stay as they are."""
+"""The networks of a run: the UNet, which of its weights are trained, and the frozen VAE and Whisper."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +21,7 @@ NEW_MODEL = "a new UNet"
 
 @dataclass(frozen=True)
 class TrainedNetworks:
-    """models: all networks. conditioning: what training adds and drops. lora: layers by name, empty without LoRA."""
+    """models: all networks. conditioning: how training conditions. lora: layers by name, empty without LoRA."""
 
     models: Models
     conditioning: TrainedConditioning
@@ -38,12 +38,12 @@ class TrainedNetworks:
 
 
 def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
-    """Everything a run needs, in float32 on `device`, with gradients switched on for what is trained.
+    """Everything a run needs, in float32 on `device`, with gradients enabled for what is trained.
 
     Raises LatentSyncError for files that do not fit one another or the config.
     """
     settings = config.model
-    models = load_models_of(settings, config.seed, device)
+    models = load_base_models(settings, config.seed, device)
     unet = models.unet
     position = config.conditioning.position_encoding
     if config.conditioning.null == "learned":
@@ -62,12 +62,12 @@ def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
     return TrainedNetworks(models, TrainedConditioning.of_models(models, position), lora)
 
 
-def load_models_of(settings: ModelConfig, seed: int, device: torch.device) -> Models:
-    """UNet, VAE and Whisper: from files, from the package, or new."""
+def load_base_models(settings: ModelConfig, seed: int, device: torch.device) -> Models:
+    """UNet, VAE and Whisper: from files, embedded, or newly initialised."""
     if settings.checkpoint is not None:
         files = {"vae": settings.vae, "whisper": settings.whisper}
         models = load_models(settings.checkpoint, **files, device=str(device), precision="fp32")
-        unet = grown(models.unet, settings.unet, seed) if settings.unet else models.unet
+        unet = with_added_parts(models.unet, settings.unet, seed) if settings.unet else models.unet
         return replace(models, unet=unet, resolution=settings.resolution or models.resolution)
     if settings.resolution is None:
         raise LatentSyncError("model.resolution is missing; a new UNet needs it, 256 is usual.")
@@ -78,7 +78,14 @@ def load_models_of(settings: ModelConfig, seed: int, device: torch.device) -> Mo
     sources = {"unet": NEW_MODEL, "vae": settings.vae or "embedded", "whisper": settings.whisper or "embedded"}
     check_width(unet, whisper, sources)
     codec.autoencoder.to(device)
-    return Models(unet.to(device), codec, whisper.to(device), device, settings.resolution, sources)
+    return Models(
+        unet=unet.to(device),
+        codec=codec,
+        whisper=whisper.to(device),
+        device=device,
+        resolution=settings.resolution,
+        sources=sources,
+    )
 
 
 def new_unet(shape: dict[str, Any], seed: int) -> UNet3DConditionModel:
@@ -88,14 +95,14 @@ def new_unet(shape: dict[str, Any], seed: int) -> UNet3DConditionModel:
         return UNet3DConditionModel(UNetConfig.from_dict(shape))
 
 
-def grown(unet: UNet3DConditionModel, changes: dict[str, Any], seed: int) -> UNet3DConditionModel:
-    """The same UNet with parts of its own, such as motion modules, that begin afresh.
+def with_added_parts(unet: UNet3DConditionModel, changes: dict[str, Any], seed: int) -> UNet3DConditionModel:
+    """The same UNet with further parts, such as motion modules, newly initialised.
 
-    changes: entries of its config. Raises LatentSyncError where a weight it has would be lost or have another shape.
+    changes: entries of its config. Raises LatentSyncError where one of its weights would be lost or change its shape.
     """
-    larger = new_unet({**unet.config.to_dict(), **changes}, seed).to(unet.device, unet.dtype)
+    extended = new_unet({**unet.config.to_dict(), **changes}, seed).to(unet.device, unet.dtype)
     try:
-        lost = larger.load_state_dict(unet.state_dict(), strict=False).unexpected_keys
+        lost = extended.load_state_dict(unet.state_dict(), strict=False).unexpected_keys
     except RuntimeError as error:  # torch lists every weight of another size
         lost = [str(error).splitlines()[1].strip()]
     if lost:
@@ -103,21 +110,21 @@ def grown(unet: UNet3DConditionModel, changes: dict[str, Any], seed: int) -> UNe
             f"model.unet does not keep what model.checkpoint holds ({lost[0]}); beside a checkpoint it may only add "
             f"parts, such as use_motion_module = true."
         )
-    larger.metadata = dict(unet.metadata)
-    return larger
+    extended.metadata = dict(unet.metadata)
+    return extended
 
 
 def with_learned_null(unet: UNet3DConditionModel, tokens: int, seed: int) -> UNet3DConditionModel:
-    """The same UNet with a null of its own, which begins as zeros, as published ones are guided against."""
+    """The same UNet with a learned unconditional embedding, initially zeros, as the published models use."""
     if unet.null_audio_tokens is not None:
         return unet
-    larger = grown(unet, {"null_audio_tokens": tokens}, seed)
-    larger.metadata["null"] = "learned"
-    return larger
+    extended = with_added_parts(unet, {"null_audio_tokens": tokens}, seed)
+    extended.metadata["null"] = "learned"
+    return extended
 
 
 def select_weights(unet: UNet3DConditionModel, settings: ModelConfig, seed: int) -> dict[str, LoraLayer]:
-    """Switch gradients on where the config wants them; returns the LoRA layers, if any."""
+    """Enable gradients as the config says; returns the LoRA layers, if any."""
     if settings.train == "lora":
         generator = torch.Generator().manual_seed(seed)
         return add_lora(unet, settings.lora_rank, settings.lora_alpha, settings.lora_targets, generator)

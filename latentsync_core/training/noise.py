@@ -1,4 +1,4 @@
-"""Noise as LatentSync is trained with: partly shared by the frames of a window, partly each frame's own."""
+"""The noise that LatentSync is trained with: partly shared by the frames of a window, partly independent."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ def draw_timesteps(batch: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class NoisedLatents:
-    """What the network sees, and the noise it is to find: noisy, noise (b, 4, f, h, w); timesteps (b,) int64."""
+    """The network's input and its target: noisy, noise (b, 4, f, h, w); timesteps (b,) int64."""
 
     noisy: Tensor
     noise: Tensor
@@ -49,23 +49,30 @@ def noised_latents(
     from_noise: float,
     generator: torch.Generator,
 ) -> NoisedLatents:
-    """Mix clean latents with noise, but leave a share `from_noise` of the windows nothing but the noise.
+    """Add noise to clean latents, and replace a share `from_noise` of the windows by pure noise.
 
-    Even at the noisiest step a trace of the clean picture is left, enough to tell how far the mouth is open; sampling
-    starts without it, and what has learned to look for it finds a mouth half shut (arXiv 2305.08891 tells of the same
-    fault in brightness). Windows without a trace, at steps like those sampling starts from, have to listen instead:
-    they are to find the noise that leads from what they see to the clean latents.
-    clean, noise: (b, 4, f, h, w). timesteps: (b,), on the same device. generator: on the CPU; it draws as much whatever
-    the share is.
+    Even at the last timestep the noisy latents keep some of the clean picture, enough to infer how far the mouth is
+    open; sampling starts without it, and a network that relies on it generates a half-open mouth (arXiv 2305.08891
+    describes the same fault for brightness). Windows of pure noise, at timesteps like those that sampling starts from,
+    can only be predicted from the audio: their target is the noise that leads from the input to the clean latents.
+
+    Args:
+        clean, noise: (b, 4, f, h, w).
+        timesteps: (b,), on the same device.
+        schedule: of `training_schedule`.
+        from_noise: share of the windows, 0..1.
+        generator: on the CPU; the number of draws does not depend on the share.
     """
-    blank = (torch.rand(len(clean), generator=generator) < from_noise).to(clean.device)
-    late = torch.randint(FIRST_STEPS.start, FIRST_STEPS.stop, (len(clean),), generator=generator).to(clean.device)
-    timesteps = torch.where(blank, late, timesteps)
+    pure_noise = (torch.rand(len(clean), generator=generator) < from_noise).to(clean.device)
+    early_steps = torch.randint(FIRST_STEPS.start, FIRST_STEPS.stop, (len(clean),), generator=generator).to(
+        clean.device
+    )
+    timesteps = torch.where(pure_noise, early_steps, timesteps)
     noisy = schedule.add_noise(clean, noise, timesteps)
     alphas = schedule.alphas_cumprod.to(clean.device)[timesteps][:, None, None, None, None]
-    leading = (noise - alphas.sqrt() * clean) / (1 - alphas).sqrt()
-    blank = blank[:, None, None, None, None]
-    return NoisedLatents(torch.where(blank, noise, noisy), torch.where(blank, leading, noise), timesteps)
+    residual = (noise - alphas.sqrt() * clean) / (1 - alphas).sqrt()
+    pure_noise = pure_noise[:, None, None, None, None]
+    return NoisedLatents(torch.where(pure_noise, noise, noisy), torch.where(pure_noise, residual, noise), timesteps)
 
 
 def predicted_latents(noisy: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Numbers and pictures of a run: one JSON line per entry, and TensorBoard event files where the package is there."""
+"""Log scalars and images of a run: one JSON line per entry, and TensorBoard event files if it is installed."""
 
 import json
 import logging
@@ -19,33 +19,33 @@ class RunLog:
         self.folder, self.started = folder, time.monotonic()
         (folder / "samples").mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
-        self._forget_after(step)
+        self._drop_after(step)
         self.lines = self.path.open("a", encoding="utf-8")
-        self.board = event_writer(folder / "tensorboard", step)
+        self.events = event_writer(folder / "tensorboard", step)
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """Record scalars of a step."""
         seconds = round(time.monotonic() - self.started, 2)
         self.lines.write(json.dumps({"step": step, "seconds": seconds, **values}) + "\n")
         self.lines.flush()
-        if self.board is not None:
+        if self.events is not None:
             for name, value in values.items():
-                self.board.add_scalar(name, value, step)
+                self.events.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Record a uint8 picture (h, w, 3) as samples/NAME-STEP.png."""
         Image.fromarray(image).save(self.folder / "samples" / f"{name}-{step:07d}.png")
-        if self.board is not None:
-            self.board.add_image(name, image, step, dataformats="HWC")
+        if self.events is not None:
+            self.events.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close the files."""
         self.lines.close()
-        if self.board is not None:
-            self.board.close()
+        if self.events is not None:
+            self.events.close()
 
-    def _forget_after(self, step: int) -> None:
-        """Drop lines of steps that a resumed run is going to do again."""
+    def _drop_after(self, step: int) -> None:
+        """Drop lines of steps that a resumed run will repeat."""
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= step]
@@ -53,7 +53,7 @@ class RunLog:
 
 
 def event_writer(folder: Path, step: int):
-    """TensorBoard's writer, or None, said once, where the package is missing; log.jsonl has the same numbers."""
+    """TensorBoard's writer, or None, with one warning, where it is not installed; log.jsonl has the same numbers."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,7 +1,7 @@
-"""Sample strips: what the model makes of clips it never saw, drawn by the sampler of inference while it trains.
+"""Sample grids: held-out clips lip-synced during training by the sampler of inference.
 
-A face of the clip's one half is given the voice of the other half, so that nothing in the picture gives the answer
-away; what the voice's own mouth did is shown beside it.
+The face of a clip's first half gets the voice of its second half, so that the source frames do not show the expected
+mouth; the frames filmed with that voice are shown for comparison.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diffusion import NoisePredictor, Window, sample_clip, shared_noise, window_groups
+from ..diffusion import NoisePredictor, SamplerSettings, Window, sample_clip, shared_noise, window_groups
 from ..diffusion.conditioning import TrainedConditioning
 from ..faces import composite_crop, fixed_mask, latent_mask
 from ..faces.landmarks import MeshFitter
@@ -21,51 +21,58 @@ from .batches import sample_posterior
 from .dataset import POSTERIORS, Clip
 from .mouth import lip_gaps
 
-WINDOWS_SHOWN = 3  # windows sampled of every clip
+WINDOWS_SAMPLED = 3  # windows sampled of every clip
 COLUMNS = 8
 GAP = 2  # pixels between pictures
 
 
 @dataclass(frozen=True)
-class Strip:
-    """face, voice_face, generated: (f, r, r, 3) uint8: the face given, the one that spoke the voice, the result.
+class SampleGrid:
+    """source, truth, generated: (f, r, r, 3) uint8: the source face, the face filmed with the voice, the result.
 
-    gaps, true_gaps: (f,) as `mouth.lip_gaps` measures them, generated and in the face that spoke.
+    gaps, true_gaps: (f,) as `mouth.lip_gaps` measures them in `generated` and in `truth`.
     """
 
     name: str
-    face: np.ndarray
-    voice_face: np.ndarray
+    source: np.ndarray
+    truth: np.ndarray
     generated: np.ndarray
     gaps: np.ndarray
     true_gaps: np.ndarray
 
     @property
     def correlation(self) -> float:
-        """How closely the generated lips follow those that spoke the voice: -1 to 1."""
+        """Correlation of the generated lip gaps with the true ones: -1 to 1."""
         return correlation(self.gaps, self.true_gaps)
 
     def image(self) -> np.ndarray:
-        """Three rows of evenly spread frames: the face given, the result, the face that spoke. uint8 (h, w, 3)."""
-        picks = np.linspace(0, len(self.face) - 1, COLUMNS).round().astype(int)
+        """Three rows of evenly spread frames: source, result, truth. uint8 (h, w, 3)."""
+        picks = np.linspace(0, len(self.source) - 1, COLUMNS).round().astype(int)
         rows = []
-        for crops in (self.face, self.generated, self.voice_face):
+        for crops in (self.source, self.generated, self.truth):
             framed = np.pad(crops[picks], ((0, 0), (GAP, 0), (GAP, 0), (0, 0)), constant_values=255)
             rows.append(np.concatenate(list(framed), axis=1))
         return np.concatenate(rows, axis=0)
 
 
-class StripSampler:
-    """Draws a strip of one clip, always from the same noise.
+class GridSampler:
+    """Samples a grid of one clip, always from the same noise.
 
-    The face is taken from the start of the clip's longest run, the voice from its later half.
+    The face is taken from the start of the clip's longest interval, the voice from its second half.
+
+    Args:
+        clip: a prepared clip.
+        window: frames denoised together.
+        resolution: of the face crop in pixels.
+        codec: decodes the latents.
+        seed: of the noise.
     """
 
     def __init__(self, clip: Clip, window: int, resolution: int, codec: LatentCodec, seed: int):
         self.clip, self.codec, self.seed, self.resolution = clip, codec, seed, resolution
-        first, stop = max(clip.runs, key=lambda run: run[1] - run[0])
+        first, stop = max(clip.intervals, key=lambda interval: interval[1] - interval[0])
         half = (stop - first) // 2
-        count = min(half // window, WINDOWS_SHOWN)
+        count = min(half // window, WINDOWS_SAMPLED)
         self.groups = window_groups([Window(i * window, (i + 1) * window) for i in range(count)])
         self.face, self.voice = slice(first, first + count * window), slice(first + half, first + half + count * window)
         self.mesh = MeshFitter() if count else None
@@ -77,23 +84,35 @@ class StripSampler:
 
     def draw(
         self, unet: NoisePredictor, trained: TrainedConditioning, steps: int, guidance: float, device: torch.device
-    ) -> Strip:
-        """Sample the strip with `unet` as it is now."""
+    ) -> SampleGrid:
+        """Sample the grid with the current weights of `unet`.
+
+        Args:
+            unet: the noise predictor.
+            trained: how it is conditioned.
+            steps: denoising steps.
+            guidance: scale.
+            device: where the network runs.
+        """
         generator = torch.Generator().manual_seed(self.seed)
         noise = shared_noise(self.resolution // 8, generator)
         rows = self.clip.rows(self.face.start, self.face.stop, *POSTERIORS, "crops")
-        heard = self.clip.read("features", "indices")
-        tokens = trained.audio_tokens(heard["features"], heard["indices"][self.voice])
+        audio = self.clip.read("features", "indices")
+        tokens = trained.audio_tokens(audio["features"], audio["indices"][self.voice])
         frames = len(rows["crops"])
         conditioning = ClipConditioning(self._faces(rows, generator), tokens, range(frames), trained)
-        latents = sample_clip(unet, noise, conditioning, frames, self.groups, steps, guidance, device=device)
-        face, spoken = (
-            rows["crops"].numpy(),
-            self.clip.rows(self.voice.start, self.voice.stop, "crops")["crops"].numpy(),
-        )
+        settings = SamplerSettings(steps=steps, guidance=guidance, device=device)
+        latents = sample_clip(unet, noise, conditioning, self.groups, settings, frames=frames)
+        truth = self.clip.rows(self.voice.start, self.voice.stop, "crops")["crops"].numpy()
         generated = self._pictures(latents, rows["crops"])
-        gaps, true_gaps = lip_gaps(generated, self.mesh), lip_gaps(spoken, self.mesh)
-        return Strip(self.clip.name, face, spoken, generated, gaps, true_gaps)
+        return SampleGrid(
+            name=self.clip.name,
+            source=rows["crops"].numpy(),
+            truth=truth,
+            generated=generated,
+            gaps=lip_gaps(generated, self.mesh),
+            true_gaps=lip_gaps(truth, self.mesh),
+        )
 
     def _faces(self, rows: dict[str, Tensor], generator: torch.Generator) -> FaceLatents:
         masked = sample_posterior(rows["masked_mean"], rows["masked_std"], generator)
@@ -102,8 +121,8 @@ class StripSampler:
         return FaceLatents(masked, reference, latent_mask(fixed_mask(self.resolution)), row_of, self.resolution)
 
     def _pictures(self, latents: Tensor, crops: Tensor) -> np.ndarray:
-        """Decoded and joined with the kept part of the crop: (f, r, r, 3) uint8."""
+        """Decoded and composited with the kept part of the crop: (f, r, r, 3) uint8."""
         decoded = self.codec.decode(latents[0].transpose(0, 1))
         original = crops.permute(0, 3, 1, 2).float() / 127.5 - 1
-        joined = composite_crop(decoded, original, fixed_mask(self.resolution))
-        return ((joined + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        composited = composite_crop(decoded, original, fixed_mask(self.resolution))
+        return ((composited + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

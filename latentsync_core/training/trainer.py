@@ -1,7 +1,7 @@
-"""The training loop: from a config to checkpoints, logs and sample strips.
+"""The training loop: from a config to checkpoints, logs and sample grids.
 
-Every random draw of step k comes from a generator seeded by (seed, k, rank), so a run that is resumed at step k does
-exactly what it would have done without stopping.
+Every random draw of step k comes from a generator seeded by (seed, k, rank), so a run that is resumed at step k gives
+the same weights as an uninterrupted one.
 """
 
 import logging
@@ -22,17 +22,17 @@ from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancel
 from .batches import TrainingWindows
 from .checkpointing import STATE_NAME, TrainingState
 from .config import LossConfig, TrainConfig
-from .dataset import Clip, find_clips, prepare_clips
-from .distributed import Processes, joined
+from .dataset import Clip, Preparation, find_clips, prepare_clips
+from .distributed import Processes, process_group
 from .losses import SYNCNET_FPS, Losses, PixelLoss, SyncLoss
 from .networks import TrainedNetworks, load_networks
 from .noise import draw_timesteps, mixed_noise, noised_latents, training_schedule
 from .run_log import RunLog
-from .sample_grids import StripSampler
+from .sample_grids import GridSampler
 
 log = logging.getLogger(__name__)
 
-FINAL_SHARE = 0.1  # of the learning rate, at the end of a cosine
+FINAL_RATE = 0.1  # of the learning rate, at the end of a cosine
 
 
 def train(
@@ -44,15 +44,15 @@ def train(
 ) -> Path:
     """Train as `config` says, alone or as one of torchrun's processes, and return the last checkpoint's path.
 
-    resume: go on from the state in the output folder, to the identical next step; without it a folder that holds a
-    run is refused. on_progress counts steps. Stopping between steps loses what came after the last saved state.
-    Raises LatentSyncError for what a user can mend.
+    resume: continue from the state in the output folder, with the identical next step; without it a folder that holds
+    a run is refused. on_progress counts steps. Cancelling loses the steps after the last saved state.
+    Raises LatentSyncError for what a user can correct.
     """
     if not resume and (config.output / STATE_NAME).exists():
         raise LatentSyncError(
             f"{config.output} holds a run already; pass --resume to go on with it, or choose another output."
         )
-    with joined(config.device) as processes:
+    with process_group(config.device) as processes:
         trainer = Trainer(config, processes, check_cancelled)
         if resume:
             trainer.state.restore(config.output)
@@ -60,7 +60,7 @@ def train(
 
 
 class Trainer:
-    """A run that is ready to step; `state` holds all that changes."""
+    """A run ready to train; `state` holds everything that changes."""
 
     def __init__(self, config: TrainConfig, processes: Processes, check_cancelled: CheckCancelled = never_cancelled):
         self.config, self.processes, self.device = config, processes, processes.device
@@ -72,7 +72,7 @@ class Trainer:
         self.windows = TrainingWindows(clips, config.window, resolution, with_pictures=self.losses.need_pictures)
         if self.losses.sync is not None:
             self.windows.require_rate(SYNCNET_FPS)
-        self.strips = strip_samplers(held_out or clips, config, self.networks)
+        self.grids = grid_samplers(held_out or clips, config, self.networks)
         self.schedule = training_schedule()
         self.alphas = self.schedule.alphas_cumprod.to(self.device)
         self.state = TrainingState(self.networks, config)
@@ -80,9 +80,9 @@ class Trainer:
         log.info("%d windows of %d clips, %d held out", len(self.windows), len(clips), len(held_out))
 
     def run(self, on_progress: OnProgress, check_cancelled: CheckCancelled) -> Path | None:
-        """All remaining steps; the leading process writes."""
+        """All remaining steps; the main process writes the files."""
         config, watch = self.config, self.config.watch
-        record = RunLog(config.output, self.state.step) if self.processes.leads else None
+        record = RunLog(config.output, self.state.step) if self.processes.is_main else None
         path, last, sums, since = None, config.optimizer.steps, {}, time.monotonic()
         while self.state.step < last:
             check_cancelled()
@@ -98,7 +98,7 @@ class Trainer:
                 record.numbers(step, {name: float(np.mean(values)) for name, values in sums.items()} | {"rate": rate})
                 sums = {}
             if step == last or due(step, watch.sample_every):
-                self.draw_strips(record)
+                self.sample_grids(record)
             if step == last or due(step, watch.save_every):
                 path = self.save()
                 since = time.monotonic()
@@ -137,7 +137,7 @@ class Trainer:
         return {**found, "gradient": float(norm), "learning_rate": rate}
 
     def losses_of_a_batch(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw `count` windows, add noise, drop conditions, predict, and judge."""
+        """Draw `count` windows, add noise, drop conditions, predict, and compute the losses."""
         batch = self.windows.draw(count, self.conditioning, generator).to(self.device)
         timesteps = draw_timesteps(count, generator)
         noise = mixed_noise(tuple(batch.target.shape), self.config.loss.noise_mix, generator).to(self.device)
@@ -150,18 +150,18 @@ class Trainer:
             predicted = self.network(torch.cat([seen.noisy, condition], dim=1), seen.timesteps, voice)
         return self.losses(predicted, seen.noise, seen.noisy, self.alphas[seen.timesteps], batch, generator)
 
-    def draw_strips(self, record: RunLog) -> None:
-        """Sample every strip with the averaged weights, and log the pictures and how closely the lips follow."""
+    def sample_grids(self, record: RunLog) -> None:
+        """Sample every grid with the averaged weights, and log the images and the mean correlation of the lips."""
         watch, unet = self.config.watch, self.networks.unet
-        followed = []
+        correlations = []
         with self.state.averaged():
             unet.eval()
-            for sampler in self.strips:
-                strip = sampler.draw(unet, self.conditioning, watch.sample_steps, watch.guidance, self.device)
-                record.picture(self.state.step, strip.name, strip.image())
-                followed.append(strip.correlation)
+            for sampler in self.grids:
+                grid = sampler.draw(unet, self.conditioning, watch.sample_steps, watch.guidance, self.device)
+                record.picture(self.state.step, grid.name, grid.image())
+                correlations.append(grid.correlation)
             unet.train()
-        known = [value for value in followed if not math.isnan(value)]
+        known = [value for value in correlations if not math.isnan(value)]
         if known:
             record.numbers(self.state.step, {"lip_correlation": float(np.mean(known))})
 
@@ -172,7 +172,7 @@ class Trainer:
 
 
 def due(step: int, every: int) -> bool:
-    """Whether `every` steps have passed; 0 means only at the end."""
+    """Whether `step` is a multiple of `every`; 0 means only at the end."""
     return every > 0 and step % every == 0
 
 
@@ -190,17 +190,24 @@ def learning_rate(step: int, settings) -> float:
     if settings.decay == "constant":
         return rate
     share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
-    return rate * (FINAL_SHARE + (1 - FINAL_SHARE) * (1 + math.cos(math.pi * share)) / 2)
+    return rate * (FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * share)) / 2)
 
 
 def build_losses(settings: LossConfig, networks: TrainedNetworks) -> Losses:
-    """The losses that the config weighs above 0."""
+    """The losses whose weight in the config is above 0."""
     models, mask = networks.models, latent_mask(fixed_mask(networks.models.resolution))
     autoencoder = models.codec.autoencoder
     pixel = PixelLoss(autoencoder, models.resolution, settings.pixel_frames) if settings.pixel else None
     sync = SyncLoss(autoencoder, load_syncnet(settings.syncnet, models.device)) if settings.sync else None
-    weights = (settings.kept_weight, settings.min_snr, pixel, settings.pixel, sync, settings.sync)
-    return Losses(mask, *weights)
+    return Losses(
+        mask=mask,
+        kept_weight=settings.kept_weight,
+        min_snr=settings.min_snr,
+        pixel=pixel,
+        pixel_weight=settings.pixel,
+        sync=sync,
+        sync_weight=settings.sync,
+    )
 
 
 def prepared_clips(
@@ -214,24 +221,22 @@ def prepared_clips(
             f"left: lower data.held_out."
         )
     models, cache = networks.models, config.data.cache or config.output / "cache"
-
-    def prepare(chosen: Sequence) -> list[Clip]:
-        return prepare_clips(
-            chosen, cache, models, models.resolution, config.data.alignment, check_cancelled=check_cancelled
-        )
+    preparation = Preparation.of(cache, models, models.resolution, config.data.alignment)
 
     split = len(sources) - config.data.held_out
-    if not processes.leads:
+    if not processes.is_main:
         processes.wait()
-    clips = prepare(sources[:split])
-    held_out = prepare(sources[split:]) if config.data.held_out else []
-    if processes.leads:
+    clips = prepare_clips(sources[:split], preparation, check_cancelled=check_cancelled)
+    held_out = []
+    if config.data.held_out:
+        held_out = prepare_clips(sources[split:], preparation, check_cancelled=check_cancelled)
+    if processes.is_main:
         processes.wait()
     return clips, held_out
 
 
-def strip_samplers(clips: Sequence[Clip], config: TrainConfig, networks: TrainedNetworks) -> list[StripSampler]:
+def grid_samplers(clips: Sequence[Clip], config: TrainConfig, networks: TrainedNetworks) -> list[GridSampler]:
     """One for each of the first clips that are long enough."""
     models = networks.models
-    samplers = (StripSampler(clip, config.window, models.resolution, models.codec, config.seed) for clip in clips)
+    samplers = (GridSampler(clip, config.window, models.resolution, models.codec, config.seed) for clip in clips)
     return [sampler for sampler in samplers if sampler.possible][: config.watch.strips]

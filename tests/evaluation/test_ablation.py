@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.evaluation.ablation import ABLATIONS, Result, vary
-from latentsync_core.evaluation.scores import Marks
+from latentsync_core.evaluation.scores import Scores
 from latentsync_core.evaluation.significance import across_seeds, beyond_seed_noise, comparisons
 from latentsync_core.training.config import ConditioningConfig, DataConfig, TrainConfig
 
@@ -17,8 +17,8 @@ BASE = TrainConfig(Path("run"), DataConfig(Path("clips")))
 
 
 def result(correlation: float, seed: int, guidance: float = 1.5) -> Result:
-    marks = Marks(correlation, 0, 0, 30, 0.9, 1, 1)
-    return Result("dropout", "audio dropped p = 0.1", seed, guidance, "auto", (marks, marks))
+    scores = Scores(correlation, 0, 0, 30, 0.9, 1, 1)
+    return Result("dropout", "audio dropped p = 0.1", seed, guidance, "auto", (scores, scores))
 
 
 @pytest.mark.parametrize("name", list(ABLATIONS))
@@ -41,19 +41,19 @@ def test_equal_runs_of_different_ablations_are_one(tmp_path):
 
 
 def test_the_asymmetry_of_musetalk_is_one_of_the_cells():
-    ways = {
+    combinations = {
         (cell.conditioning["position_encoding"], used) for cell in ABLATIONS["positions"] for used in cell.positions
     }
-    assert ways == {("on", "on"), ("on", "off"), ("off", "on"), ("off", "off")}
+    assert combinations == {("on", "on"), ("on", "off"), ("off", "on"), ("off", "off")}
 
 
-def test_marks_survive_json_also_where_a_measure_could_not_be_taken():
-    marks = Marks(0.5, 0, float("nan"), float("inf"), 0.9, 1, 1)
-    again = Marks.from_dict(json.loads(json.dumps(marks.to_dict(), allow_nan=False)))
+def test_scores_survive_json_also_where_a_metric_is_undefined():
+    scores = Scores(0.5, 0, float("nan"), float("inf"), 0.9, 1, 1)
+    again = Scores.from_dict(json.loads(json.dumps(scores.to_dict(), allow_nan=False)))
     assert again.correlation == 0.5 and np.isnan(again.shuffled) and np.isnan(again.psnr)
 
 
-def test_seeds_become_means_with_spreads():
+def test_seeds_become_means_with_standard_deviations():
     found = [result(0.8, 0), result(0.6, 1), result(0.5, 0, guidance=1.0)]
     rows = across_seeds(found)
     assert [label for label, _, _ in rows] == [
@@ -71,7 +71,7 @@ def test_only_differences_that_seeds_do_not_explain_count():
     assert not beyond_seed_noise([0.8], [0.5])
 
 
-def test_ways_are_compared_that_differ_in_one_thing():
+def test_configurations_are_compared_that_differ_in_one_choice():
     p0, p1 = "audio dropped p = 0", "audio dropped p = 0.1"
     values = {(p0, 1.0): 0.4, (p0, 1.5): 0.3, (p0, 2.0): 0.2, (p1, 1.0): 0.405, (p1, 1.5): 0.6, (p1, 2.0): 0.7}
     found = [

@@ -1,4 +1,4 @@
-"""``ablate`` on one model: its table, its curves and its strip of frames."""
+"""``ablate`` on one model: its table, its curves and its sample grid."""
 
 import json
 
@@ -14,18 +14,18 @@ pytest.importorskip("skimage", reason="the drawn portrait comes with scikit-imag
 pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib")
 
 
-def test_a_model_is_shown_beside_the_most_and_the_least_that_can_be_measured(tmp_path, capsys):
+def test_a_model_is_shown_beside_the_best_and_worst_possible_scores(tmp_path, capsys):
     options = ("--exams", 2, "--seconds", 0.8, "--steps", 2, "--guidance", 1.5, "--checkpoint", "embedded")
     assert main(["ablate", "--out", str(tmp_path), *map(str, options)]) == 0
     text = (tmp_path / "evidence.md").read_text()
     assert capsys.readouterr().out == text
     every = json.loads((tmp_path / "evidence.json").read_text())
-    answer, source, guided = every.values()
+    truth, source, guided = every.values()
     assert list(every)[2] == "guidance 1.5" and len(guided) == 2
-    assert answer[0]["correlation"] > 0.9 and answer[0]["psnr"] is None  # the answer is the answer
+    assert truth[0]["correlation"] > 0.9 and truth[0]["psnr"] is None  # infinite
     assert 10 < source[0]["psnr"] < guided[0]["psnr"]
-    with Image.open(tmp_path / "strip.png") as strip:
-        rows = np.asarray(strip).reshape(3, 128, 8, 128, 3)
+    with Image.open(tmp_path / "strip.png") as grid:
+        rows = np.asarray(grid).reshape(3, 128, 8, 128, 3)
     assert all(np.ptp(row[:, column]) > 100 for row in rows for column in range(8))
     eyes, mouths = rows[:, 20:40], rows[:, 80:110]
     assert np.array_equal(eyes[0], eyes[2]) and not np.array_equal(mouths[0], mouths[1])

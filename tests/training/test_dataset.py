@@ -1,4 +1,4 @@
-"""Prepared clips hold what inference would see: the same crops, the same tokens for the same frames."""
+"""Prepared clips hold the same crops and tokens for the same frames as inference."""
 
 import copy
 import shutil
@@ -19,8 +19,8 @@ from latentsync_core.pipeline.plan import Run, plan_clip, track_clip
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.pipeline.voice import hear_voice
 from latentsync_core.progress import ignore_progress, never_cancelled
-from latentsync_core.training.batches import Place, TrainingWindows, mel_window
-from latentsync_core.training.dataset import find_clips, prepare_clips
+from latentsync_core.training.batches import TrainingWindows, WindowPair, mel_window
+from latentsync_core.training.dataset import Preparation, find_clips, prepare_clips
 
 pytestmark = pytest.mark.long
 
@@ -33,19 +33,33 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def clips(clips_folder, cache, models):
-    return prepare_clips(find_clips(clips_folder), cache, models, RESOLUTION)
+def preparation(cache, models):
+    return Preparation.of(cache, models, RESOLUTION)
+
+
+@pytest.fixture(scope="module")
+def clips(clips_folder, preparation):
+    return prepare_clips(find_clips(clips_folder), preparation)
 
 
 @pytest.fixture(scope="module")
 def inference(clips_folder, models):
     """Conditioning and crops of the first clip, by the pipeline's own stages; positions on."""
     source, crops = find_clips(clips_folder)[0], []
-    watchers = (ignore_progress, never_cancelled, ignore_frame)
-    info, voice = probe_video(source.video), probe_audio(source.voice)
-    run = Run(source.video, info, voice, models, Settings(), RESOLUTION, *watchers)
-    features = (heard := hear_voice(voice, models.whisper, Settings())).features
-    plan = plan_clip(run, track_clip(run, heard), heard)
+    run = Run(
+        video=source.video,
+        info=probe_video(source.video),
+        voice=probe_audio(source.voice),
+        models=models,
+        settings=Settings(),
+        resolution=RESOLUTION,
+        on_progress=ignore_progress,
+        check_cancelled=never_cancelled,
+        on_frame=ignore_frame,
+    )
+    audio = hear_voice(run.voice, models.whisper, run.settings)
+    features = audio.features
+    plan = plan_clip(run, track_clip(run, audio), audio)
     with VideoReader(source.video) as reader:
         batches = batches_by_window(plan.windows, plan.timeline.source)
         faces = encode_faces(
@@ -63,11 +77,11 @@ def inference(clips_folder, models):
     return ClipConditioning(faces, tokens, plan.timeline.source, trained), crops
 
 
-def test_a_training_batch_and_an_inference_window_hear_the_same_tokens(clips, inference):
+def test_a_training_batch_and_an_inference_window_have_the_same_tokens(clips, inference):
     conditioning, _ = inference
     windows = TrainingWindows(clips, WINDOW, RESOLUTION)
     for start in (0, 3, 8):
-        batch = windows.batch([Place(0, start, 0)], conditioning.trained, torch.Generator())
+        batch = windows.batch([WindowPair(0, start, 0)], conditioning.trained, torch.Generator())
         _, voice, _ = conditioning.window(Window(start, start + WINDOW))
         assert torch.equal(batch.voice, voice)
 
@@ -78,7 +92,7 @@ def test_crops_and_masks_are_those_of_inference(clips, inference):
     assert len(stored) == len(crops) == 14
     assert all(torch.equal(a, torch.from_numpy(b)) for a, b in zip(stored, crops, strict=True))
     windows = TrainingWindows(clips, WINDOW, RESOLUTION)
-    batch = windows.batch([Place(0, 2, 8)], conditioning.trained, torch.Generator())
+    batch = windows.batch([WindowPair(0, 2, 8)], conditioning.trained, torch.Generator())
     seen = conditioning.window(Window(2, 6))[0]
     assert torch.equal(batch.condition[:, 0], seen[:, 0])
     # Both draw from the same posterior of the masked crop, whose spread is small beside its mean.
@@ -91,10 +105,10 @@ def test_crops_and_masks_are_those_of_inference(clips, inference):
 def test_reference_frames_never_show_a_frame_of_the_target(clips):
     windows = TrainingWindows(clips, WINDOW, RESOLUTION)
     generator = torch.Generator().manual_seed(0)
-    for clip, target in windows.places:
+    for clip, target in windows.targets:
         for _ in range(5):
-            place = windows._with_reference(clip, target, generator)
-            assert place.clip == clip and abs(place.reference - place.target) >= WINDOW
+            pair = windows._with_reference(clip, target, generator)
+            assert pair.clip == clip and abs(pair.reference - pair.target) >= WINDOW
 
 
 def test_the_same_generator_draws_the_same_batch(clips):
@@ -108,20 +122,21 @@ def test_the_same_generator_draws_the_same_batch(clips):
     assert first["crops"].shape == (3, WINDOW, 64, 64, 3) and first["mel"].shape == (3, 1, 80, 52)
 
 
-def test_clips_are_prepared_once_and_again_when_they_change(clips, clips_folder, cache, models, tmp_path):
+def test_clips_are_prepared_once_and_again_when_they_change(clips, clips_folder, cache, preparation, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    prepare_clips(find_clips(clips_folder), cache, models, RESOLUTION)
+    prepare_clips(find_clips(clips_folder), preparation)
     assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
     for path in clips_folder.glob("a.*"):
         shutil.copy(path, tmp_path / path.name)
-    moved = prepare_clips(find_clips(tmp_path), cache, models, RESOLUTION)
-    assert moved[0].faces not in before  # another time of change
+    moved = prepare_clips(find_clips(tmp_path), preparation)
+    assert moved[0].faces not in before  # another modification time
 
 
-def test_another_vae_costs_no_second_look_at_the_clip(clips, clips_folder, cache, models):
+def test_another_vae_only_encodes_the_crops_again(clips, clips_folder, cache, models):
     retrained = copy.deepcopy(models.codec)
     retrained.autoencoder.quant_conv.bias.data += 1
-    again = prepare_clips(find_clips(clips_folder), cache, replace(models, codec=retrained), RESOLUTION)
+    other = Preparation.of(cache, replace(models, codec=retrained), RESOLUTION)
+    again = prepare_clips(find_clips(clips_folder), other)
     assert [(clip.faces, clip.voice) for clip in again] == [(clip.faces, clip.voice) for clip in clips]
     assert all(new.latents != old.latents for new, old in zip(again, clips, strict=True))
     assert not torch.equal(again[0].read("mean")["mean"], clips[0].read("mean")["mean"])
@@ -130,7 +145,7 @@ def test_another_vae_costs_no_second_look_at_the_clip(clips, clips_folder, cache
 def test_a_clip_without_sound_is_left_out_by_name_and_none_at_all_is_refused(clips_folder, models, tmp_path, caplog):
     shutil.copy(clips_folder / "a.mkv", tmp_path / "mute.mkv")
     with pytest.raises(LatentSyncError, match="None of the 1 clips"):
-        prepare_clips(find_clips(tmp_path), tmp_path / "cache", models, RESOLUTION)
+        prepare_clips(find_clips(tmp_path), Preparation.of(tmp_path / "cache", models, RESOLUTION))
     assert "mute.mkv" in caplog.text
     with pytest.raises(LatentSyncError, match="holds no video"):
         find_clips(tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Two processes under torchrun take the step that their averaged gradients ask for, and write one set of files."""
+"""Two processes under torchrun take the step of their averaged gradients, and write one set of files."""
 
 import json
 import subprocess

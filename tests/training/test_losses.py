@@ -1,4 +1,4 @@
-"""Noise as the reference mixes it, and losses that measure what they say."""
+"""Noise as the reference mixes it, and losses that measure what they document."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize(("mix", "shared"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.8)])
-def test_mixed_noise_has_unit_variance_and_the_stated_share_in_common(mix, shared):
+def test_mixed_noise_has_unit_variance_of_which_frames_share_the_stated_part(mix, shared):
     noise = mixed_noise((8, 4, 6, 32, 32), mix, generator())
     assert noise.var().item() == pytest.approx(1, abs=0.02)
     between_frames = (noise[:, :, 1:] * noise[:, :, :-1]).mean().item()
@@ -49,21 +49,21 @@ def test_the_true_noise_gives_back_the_clean_latents():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_some_windows_are_shown_noise_alone_and_are_to_find_the_way_from_there(share):
+def test_some_windows_are_pure_noise_whose_target_leads_to_the_clean_latents(share):
     schedule, count = training_schedule(), 200
     clean, noise = (torch.randn(count, 4, 2, 2, 2, generator=generator(seed)) for seed in (1, 2))
     steps = draw_timesteps(count, generator(3))
     seen = noised_latents(clean, noise, steps, schedule, share, generator(4))
-    blank = (seen.noisy == noise).flatten(1).all(1)
-    assert float(blank.float().mean()) == pytest.approx(share, abs=0.1)
-    assert torch.equal(seen.timesteps[~blank], steps[~blank]) and torch.equal(seen.noise[~blank], noise[~blank])
-    assert torch.equal(seen.noisy[~blank], schedule.add_noise(clean, noise, steps)[~blank])
-    assert ((seen.timesteps[blank] >= 750) & (seen.timesteps[blank] < 1000)).all()
+    pure = (seen.noisy == noise).flatten(1).all(1)
+    assert float(pure.float().mean()) == pytest.approx(share, abs=0.1)
+    assert torch.equal(seen.timesteps[~pure], steps[~pure]) and torch.equal(seen.noise[~pure], noise[~pure])
+    assert torch.equal(seen.noisy[~pure], schedule.add_noise(clean, noise, steps)[~pure])
+    assert ((seen.timesteps[pure] >= 750) & (seen.timesteps[pure] < 1000)).all()
     found = predicted_latents(seen.noisy, seen.noise, schedule.alphas_cumprod[seen.timesteps])
     assert torch.allclose(found, clean, atol=1e-3)
 
 
-def test_noise_loss_is_the_mean_square_and_can_look_at_the_mouth_only():
+def test_noise_loss_is_the_mean_square_and_can_be_limited_to_the_mouth():
     noise = torch.randn(2, 4, 3, 8, 8, generator=generator())
     mask = latent_mask(fixed_mask(64))
     ones = torch.ones(2)
@@ -75,7 +75,7 @@ def test_noise_loss_is_the_mean_square_and_can_look_at_the_mouth_only():
     assert noise_loss(wrong, noise, mask, 1.0, torch.tensor([1.0, 3.0])).item() == pytest.approx(0.5, rel=1e-5)
 
 
-def test_min_snr_weighs_easy_steps_down():
+def test_min_snr_reduces_the_weight_of_steps_with_little_noise():
     alphas = training_schedule().alphas_cumprod[torch.tensor([1, 500, 999])]
     weights = step_weights(alphas, 5.0)
     assert weights[0] < 0.01 and weights[2] == 1
@@ -87,7 +87,7 @@ def autoencoder():
     return embedded_models()[1].autoencoder
 
 
-def test_pixel_loss_sees_the_mouth_and_nothing_else(autoencoder):
+def test_pixel_loss_depends_on_the_mouth_alone(autoencoder):
     crops = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8, generator=generator())
     latents = torch.randn(1, 4, 2, 8, 8, generator=generator(1)).requires_grad_()
     loss = PixelLoss(autoencoder, 64, frames=2)

@@ -1,4 +1,4 @@
-"""The lips are measured in aligned crops as they were drawn."""
+"""The lip gap measured in aligned crops is the drawn one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training learns, stops and goes on bit for bit, and leaves files that inference and other tools take as they are."""
+"""Training reduces the loss, resumes bit for bit, and writes files that inference and other tools load unchanged."""
 
 import json
 from dataclasses import replace
@@ -69,7 +69,7 @@ def test_the_loss_falls(make_config):
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
 
 
-def test_a_checkpoint_explains_itself_and_inference_takes_it(make_config):
+def test_a_checkpoint_has_full_metadata_and_inference_loads_it(make_config):
     conditioning = {"null": "learned", "position_encoding": "on", "drops": "jointly", "drop_probability": 0.5}
     config = make_config(conditioning=conditioning, optimizer={"steps": 3})
     path = train(config)
@@ -126,7 +126,7 @@ def test_half_precision_steps_keep_full_precision_weights(make_config, precision
     assert {weight.dtype for weight in trainer.networks.unet.parameters()} == {torch.float32}
 
 
-def test_averaged_weights_are_saved_and_the_last_ones_go_on(make_config):
+def test_averaged_weights_are_saved_and_training_continues_from_the_last_ones(make_config):
     config = make_config(optimizer={"steps": 4})
     averaged, state = load_unet(train(config)), torch.load(config.output / "state.pt", weights_only=True)
     name = "conv_in.weight"
@@ -135,7 +135,7 @@ def test_averaged_weights_are_saved_and_the_last_ones_go_on(make_config):
     assert torch.equal(averaged.state_dict()[name], state["ema"]["shadow_params"][names.index(name)])
 
 
-def test_numbers_pictures_and_checkpoints_are_where_they_belong(make_config):
+def test_logs_sample_grids_and_checkpoints_are_written_as_configured(make_config):
     config = make_config(
         optimizer={"steps": 4}, watch={"sample_every": 2, "save_every": 1, "keep": 2}, data={"held_out": 1}
     )
@@ -143,9 +143,9 @@ def test_numbers_pictures_and_checkpoints_are_where_they_belong(make_config):
     entries = log_of(config)
     assert [entry["step"] for entry in entries if "loss" in entry] == [1, 2, 3, 4]
     assert {"noise", "gradient", "learning_rate", "rate"} <= entries[0].keys()
-    strips = sorted(path.name for path in (config.output / "samples").iterdir())
-    assert strips == ["b-0000002.png", "b-0000004.png"]  # of the clip that was held out
-    with Image.open(config.output / "samples" / strips[0]) as picture:
+    grids = sorted(path.name for path in (config.output / "samples").iterdir())
+    assert grids == ["b-0000002.png", "b-0000004.png"]  # of the clip that was held out
+    with Image.open(config.output / "samples" / grids[0]) as picture:
         assert picture.size == (8 * 66, 3 * 66)
     assert sorted(path.name for path in config.output.glob("*.safetensors")) == [
         "unet-0000003.safetensors",
@@ -186,7 +186,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(make_confi
         train(changed, resume=True)
 
 
-def test_a_diverging_run_is_stopped_in_a_sentence(make_config):
+def test_a_diverging_run_stops_with_an_error(make_config):
     with pytest.raises(LatentSyncError, match="The loss is (nan|inf) at step .*learning_rate"):
         train(make_config(optimizer={"steps": 9, "learning_rate": 1e30, "max_grad_norm": 1e30}))
 

@@ -1,4 +1,4 @@
-"""A config is read from TOML or JSON, and every fault in it is named."""
+"""A config is read from TOML or JSON, and errors name the invalid key."""
 
 import json
 import sys
@@ -44,7 +44,7 @@ def test_toml_says_the_same(tmp_path):
         ({"conditioning": {"null": "learned"}, "model": {"train": "lora"}}, "LoRA file cannot carry"),
         ({"model": {"train": "modules"}}, "model.modules names none"),
         ({"loss": {"sync": 0.05}}, "loss.syncnet names no file"),
-        ({"loss": {"sync": 0.05, "syncnet": "s.pt"}, "window": 8}, "StableSyncNet sees 16"),
+        ({"loss": {"sync": 0.05, "syncnet": "s.pt"}, "window": 8}, "StableSyncNet takes 16"),
         ({"data": {}}, "data lacks a setting: .*clips"),
         ({"data": "clips"}, "data is 'clips'; a table"),
     ],
@@ -66,13 +66,13 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
-def test_the_shipped_configs_are_whole_ones():
+def test_the_shipped_configs_are_complete_and_follow_one_another():
     names = ("unet", "start", "motion")
     stages = [read_config(Path(training.__file__).parent / "micro" / f"{name}.toml") for name in names]
     assert all(
         stage.conditioning.null == "learned" and stage.conditioning.position_encoding == "on" for stage in stages
     )
-    for before, stage in zip(stages, stages[1:], strict=False):  # each goes on where the one before ended
+    for before, stage in zip(stages, stages[1:], strict=False):  # each starts from the checkpoint of the one before
         assert Path(stage.model.checkpoint) == before.output / f"unet-{before.optimizer.steps:07}.safetensors"
         cache = stages[0].data.cache or stages[0].output / "cache"
         assert stage.data == replace(before.data, cache=cache)

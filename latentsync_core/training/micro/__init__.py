@@ -1,1 +1,1 @@
-"""How the embedded model was made, from drawn clips alone: autoencoder, audio encoder, and the UNet by unet.toml."""
+"""How the embedded model was trained on synthetic clips: autoencoder, audio encoder, and the UNet by unet.toml."""

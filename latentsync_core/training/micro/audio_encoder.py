@@ -1,9 +1,9 @@
-"""Train the embedded audio encoder: Whisper's architecture, 96 wide, that hears how a mouth must look.
+"""Train the embedded audio encoder: Whisper's architecture, 96 wide, to encode the shape of the mouth.
 
 ``python -m latentsync_core.training.micro.audio_encoder OUT.safetensors`` takes about half an hour on one core.
-Every hidden state that `audio.extract_features` keeps learns to tell opening, width, rounding and the kind of sound
-through a linear head that is thrown away afterwards. Voices: espeak-ng's, with pitch, speed,
-noise, level and tone varied.
+Every hidden state that `audio.extract_features` keeps is trained to predict opening, width, rounding and phoneme class
+through a linear probe that is discarded afterwards. Voices: espeak-ng's, with pitch, speed, noise, level and tone
+augmented.
 """
 
 import argparse
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 
 DIMS = {"n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 96, "n_audio_head": 4, "n_audio_layer": 4}
 MEL_PER_STEP = 2
-STRETCH = (0.88, 1.14)  # playback speed of a voice: other formants, other people
+SPEED = (0.88, 1.14)  # playback speed of a voice, which changes its formants
 NOISE_DB = (-70.0, -34.0)  # relative to the loudest sample
 GAIN = (0.3, 1.2)
 TONE = 0.15  # log-mel units from the lowest to the highest band
 MOUTH_WEIGHTS = (3.0, 0.5, 1.0)  # of the squared errors of opening, width and rounding
 CLASS_WEIGHT = 0.02  # of the cross-entropy beside the squared errors
-HEADS_FIRST = 200  # steps in which the heads learn to read an encoder that was not drawn at random
+PROBES_ONLY = 200  # steps that train the probes alone on an encoder that was not initialised at random
 LOG_EVERY = 25  # steps
 
 
@@ -55,7 +55,7 @@ class AudioRecipe:
 
 
 @dataclass(frozen=True, eq=False)
-class HeardClip:
+class SpeechClip:
     """waveform (samples,) float32 at 16 kHz; mouth (T, 3) float32 and labels (T,) int64 at 50 Hz."""
 
     waveform: np.ndarray
@@ -63,8 +63,8 @@ class HeardClip:
     labels: np.ndarray
 
 
-class MouthHeads(nn.Module):
-    """One linear reading per hidden state: (b, t, layers, width) -> (b, t, layers, 3 + classes)."""
+class LinearProbes(nn.Module):
+    """One linear probe per hidden state: (b, t, layers, width) -> (b, t, layers, 3 + classes)."""
 
     def __init__(self, layers: int, width: int):
         super().__init__()
@@ -75,28 +75,28 @@ class MouthHeads(nn.Module):
         return torch.einsum("btld,ldk->btlk", states, self.weight) + self.bias
 
 
-def heard_clips(recipe: AudioRecipe, count: int, seed: int, held_out: bool = False) -> list[HeardClip]:
-    """Speak `count` clips."""
+def speech_clips(recipe: AudioRecipe, count: int, seed: int, held_out: bool = False) -> list[SpeechClip]:
+    """Synthesise `count` clips."""
     rng = np.random.default_rng(seed)
     clips = []
     for _ in range(count):
         speech, _ = seeded_speech(recipe.clip_seconds, rng, held_out)
         motion = mouth_motion(speech, int(recipe.clip_seconds * FEATURE_RATE_HZ), FEATURE_RATE_HZ)
-        clips.append(HeardClip(speech.waveform, motion.parameters(), motion.labels))
+        clips.append(SpeechClip(speech.waveform, motion.parameters(), motion.labels))
     return clips
 
 
-def varied(clip: HeardClip, steps: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Part of a clip as someone else elsewhere: log-mel (80, 2 * steps), mouth (steps, 3), labels (steps,)."""
-    stretch = rng.uniform(*STRETCH)
-    needed = min(int(steps * stretch) + 2, len(clip.labels))
+def augmented(clip: SpeechClip, steps: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """An augmented part of a clip: log-mel (80, 2 * steps), mouth (steps, 3), labels (steps,)."""
+    speed = rng.uniform(*SPEED)
+    needed = min(int(steps * speed) + 2, len(clip.labels))
     start = int(rng.integers(0, len(clip.labels) - needed + 1))
     hop = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
-    source = start * hop + np.arange(steps * hop) * stretch
+    source = start * hop + np.arange(steps * hop) * speed
     waveform = np.interp(source, np.arange(len(clip.waveform)), clip.waveform, right=0.0) * rng.uniform(*GAIN)
     loudest = np.abs(waveform).max()
     waveform += rng.standard_normal(len(waveform)) * loudest * 10 ** (rng.uniform(*NOISE_DB) / 20)
-    at = start + np.arange(steps) * stretch
+    at = start + np.arange(steps) * speed
     mouth = np.stack([np.interp(at, np.arange(len(clip.mouth)), column) for column in clip.mouth.T], -1)
     labels = clip.labels[np.minimum(np.round(at).astype(int), len(clip.labels) - 1)]
     mel = log_mel_spectrogram(torch.from_numpy(waveform.astype(np.float32)))[:, : MEL_PER_STEP * steps]
@@ -114,18 +114,29 @@ def hidden_states(encoder: WhisperEncoder, mel: Tensor, offset: int) -> Tensor:
     return torch.stack(states, dim=2)
 
 
-def batch_loss(encoder, heads, clips: list[HeardClip], count: int, block: int, rng) -> Tensor:
-    """The loss on `count` blocks of `block` steps, each followed by Whisper's zero padding from a random place on."""
-    mels, mouths, labels = zip(*(varied(clips[i], block, rng) for i in rng.integers(0, len(clips), count)), strict=True)
+def batch_loss(encoder, probes, clips: list[SpeechClip], count: int, block: int, rng) -> Tensor:
+    """The loss on some blocks, half of the time with Whisper's zero padding from a random step on.
+
+    Args:
+        encoder: the network in training.
+        probes: its linear probes.
+        clips: to take blocks from.
+        count: of blocks.
+        block: steps of each.
+        rng: of every random choice.
+    """
+    mels, mouths, labels = zip(
+        *(augmented(clips[i], block, rng) for i in rng.integers(0, len(clips), count)), strict=True
+    )
     mel, mouth, label = torch.stack(mels), torch.stack(mouths), torch.stack(labels)
-    heard = int(rng.integers(block // 3, block + 1)) if rng.random() < 0.5 else block
-    mel[:, :, MEL_PER_STEP * heard :] = 0
-    offset = 0 if heard < block else int(rng.integers(0, encoder.n_ctx - block + 1))
-    reading = heads(hidden_states(encoder, mel, offset)[:, :heard])  # (b, t, layers, 3 + classes)
-    mouth, label = mouth[:, :heard, None], label[:, :heard, None]
-    error = ((reading[..., :3] - mouth).square() * torch.tensor(MOUTH_WEIGHTS)).mean()
-    kinds = reading[..., 3:].flatten(0, 2)
-    return error + CLASS_WEIGHT * F.cross_entropy(kinds, label.expand(reading.shape[:3]).flatten())
+    length = int(rng.integers(block // 3, block + 1)) if rng.random() < 0.5 else block
+    mel[:, :, MEL_PER_STEP * length :] = 0
+    offset = 0 if length < block else int(rng.integers(0, encoder.n_ctx - block + 1))
+    predicted = probes(hidden_states(encoder, mel, offset)[:, :length])  # (b, t, layers, 3 + classes)
+    mouth, label = mouth[:, :length, None], label[:, :length, None]
+    error = ((predicted[..., :3] - mouth).square() * torch.tensor(MOUTH_WEIGHTS)).mean()
+    classes = predicted[..., 3:].flatten(0, 2)
+    return error + CLASS_WEIGHT * F.cross_entropy(classes, label.expand(predicted.shape[:3]).flatten())
 
 
 def train_audio_encoder(
@@ -136,28 +147,35 @@ def train_audio_encoder(
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> dict[str, float]:
-    """Train, measure on voices it never heard, and write the encoder to `path`; returns `measure`'s numbers.
+    """Train, measure on held-out voices, and write the encoder to `path`; returns `measure`'s numbers.
 
-    start: an encoder to go on from, so that its features keep their meaning; only the heads learn at first.
+    Args:
+        path: .safetensors file to write.
+        recipe: clips, steps and learning rate; None = the defaults.
+        start: an encoder to start from, so that its features keep their meaning; only the probes are trained at first.
+        on_progress: counts steps.
+        check_cancelled: called before every step.
     """
     recipe = recipe or AudioRecipe()
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     encoder = WhisperEncoder.from_dims(DIMS) if start is None else load_whisper(start)
     encoder.train().requires_grad_(start is None)
-    heads = MouthHeads(encoder.layers, encoder.width)
-    optimizer = torch.optim.AdamW([*encoder.parameters(), *heads.parameters()], recipe.learning_rate, weight_decay=0.01)
+    probes = LinearProbes(encoder.layers, encoder.width)
+    optimizer = torch.optim.AdamW(
+        [*encoder.parameters(), *probes.parameters()], recipe.learning_rate, weight_decay=0.01
+    )
     total = recipe.steps + recipe.long_steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total, pct_start=0.08)
-    clips = heard_clips(recipe, recipe.clips, recipe.seed)
+    clips = speech_clips(recipe, recipe.clips, recipe.seed)
     history = []
     for step in range(total):
         check_cancelled()
-        if step == HEADS_FIRST:
+        if step == PROBES_ONLY:
             encoder.requires_grad_(True)
         long = step >= recipe.steps
         block = encoder.n_ctx if long else int(recipe.block_seconds * FEATURE_RATE_HZ)
-        loss = batch_loss(encoder, heads, clips, recipe.long_batch if long else recipe.batch, block, rng)
+        loss = batch_loss(encoder, probes, clips, recipe.long_batch if long else recipe.batch, block, rng)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -178,23 +196,23 @@ def train_audio_encoder(
 
 @torch.inference_mode()
 def measure(encoder: WhisperEncoder, recipe: AudioRecipe, clips: int = 8) -> dict[str, float]:
-    """How well the mouth is read off the features, linearly fitted on training voices, judged on unheard ones.
+    """How well a linear regression on the features predicts the mouth: fitted on training voices, tested on held-out.
 
     Returns the correlation of opening, width and rounding, and the features' standard deviation.
     """
-    fitted, judged = (heard_clips(recipe, clips, recipe.seed + 1 + held, bool(held)) for held in (0, 1))
+    fitted, tested = (speech_clips(recipe, clips, recipe.seed + 1 + held, bool(held)) for held in (0, 1))
     x, y = zip(*(_features_and_mouth(encoder, clip) for clip in fitted), strict=True)
     x, y = torch.cat(x), torch.cat(y)
     ridge = x.T @ x + 1e-3 * len(x) * torch.eye(x.shape[1])
     weights = torch.linalg.solve(ridge, x.T @ y)
-    heard, truth = zip(*(_features_and_mouth(encoder, clip) for clip in judged), strict=True)
-    read, truth = torch.cat(heard) @ weights, torch.cat(truth)
+    features, truth = zip(*(_features_and_mouth(encoder, clip) for clip in tested), strict=True)
+    predicted, truth = torch.cat(features) @ weights, torch.cat(truth)
     names = ("opening", "width", "rounding")
-    correlations = {n: float(np.corrcoef(read[:, i], truth[:, i])[0, 1]) for i, n in enumerate(names)}
-    return {**correlations, "feature_std": float(torch.cat(heard)[:, :-1].std())}
+    correlations = {n: float(np.corrcoef(predicted[:, i], truth[:, i])[0, 1]) for i, n in enumerate(names)}
+    return {**correlations, "feature_std": float(torch.cat(features)[:, :-1].std())}
 
 
-def _features_and_mouth(encoder: WhisperEncoder, clip: HeardClip) -> tuple[Tensor, Tensor]:
+def _features_and_mouth(encoder: WhisperEncoder, clip: SpeechClip) -> tuple[Tensor, Tensor]:
     """(T, layers * width + 1) with a constant at the end, and (T, 3)."""
     features = extract_features(torch.from_numpy(clip.waveform), encoder).flatten(1)
     steps = min(len(features), len(clip.mouth))
@@ -207,7 +225,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="file to write, .safetensors")
     parser.add_argument("--seed", type=int, default=AudioRecipe.seed)
     parser.add_argument("--steps", type=int, default=AudioRecipe.steps)
-    parser.add_argument("--start", type=Path, help="an encoder of the same kind to go on from")
+    parser.add_argument("--start", type=Path, help="an encoder of the same kind to start from")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = AudioRecipe(seed=arguments.seed, steps=arguments.steps)

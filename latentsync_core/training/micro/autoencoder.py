@@ -1,10 +1,10 @@
-"""Train the embedded autoencoder: Stable Diffusion's architecture, a few channels wide, that knows one portrait.
+"""Train the embedded autoencoder: Stable Diffusion's architecture, a few channels wide, for one portrait.
 
-``python -m latentsync_core.training.micro.autoencoder OUT.safetensors`` takes some fifteen minutes on one core. It sees
-aligned crops as the pipeline makes them, whole and with the mouth masked out, in many poses and lights, the mouth in
-every position. Then its latents are shifted and scaled, inside its own 1x1 convolutions, to mean 0 and, times Stable
-Diffusion's factor, deviation 1, as diffusion expects. From there on the encoder stays as it is, and the decoder alone
-learns to draw what the pipeline keeps of it, the lower face, also from slightly wrong latents.
+``python -m latentsync_core.training.micro.autoencoder OUT.safetensors`` takes some fifteen minutes on one core. It is
+trained on aligned crops as the pipeline makes them, whole and with the mouth masked out, in random poses and lights and
+with every shape of the mouth. Then its latents are shifted and scaled, inside its own 1x1 convolutions, to mean 0 and,
+times Stable Diffusion's factor, deviation 1, as diffusion expects. After that the encoder is frozen, and the decoder
+alone is fine-tuned on the part that the pipeline keeps of it, the lower face, also from noisy latents.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from ...faces.mouth_opening import mouth_opening
 from ...models.vae import LATENT_SCALE, SD_SHAPE, AutoencoderCodec
 from ...pipeline.encode import pixels_of
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ..synthetic.clips import draw_frames, living_pose, sway
+from ..synthetic.clips import draw_frames, random_pose, smooth_noise
 from ..synthetic.portrait import load_portrait
 from ..synthetic.visemes import MouthMotion
 from .trained_file import save_trained
@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 
 SHAPE = {**SD_SHAPE, "block_out_channels": (16, 32, 48, 64), "layers_per_block": 1, "norm_num_groups": 8}
 RESOLUTION = 128  # pixels
-MOUTH_BOX = (0.45, 0.98, 0.18, 0.82)  # top, bottom, left, right of the crop, where pixels count more
+MOUTH_BOX = (0.45, 0.98, 0.18, 0.82)  # top, bottom, left, right of the crop, where pixels have more weight
 MOUTH_WEIGHT = 3.0  # added to 1
 EDGE_WEIGHT = 0.5  # of the error of differences between neighbouring pixels
 KL_WEIGHT = 1e-3
-KEPT_WEIGHT = 0.15  # of pixels that the pipeline takes from the source, while the decoder alone learns
-LATENT_NOISE = 0.12  # deviation added to scaled latents meanwhile: a UNet is never exact
+KEPT_WEIGHT = 0.15  # of pixels that the pipeline takes from the source, while the decoder alone is trained
+LATENT_NOISE = 0.12  # deviation added to scaled latents meanwhile, as a UNet's error
 LIGHT = 0.12  # deviation of the gain, per colour half of it
 JITTER_SCALE, JITTER_SHIFT, JITTER_ANGLE = 0.03, 2.0, 0.03  # of the alignment: a ratio, crop pixels, radians
 LOG_EVERY = 20  # steps
@@ -71,11 +71,11 @@ class CropClip:
 
 
 def crop_clips(recipe: AutoencoderRecipe, count: int, seed: int, jitter: bool) -> list[CropClip]:
-    """Render, track and crop clips in which the mouth wanders over everything it can do."""
+    """Render, track and crop clips in which the mouth takes every shape it can."""
     rng, portrait = np.random.default_rng(seed), load_portrait()
     clips = []
     for _ in range(count):
-        pose = living_pose(wandering_mouth(recipe.clip_frames, rng), rng)
+        pose = random_pose(random_mouth_motion(recipe.clip_frames, rng), rng)
         frames = draw_frames(portrait, pose, 256)
         track = track_faces(frames)
         matrices = track.matrices(RESOLUTION)
@@ -88,12 +88,17 @@ def crop_clips(recipe: AutoencoderRecipe, count: int, seed: int, jitter: bool) -
     return clips
 
 
-def wandering_mouth(frames: int, rng: np.random.Generator) -> MouthMotion:
-    """A mouth without a voice, that reaches every opening, width and rounding, and shuts often."""
-    opening = np.clip(0.3 + sway(frames, 0.4, 0.12, rng), 0, 1)
-    width = np.clip(sway(frames, 0.5, 0.15, rng), -1, 1)
-    rounding = np.clip(0.25 + sway(frames, 0.4, 0.15, rng), 0, 1)
-    return MouthMotion(*(v.astype(np.float32) for v in (opening, width, rounding)), np.zeros(frames, np.int64))
+def random_mouth_motion(frames: int, rng: np.random.Generator) -> MouthMotion:
+    """Random motion of the mouth that covers every opening, width and rounding, and closes it often."""
+    opening = np.clip(0.3 + smooth_noise(frames, 0.4, 0.12, rng), 0, 1)
+    width = np.clip(smooth_noise(frames, 0.5, 0.15, rng), -1, 1)
+    rounding = np.clip(0.25 + smooth_noise(frames, 0.4, 0.15, rng), 0, 1)
+    return MouthMotion(
+        opening=opening.astype(np.float32),
+        width=width.astype(np.float32),
+        rounding=rounding.astype(np.float32),
+        labels=np.zeros(frames, np.int64),
+    )
 
 
 def jittered(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -117,9 +122,9 @@ def pixel_weights() -> Tensor:
 def reconstruction_loss(found: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
     """Mean absolute error of pixels and of the differences between neighbours."""
     error = found - pixels
-    across = (error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]
-    down = (error[..., 1:, :] - error[..., :-1, :]).abs() * weights[..., 1:, :]
-    return (error.abs() * weights).mean() + EDGE_WEIGHT * (across.mean() + down.mean())
+    horizontal = (error[..., 1:] - error[..., :-1]).abs() * weights[..., 1:]
+    vertical = (error[..., 1:, :] - error[..., :-1, :]).abs() * weights[..., 1:, :]
+    return (error.abs() * weights).mean() + EDGE_WEIGHT * (horizontal.mean() + vertical.mean())
 
 
 def train_autoencoder(
@@ -137,17 +142,17 @@ def train_autoencoder(
     network = AutoencoderKL(**SHAPE)
     total, history = recipe.steps + recipe.decoder_steps, []
 
-    def watch(step: int, error: float) -> None:
+    def on_step(step: int, error: float) -> None:
         if step % LOG_EVERY == 0 or step == total - 1:
             history.append({"step": step, "reconstruction": round(error, 5)})
             log.info("step %d of %d: reconstruction %.4f", step, total, error)
         on_progress(step + 1, total)
         check_cancelled()
 
-    learn_both(network, crops, recipe, rng, watch)
+    learn_both(network, crops, recipe, rng, on_step)
     standardise_latents(network, crops[:: max(1, len(crops) // 256)])
     network.half().float()  # what the file will hold: the latents are final now
-    learn_decoder(network, crops, recipe, watch)
+    learn_decoder(network, crops, recipe, on_step)
     network.eval().requires_grad_(False)
     numbers = measure(network.half().float(), recipe)
     about = {"config": SHAPE, "recipe": asdict(recipe), "measured": numbers}
@@ -155,14 +160,22 @@ def train_autoencoder(
     return numbers
 
 
-Watch = Callable[[int, float], None]
+OnStep = Callable[[int, float], None]
 """Called after every step with its number and the reconstruction's error."""
 
 
 def learn_both(
-    network: AutoencoderKL, crops: np.ndarray, recipe: AutoencoderRecipe, rng: np.random.Generator, watch: Watch
+    network: AutoencoderKL, crops: np.ndarray, recipe: AutoencoderRecipe, rng: np.random.Generator, on_step: OnStep
 ) -> None:
-    """The variational autoencoder proper (arXiv 1312.6114), with a very weak pull of the latents to the normal."""
+    """Train encoder and decoder as a variational autoencoder (arXiv 1312.6114) with a small KL weight.
+
+    Args:
+        network: trained in place.
+        crops: (n, r, r, 3) uint8.
+        recipe: steps and learning rate.
+        rng: of the batches.
+        on_step: called after every step.
+    """
     network.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1)
@@ -173,11 +186,11 @@ def learn_both(
         error = reconstruction_loss(network.decode(posterior.sample()).sample, pixels, weights)
         loss = error + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
         descend(loss, network.parameters(), optimizer, schedule)
-        watch(step, error.item())
+        on_step(step, error.item())
 
 
-def learn_decoder(network: AutoencoderKL, crops: np.ndarray, recipe: AutoencoderRecipe, watch: Watch) -> None:
-    """The decoder alone, on whole crops; latents keep their meaning, so that a UNet may already be learning them."""
+def learn_decoder(network: AutoencoderKL, crops: np.ndarray, recipe: AutoencoderRecipe, on_step: OnStep) -> None:
+    """Train the decoder alone, on whole crops; latents keep their meaning, so a UNet can be trained meanwhile."""
     rng, noise = np.random.default_rng(recipe.seed + 2), torch.Generator().manual_seed(recipe.seed + 2)
     network.to(memory_format=torch.channels_last).train()
     learned = [*network.post_quant_conv.parameters(), *network.decoder.parameters()]
@@ -193,7 +206,7 @@ def learn_decoder(network: AutoencoderKL, crops: np.ndarray, recipe: Autoencoder
         latents = latents + LATENT_NOISE / LATENT_SCALE * torch.randn(latents.shape, generator=noise)
         error = reconstruction_loss(network.decode(latents).sample, pixels, weights)
         descend(error, learned, optimizer, schedule)
-        watch(recipe.steps + step, error.item())
+        on_step(recipe.steps + step, error.item())
 
 
 def descend(loss: Tensor, parameters: Iterable[nn.Parameter], optimizer, schedule) -> None:
@@ -216,16 +229,16 @@ def batch(crops: np.ndarray, recipe: AutoencoderRecipe, rng: np.random.Generator
 
 @torch.no_grad()
 def standardise_latents(network: AutoencoderKL, crops: np.ndarray) -> None:
-    """Give the latents of `crops`, times LATENT_SCALE, mean 0 and deviation 1 per channel; pictures stay as they are.
+    """Give the latents of `crops`, times LATENT_SCALE, mean 0 and deviation 1 per channel; pictures do not change.
 
-    The last convolution of the encoder and the first of the decoder are 1x1, so that they can take it in.
+    The last convolution of the encoder and the first of the decoder are 1x1, so that they can absorb shift and scale.
     """
     latents = torch.cat([network.encode(part).latent_dist.mean for part in pixels_of(crops).split(16)])
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     factor = 1 / (LATENT_SCALE * std)
     last, first = network.quant_conv, network.post_quant_conv
     channels = len(mean)
-    first.bias += first.weight[:, :, 0, 0] @ mean  # the decoder sees x / factor + mean
+    first.bias += first.weight[:, :, 0, 0] @ mean  # the decoder gets x / factor + mean
     first.weight /= factor[None, :, None, None]
     last.weight[:channels] *= factor[:, None, None, None]
     last.bias[:channels] = (last.bias[:channels] - mean) * factor
@@ -234,9 +247,9 @@ def standardise_latents(network: AutoencoderKL, crops: np.ndarray) -> None:
 
 @torch.inference_mode()
 def measure(network: AutoencoderKL, recipe: AutoencoderRecipe) -> dict[str, float]:
-    """How true reconstructions are in clips that were not trained on.
+    """How accurate reconstructions are on clips that were not trained on.
 
-    crop_correlation, correlation: of the mouth opening that FaceMesh sees, in the crops themselves and in their
+    crop_correlation, correlation: of the mouth opening that FaceMesh measures, in the crops themselves and in their
     reconstructions, with the drawn one; psnr in dB; latent_std and posterior_std, scaled.
     """
     codec, fitter = AutoencoderCodec(network), MeshFitter()
@@ -247,8 +260,8 @@ def measure(network: AutoencoderKL, recipe: AutoencoderRecipe) -> dict[str, floa
         moments = codec.encode(pixels)
         decoded = codec.decode(moments.mean)
         truth.append(clip.opening)
-        before.append(seen_openings(pixels, clip.mesh, fitter))
-        after.append(seen_openings(decoded, clip.mesh, fitter))
+        before.append(measured_openings(pixels, clip.mesh, fitter))
+        after.append(measured_openings(decoded, clip.mesh, fitter))
         errors.append((decoded - pixels).square().mean((1, 2, 3)))
         latents.append(moments.mean)
         spreads.append(moments.std)
@@ -262,7 +275,7 @@ def measure(network: AutoencoderKL, recipe: AutoencoderRecipe) -> dict[str, floa
     }
 
 
-def seen_openings(pixels: Tensor, mesh: np.ndarray, fitter: MeshFitter) -> np.ndarray:
+def measured_openings(pixels: Tensor, mesh: np.ndarray, fitter: MeshFitter) -> np.ndarray:
     """(F,) mouth openings by FaceMesh in crops (F, 3, r, r) in [-1, 1]; mesh (F, 468, 2): roughly where the face is."""
     width, height = crop_size(RESOLUTION)
     upright = F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)

@@ -1,4 +1,4 @@
-"""Writing a trained network down: half-precision tensors, and beside them how they came about."""
+"""Write a trained network to a file: half-precision tensors, with a record of their training."""
 
 import json
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Clips with known truth: a portrait that speaks, rendered with the mouth opening of every frame on record."""
+"""Clips with known ground truth: a talking portrait, rendered with the mouth opening of every frame recorded."""

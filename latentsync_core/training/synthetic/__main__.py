@@ -1,4 +1,4 @@
-"""``python -m latentsync_core.training.synthetic FOLDER --clips 64``: render clips for training, with their truth."""
+"""``python -m latentsync_core.training.synthetic FOLDER --clips 64``: render clips for training, with ground truth."""
 
 import argparse
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger("latentsync_core.training.synthetic")
 def render_folder(folder: Path, recipe: ClipRecipe, count: int, first: int = 0) -> None:
     """Write clips number `first` to `first + count` of a recipe as NNNN.mp4, .wav and .npz; existing ones are kept.
 
-    Held-out clips are called unheard-NNNN and so come last by name, where `data.held_out` takes them from.
+    Held-out clips are named unheard-NNNN, so that they are the last by name, which `data.held_out` takes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(first, first + count):

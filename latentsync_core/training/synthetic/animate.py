@@ -1,8 +1,8 @@
-"""A portrait that speaks: every output pixel is traced back to the pixel of the portrait that it shows.
+"""A talking portrait by backward warping: every output pixel is mapped to a position in the portrait.
 
-Camera and head pose come first, then eyelids and lips: beyond a lip's edge the skin is stretched back to where it was,
-and between the lips lies the inner mouth, teeth fixed to the skull and a tongue that goes down with the jaw. Everything
-is arithmetic on batches of frames; only the parts of the frame around mouth and eyes pay for theirs.
+Camera and head pose come first, then eyelids and lips: outside the lips the skin is stretched, and between them the
+inner mouth is drawn, with teeth fixed to the skull and a tongue that moves with the jaw. All of it is arithmetic on
+batches of frames; mouth and eyes are computed only in the parts of the frame around them.
 """
 
 from dataclasses import dataclass, fields
@@ -21,29 +21,29 @@ HEAD_ABOVE_MOUTH = 1.9
 HEAD_RADII = (3.8, 4.6)  # hair included
 NECK_BELOW_MOUTH = 2.0
 UPPER_SHARE = 0.10  # of the gap, by which the upper lip rises; the lower one drops by the rest
-SEAM = 0.45  # where shut lips meet, from the portrait's upper to its lower lip
+LIP_LINE = 0.45  # where shut lips meet, from the portrait's upper to its lower lip
 JAW_SHARE = 0.6  # of the lower lip's drop, that the whole jaw makes
-# Below the mouth: the jaw's motion is full, still full, gone. It ends inside the mask of the face crop, and the upper
-# lip's too: a collar or a nose that moves with the mouth would tell a model the answer without the voice.
+# Below the mouth: the jaw's motion is full, still full, zero. It ends inside the mask of the face crop, and so does the
+# upper lip's: a collar or a nose that moved with the mouth would show a model the mouth's opening without the audio.
 CHIN, CHIN_END, NECK_END = 1.0, 1.25, 1.8
-JAW_INNER, JAW_OUTER = 0.9, 1.75  # from the middle: the jaw's motion is full, gone
-NOSE = 0.42  # above the mouth: the upper lip's motion is gone
+JAW_INNER, JAW_OUTER = 0.9, 1.75  # from the middle: the jaw's motion is full, zero
+NOSE = 0.42  # above the mouth: the upper lip's motion is zero
 WIDTH_GAIN, ROUNDING_GAIN, OPENING_GAIN = 0.07, 0.24, 0.17  # of the mouth's width per unit of a parameter
 WIDTH_REACH = 2.2  # from the middle, where the sideways motion has faded
 TEETH_RISE = 0.08  # of the gap, by which the teeth show less: the head tilts back a little with the jaw's drop
 EDGE = 0.9  # portrait pixels over which lips and inner mouth blend
-INSET = 0.4  # portrait pixels: lips are sampled so far from the edge that the mesh claims
+INSET = 0.4  # portrait pixels: lips are sampled at this distance from the mesh's edge
 CAVITY_TOP, CAVITY_BOTTOM = (0.13, 0.04, 0.04), (0.10, 0.03, 0.035)
 TONGUE = (0.40, 0.17, 0.17)
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """What the frames show, (frames,) float32 each.
+    """Pose, mouth, camera and light of some frames, (frames,) float32 each.
 
-    opening 0..1, width -1..1, rounding 0..1 of the mouth; blink 0..1; yaw, pitch in portrait pixels of the nose's
-    travel; roll in radians; pan_x, pan_y in portrait pixels; zoom a factor; camera_roll in radians; red, green, blue:
-    gains; contrast a factor; light: gain from left to right; wall: brightness added behind the head.
+    opening 0..1, width -1..1, rounding 0..1 of the mouth; blink 0..1; yaw, pitch in portrait pixels by which
+    the nose moves; roll in radians; pan_x, pan_y in portrait pixels; zoom a factor; camera_roll in radians; red, green,
+    blue: gains; contrast a factor; light: gain from left to right; wall: brightness added behind the head.
     """
 
     opening: Tensor
@@ -65,14 +65,14 @@ class Pose:
     wall: Tensor
 
     def __getitem__(self, frames: slice) -> "Pose":
-        return Pose(*(getattr(self, field.name)[frames] for field in fields(self)))
+        return Pose(**{field.name: getattr(self, field.name)[frames] for field in fields(self)})
 
     def __len__(self) -> int:
         return len(self.opening)
 
     @classmethod
     def resting(cls, frames: int, **moved: Tensor) -> "Pose":
-        """A still, shut-mouthed portrait in its own light, but for the parameters given."""
+        """A neutral pose with a closed mouth, but for the parameters given."""
         values = dict.fromkeys((field.name for field in fields(cls)), torch.zeros(frames))
         values.update(dict.fromkeys(("zoom", "red", "green", "blue", "contrast"), torch.ones(frames)))
         return cls(**{**values, **moved})
@@ -113,7 +113,7 @@ def _each(values: Tensor) -> Tensor:
 def _trace_camera(portrait: Portrait, pose: Pose, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """x, y in the portrait of every pixel (frames, size, size), and how much each belongs to the head, 0..1.
 
-    The head is a dome before a flat wall: its middle travels most with yaw and pitch, and all of it fades to rest.
+    The head is a dome before a flat wall: its middle moves most with yaw and pitch, which fade to zero around it.
     """
     mouth, unit = portrait.mouth, portrait.mouth.half_width
     step = _each(portrait.size[1] * VIEW_WIDTH / size / pose.zoom)
@@ -147,14 +147,14 @@ def _window(x: Tensor, y: Tensor, slit: Slit, reach: tuple[float, float, float])
 
 
 def _curve(table: Tensor, s: Tensor) -> Tensor:
-    """A slit's edge at s in -1..1, zero beyond."""
+    """A slit's edge at s in -1..1, zero outside."""
     position = (s.clamp(-1, 1) + 1) * ((len(table) - 1) / 2)
     low = position.long().clamp_(max=len(table) - 2)
     return torch.lerp(table[low], table[low + 1], position - low)
 
 
 def _trace_eyelid(slit: Slit, pose: Pose, x: Tensor, y: Tensor) -> None:
-    """Pull the upper lid over the eye, in place: above the lid's edge the skin stretches, below it the eye stays."""
+    """Close the upper lid, in place: above the lid's edge the skin stretches, below it the eye is unchanged."""
     window = _window(x, y, slit, (1.5, -1.5, 0.8))
     if window is None or not bool((pose.blink > 0).any()):
         return
@@ -185,9 +185,9 @@ def _trace_lips(
     moved_u = u * (1 + (1 / width - 1) * reach)
     s = moved_u / unit
     upper, lower = _curve(mouth.upper, s), _curve(mouth.lower, s)
-    seam = torch.lerp(upper, lower, SEAM)
+    lip_line = torch.lerp(upper, lower, LIP_LINE)
     gap = opening * FULL_OPENING * portrait.eye_distance * (1 - s * s).clamp(min=0) ** 0.75
-    top, bottom = seam - UPPER_SHARE * gap, seam + (1 - UPPER_SHARE) * gap
+    top, bottom = lip_line - UPPER_SHARE * gap, lip_line + (1 - UPPER_SHARE) * gap
 
     jaw = opening * FULL_OPENING * portrait.eye_distance * (1 - UPPER_SHARE) * JAW_SHARE
     side = _smooth((JAW_OUTER - u.abs() / unit) / (JAW_OUTER - JAW_INNER))
@@ -197,19 +197,19 @@ def _trace_lips(
     inside = (s.abs() < 1).float()
     above = _smooth((v + NOSE * unit) / (top + NOSE * unit))
     below = 1 - _smooth((v - bottom - 0.22 * unit) / (1.0 * unit))
-    corner = _smooth((1.12 - s.abs()) / 0.12)  # beyond the corners the edges' inset fades away
+    corner = _smooth((1.12 - s.abs()) / 0.12)  # outside the corners the edges' inset fades out
     middle = (top + bottom) / 2
     v_skin = v_moved + corner * torch.where(v < middle, rise * above, fall * below)
     x[part], y[part] = mouth.portrait(moved_u, v_skin)
 
     alpha = ((v - top) / EDGE + 0.5).clamp(0, 1) * ((bottom - v) / EDGE + 0.5).clamp(0, 1)
     alpha = alpha * _smooth(gap / 1.2) * inside
-    crease = 0.4 * torch.exp(-(((v - seam) / 0.9) ** 2)) * _smooth((1.05 - s.abs()) / 0.25) * (1 - _smooth(gap / 2))
+    crease = 0.4 * torch.exp(-(((v - lip_line) / 0.9) ** 2)) * _smooth((1.05 - s.abs()) / 0.25) * (1 - _smooth(gap / 2))
     return _inner_mouth(portrait, u, v, top, bottom, gap), alpha, 1 - crease
 
 
 def _jaw_share(v: Tensor, unit: float) -> Tensor:
-    """How much of the jaw's drop a place below the nose takes part in: 0 there, 1 at the chin, 0 at the collar."""
+    """Share of the jaw's drop at a position below the nose: 0 there, 1 at the chin, 0 at the collar."""
     return _smooth((v / unit + 0.3) / (CHIN + 0.3)) * (1 - _smooth((v / unit - CHIN_END) / (NECK_END - CHIN_END)))
 
 
@@ -225,7 +225,8 @@ def _inner_mouth(portrait: Portrait, u: Tensor, v: Tensor, top: Tensor, bottom: 
     tongue = _smooth((v - tongue_top) / (0.30 * gap + 0.5)) * _smooth((0.8 - s.abs()) / 0.3)
     tongue = 0.75 * tongue * _smooth((gap / unit - 0.25) / 0.3)
     colour = torch.lerp(cavity, torch.tensor(TONGUE)[None, :, None, None].expand_as(cavity), tongue[:, None])
-    teeth = _sample(portrait, *mouth.portrait(u, torch.maximum(v, upper + 1.0)))
+    teeth_x, teeth_y = mouth.portrait(u, torch.maximum(v, upper + 1.0))
+    teeth = _sample(portrait, teeth_x, teeth_y)
     visible = _smooth((lower - 0.3 - TEETH_RISE * gap - v) / 1.5) * _smooth((0.92 - s.abs()) / 0.2)
     shadow = 0.65 + 0.35 * _smooth((v - top) / 3.0)
     return torch.lerp(colour, teeth * shadow[:, None], visible[:, None])

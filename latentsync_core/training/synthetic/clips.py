@@ -1,4 +1,4 @@
-"""From a seeded recipe to clips: somebody speaks, the portrait's mouth follows, head, eyes, light and camera live."""
+"""Render clips from a seeded recipe: synthetic speech, its mouth motion, random head motion, eyes, light and camera."""
 
 import wave
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ from .speech import Speech
 from .visemes import MouthMotion, mouth_motion
 
 FPS = 25
-BATCH = 8  # frames drawn at once: their coordinates stay in the processor's cache
+BATCH = 8  # frames rendered at once: their coordinates fit the processor's cache
 # Standard deviations over a clip, and the seconds within which they change.
-SWAYS = {
+MOTION_NOISE = {
     "yaw": (2.2, 0.5),
     "pitch": (1.6, 0.5),
     "roll": (0.03, 0.7),
@@ -33,20 +33,20 @@ SWAYS = {
     "light": (0.03, 1.0),
     "wall": (0.02, 1.0),
 }
-# What a whole clip has: standard deviations.
-HELD = {
+# Constant over a clip: standard deviations between clips.
+CLIP_NOISE = {
     "zoom": 0.05, "red": 0.05, "green": 0.05, "blue": 0.05, "contrast": 0.06, "light": 0.06, "wall": 0.05, "pan_x": 3.0,
     "pan_y": 3.0,
 }  # fmt: skip
 GAIN = 0.08  # of all three colours together
 BLINKS_PER_SECOND = 0.3
-BLINK_SECONDS = 0.07  # standard deviation of a blink's course
+BLINK_SECONDS = 0.07  # standard deviation of a blink's Gaussian in time
 ARTICULATION = (0.85, 1.15)
 
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """seed and index determine a clip; held_out: with voices and words that are never in training."""
+    """seed and index determine a clip; held_out: with voices and words that training never uses."""
 
     seed: int = 1
     seconds: float = 6.0
@@ -58,7 +58,7 @@ class ClipRecipe:
 class SyntheticClip:
     """frames (F, size, size, 3) uint8 RGB at 25 per second; speech: waveform at 16 kHz and its phonemes; voice.
 
-    motion: the mouth's parameters; opening (F,) float32: the drawn lip gap, in the unit of `truth.mouth_opening`.
+    motion: the mouth's parameters; opening (F,) float32: the drawn lip gap, in the unit of `mouth_opening`.
     """
 
     frames: np.ndarray
@@ -80,8 +80,14 @@ def synthetic_clip(portrait: Portrait, recipe: ClipRecipe, index: int) -> Synthe
     rng = np.random.default_rng([recipe.seed, index, recipe.held_out])
     speech, voice = seeded_speech(recipe.seconds, rng, recipe.held_out)
     motion = mouth_motion(speech, round(recipe.seconds * FPS), FPS, float(rng.uniform(*ARTICULATION)))
-    pose = living_pose(motion, rng)
-    return SyntheticClip(draw_frames(portrait, pose, recipe.size), speech, voice, motion, true_opening(pose).numpy())
+    pose = random_pose(motion, rng)
+    return SyntheticClip(
+        frames=draw_frames(portrait, pose, recipe.size),
+        speech=speech,
+        voice=voice,
+        motion=motion,
+        opening=true_opening(pose).numpy(),
+    )
 
 
 def draw_frames(portrait: Portrait, pose: Pose, size: int) -> np.ndarray:
@@ -90,13 +96,13 @@ def draw_frames(portrait: Portrait, pose: Pose, size: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def living_pose(motion: MouthMotion, rng: np.random.Generator) -> Pose:
-    """A mouth's motion in a head that moves, blinks and is filmed."""
+def random_pose(motion: MouthMotion, rng: np.random.Generator) -> Pose:
+    """The pose of a mouth's motion with random head motion, blinks, camera and light."""
     frames = len(motion)
-    moved = {name: sway(frames, deviation, seconds, rng) for name, (deviation, seconds) in SWAYS.items()}
+    moved = {name: smooth_noise(frames, deviation, seconds, rng) for name, (deviation, seconds) in MOTION_NOISE.items()}
     gain = rng.normal(0, GAIN)
-    for name, deviation in HELD.items():
-        rest = 1.0 + (gain if name in ("red", "green", "blue") else 0.0) if name not in SWAYS else 0.0
+    for name, deviation in CLIP_NOISE.items():
+        rest = 1.0 + (gain if name in ("red", "green", "blue") else 0.0) if name not in MOTION_NOISE else 0.0
         moved[name] = moved.get(name, 0.0) + np.full(frames, rest + rng.normal(0, deviation), np.float32)
     width = np.clip(motion.width + rng.normal(0, 0.3), -1, 1)
     mouth = {"opening": motion.opening, "width": width, "rounding": motion.rounding}
@@ -104,8 +110,8 @@ def living_pose(motion: MouthMotion, rng: np.random.Generator) -> Pose:
     return Pose.resting(frames, blink=_blinks(frames, rng), **tensors)
 
 
-def sway(frames: int, deviation: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth seeded noise, (frames,), of the given deviation on average over clips."""
+def smooth_noise(frames: int, deviation: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Low-pass filtered Gaussian noise, (frames,), of the given standard deviation on average over clips."""
     sigma = seconds * FPS
     margin = int(4 * sigma)
     noise = gaussian_filter1d(rng.standard_normal(frames + 2 * margin), sigma)[margin : margin + frames]

@@ -1,4 +1,4 @@
-"""The one face of the synthetic clips, and where its lips and eyelids are: scikit-image's public-domain astronaut."""
+"""The portrait of the synthetic clips, with its lips and eyelids: scikit-image's public-domain astronaut."""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ OVERSAMPLING = 2  # of the portrait, so that bilinear sampling keeps it sharp
 
 @dataclass(frozen=True, eq=False)
 class Slit:
-    """An opening between two curves, lips or eyelids, in a frame of its own.
+    """The opening between two curves, lips or eyelids, in a local coordinate system.
 
     centre (x, y) and half_width in portrait pixels; angle in radians; upper, lower: (TABLE,) v-coordinates of the edges
     over u / half_width in -1..1, zero at both ends. u runs along the corners' line, v down.
@@ -77,7 +77,7 @@ def load_portrait() -> Portrait:
 
 
 def portrait_from(picture: np.ndarray) -> Portrait:
-    """A frontal face with a slightly open mouth, (h, w, 3) uint8 RGB, made ready for animation."""
+    """A frontal face with a slightly open mouth, (h, w, 3) uint8 RGB, prepared for animation."""
     mesh = track_faces([np.ascontiguousarray(picture)]).mesh[0]
     pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1).float()[None] / 255  # (1, 3, h, w)
     larger = F.interpolate(pixels, scale_factor=OVERSAMPLING, mode="bicubic", align_corners=False)[0].clamp(0, 1)

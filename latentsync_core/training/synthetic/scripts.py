@@ -1,4 +1,4 @@
-"""What is said and by whom: seeded sentences in several languages, voices for training and voices kept unheard."""
+"""Seeded sentences in several languages, with voices for training and held-out voices."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ WORDS = {
     "sedan äter alla soppa under det stora äppelträdet",
 }
 WORDS["en"] = WORDS["en-us"]
-HELD_OUT_WORDS = {  # a language and sentences that no training clip speaks
+HELD_OUT_WORDS = {  # a language and sentences that are in no training clip
     "en-us": "remember the old piano above the workshop nobody believed that a purple elephant could dance until "
     "mister bloom opened his umbrella and showed us all a marvellous map of the moon",
     "pt": "o homem da aldeia abre a porta e vê um pombo branco a minha avó fala baixo na sombra da palmeira amanhã "
@@ -61,9 +61,9 @@ def sentence(words: list[str], rng: np.random.Generator) -> str:
 
 
 def seeded_speech(seconds: float, rng: np.random.Generator, held_out: bool = False) -> tuple[Speech, str]:
-    """Somebody saying something for `seconds`, with pauses; returns the speech and who spoke, "de+f2".
+    """Random sentences by one random voice for `seconds`, with pauses; returns the speech and the voice, "de+f2".
 
-    held_out: a voice, a speed of its own and words that training never hears. One clip has one voice.
+    held_out: a voice and words that training never uses.
     """
     script = HELD_OUT_WORDS if held_out else WORDS
     language = str(rng.choice(sorted(script)))

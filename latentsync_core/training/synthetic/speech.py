@@ -1,8 +1,8 @@
-"""Speech whose phonemes are timed exactly, because a synthesiser spoke it: espeak-ng, in process.
+"""Synthetic speech with exact phoneme timings, by espeak-ng in process.
 
 The library comes from the PyPI package ``espeakng-loader`` (extra ``train``) or from the system. espeak-ng keeps one
-voice for the whole process, so all speaking happens under one lock. It never resets its wave generator: the same text
-may differ by a few samples after other speech, so that a recipe is reproduced by speaking all of it in order.
+voice for the whole process, so all synthesis happens under one lock. It never resets its wave generator: the same text
+may differ by a few samples after other speech, so a recipe is reproduced only by synthesising all of it in order.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from ...media import resample_waveform
 # From espeak-ng's speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
 INITIALIZE_PHONEME_EVENTS, INITIALIZE_PHONEME_IPA, INITIALIZE_DONT_EXIT = 1, 2, 1 << 15
-PARAMETER_RATE, PARAMETER_PITCH, PARAMETER_RANGE = 1, 3, 4
+PARAMETER_RATE, PARAMETER_PITCH = 1, 3
 EVENT_PHONEME = 7
 CHARACTERS_UTF8 = 1
 
@@ -51,7 +51,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Phoneme:
-    """One sound: its IPA symbols ("" is a pause), start and end in seconds."""
+    """One phoneme: its IPA symbols ("" is a pause), start and end in seconds."""
 
     ipa: str
     start: float
@@ -111,7 +111,7 @@ class _Synthesiser:
                 raw = ctypes.string_at(ctypes.addressof(event.id), 8).split(b"\0")[0]
                 self._starts.append((event.sample / self.rate, raw.decode("utf-8", "ignore")))
             index += 1
-        return 0  # go on speaking
+        return 0  # continue
 
 
 def _load_library() -> tuple[ctypes.CDLL, bytes | None]:
@@ -135,7 +135,7 @@ def _synthesiser() -> _Synthesiser:
 
 
 def speak(text: str, voice: str = "en-us", speed: int = DEFAULT_SPEED, pitch: int = DEFAULT_PITCH) -> Speech:
-    """Speak a text and say when each sound is heard.
+    """Synthesise a text, with the time of each phoneme.
 
     voice: an espeak-ng language, optionally with a variant ("de+m3"); speed: words per minute, 80-450; pitch: 0-100.
     Raises LatentSyncError without the library, for an unknown voice, and where nothing was spoken.
@@ -149,8 +149,8 @@ def speak(text: str, voice: str = "en-us", speed: int = DEFAULT_SPEED, pitch: in
     duration = len(waveform) / SAMPLE_RATE_HZ
     bounds = [*(start for start, _ in starts), duration]
     timed = zip(starts, bounds[1:], strict=True)
-    heard = tuple(Phoneme(ipa, start, min(end, duration)) for (start, ipa), end in timed if start < end)
-    return Speech(np.ascontiguousarray(waveform, np.float32), heard)
+    phonemes = tuple(Phoneme(ipa, start, min(end, duration)) for (start, ipa), end in timed if start < end)
+    return Speech(np.ascontiguousarray(waveform, np.float32), phonemes)
 
 
 def silence(seconds: float) -> Speech:

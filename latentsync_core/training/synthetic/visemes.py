@@ -1,8 +1,8 @@
-"""What a mouth does while it says a phoneme, frame by frame: opening, width and rounding.
+"""The motion of a mouth from timed phonemes, frame by frame: opening, width and rounding.
 
-The opening follows what can be heard: open vowels open the mouth, close vowels hardly, p b m shut it, silence shuts it.
-Neighbouring sounds melt into each other (coarticulation, after Cohen and Massaro's dominance functions, 1993) with
-symmetric weights, so that the mouth neither leads nor lags the sound.
+The opening follows the sound: open vowels open the mouth, close vowels hardly, p b m and silence close it. Neighbouring
+phonemes are blended (coarticulation, after Cohen and Massaro's dominance functions, 1993) with symmetric weights, so
+that the mouth neither leads nor lags the sound.
 """
 
 import unicodedata
@@ -18,10 +18,10 @@ RATE_HZ = 200  # of the inner time grid
 BLEND_SECONDS = 0.032  # standard deviation of the blending weights
 CLOSURE_SECONDS = 0.020  # of a bilabial's closing and opening
 LOUDNESS_SECONDS = 0.025
-SILENT, SPOKEN = 0.03, 0.2  # of the speech's own loud level: shut below, free above
+SILENT, SPOKEN = 0.03, 0.2  # of the speech's own loud level: closed below, unrestricted above
 LOUD_LEVEL = 90  # percentile of the loudness of what is not silence
 VOWEL, CONSONANT, LABIAL, LOOSE, PAUSE = range(5)
-CLASSES = ("pause", "open vowel", "mid vowel", "close vowel", "rounded vowel", "labial", "hiss", "other consonant")
+CLASSES = ("pause", "open vowel", "mid vowel", "close vowel", "rounded vowel", "labial", "sibilant", "other consonant")
 WEIGHTS = {VOWEL: 1.0, CONSONANT: 0.8, LABIAL: 2.0, LOOSE: 0.35, PAUSE: 0.8}
 
 
@@ -101,7 +101,7 @@ def visemes_of(ipa: str) -> list[Viseme]:
 def mouth_motion(speech: Speech, frames: int, fps: float = 25.0, articulation: float = 1.0) -> MouthMotion:
     """The mouth at each instant i / fps of a speech.
 
-    articulation: factor on the opening, for a lively or a lazy speaker. Past the speech's end the mouth is shut.
+    articulation: factor on the opening, which varies between speakers. After the speech's end the mouth is closed.
     """
     length = max(len(speech.waveform) / SAMPLE_RATE_HZ, frames / fps)
     grid = int(np.ceil(length * RATE_HZ)) + 1
@@ -111,7 +111,7 @@ def mouth_motion(speech: Speech, frames: int, fps: float = 25.0, articulation: f
     blended /= gaussian_filter1d(weights, sigma, mode="nearest")[:, None]
     shut = np.clip(1.6 * gaussian_filter1d(closing, CLOSURE_SECONDS * RATE_HZ, mode="nearest"), 0, 1)
     opening = blended[:, 0] * (1 - shut) * _loudness(speech.waveform, grid) * articulation
-    instants = np.arange(frames) / fps * RATE_HZ - 0.5  # a cell of the grid is worth its middle
+    instants = np.arange(frames) / fps * RATE_HZ - 0.5  # a cell of the grid stands for its middle
 
     def at(values: np.ndarray) -> np.ndarray:
         return np.interp(instants, np.arange(grid), values).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The two small trainers: what they make loads like any model, and does what its recipe says."""
+"""The two small trainers: their files load like any model, and do what the recipe says."""
 
 import json
 
@@ -14,10 +14,10 @@ from latentsync_core.models.whisper import WhisperEncoder, load_whisper
 from latentsync_core.training.micro.audio_encoder import (
     DIMS,
     AudioRecipe,
-    heard_clips,
+    augmented,
     hidden_states,
+    speech_clips,
     train_audio_encoder,
-    varied,
 )
 from latentsync_core.training.micro.autoencoder import (
     SHAPE,
@@ -36,7 +36,7 @@ TINY_AUDIO = AudioRecipe(clips=1, clip_seconds=4.0, block_seconds=2.0, steps=2, 
 @pytest.fixture(scope="module")
 def voices():
     try:
-        return heard_clips(TINY_AUDIO, 1, seed=1)
+        return speech_clips(TINY_AUDIO, 1, seed=1)
     except LatentSyncError as error:
         pytest.skip(f"espeak-ng cannot speak here: {error}")
 
@@ -82,7 +82,7 @@ def test_standardised_latents_show_the_same_pictures(network):
     torch.testing.assert_close(posterior.std * LATENT_SCALE, old_std, atol=1e-3, rtol=1e-3)
 
 
-def test_polishing_the_decoder_leaves_the_latents_alone(network):
+def test_training_the_decoder_alone_does_not_change_the_latents(network):
     network.requires_grad_(True)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     learn_decoder(network, faces(3), TINY_VAE, lambda step, error: None)
@@ -105,10 +105,10 @@ def test_short_blocks_are_whispers_own_forward():
     torch.testing.assert_close(hidden_states(encoder, mel, 0), encoder(mel))
 
 
-def test_variations_keep_sound_and_mouth_together(voices):
-    """Where a varied voice falls silent, its mouth is shut."""
+def test_augmentation_keeps_sound_and_mouth_in_sync(voices):
+    """Where an augmented voice falls silent, its mouth is closed."""
     for seed in range(4):
-        mel, mouth, labels = varied(voices[0], 100, np.random.default_rng(seed))
+        mel, mouth, labels = augmented(voices[0], 100, np.random.default_rng(seed))
         assert mel.shape == (80, 200) and mouth.shape == (100, 3) and labels.shape == (100,)
         loudness = mel.mean(0).reshape(100, 2).mean(1)
         assert np.corrcoef(loudness, mouth[:, 0])[0, 1] > 0.35

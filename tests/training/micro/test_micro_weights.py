@@ -1,4 +1,4 @@
-"""The shipped autoencoder and audio encoder do what their records claim."""
+"""The shipped autoencoder and audio encoder do what their metadata records."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("path", [VAE, WHISPER], ids=["vae", "whisper"])
-def test_each_file_says_how_it_was_made_and_what_it_knows(path):
+def test_each_file_records_how_it_was_trained_and_on_what(path):
     file = read_tensors(path)
     assert "one portrait" in file.about["knows"] and file.mapping("recipe")["seed"] and file.mapping("measured")
     assert all(tensor.dtype.itemsize == 2 for tensor in file.tensors.values())
@@ -27,16 +27,16 @@ def test_the_unet_says_how_it_was_trained_and_all_three_are_small():
     assert sum(path.stat().st_size for path in (UNET, VAE, WHISPER)) < 25e6
 
 
-def test_mouths_survive_the_autoencoder():
+def test_the_autoencoder_preserves_the_mouths_opening():
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
     recipe = autoencoder.AutoencoderRecipe(clip_frames=32, measured_clips=1)
     numbers = autoencoder.measure(load_vae(VAE), recipe)
-    # what the face mesh reads from the crops themselves is the most that reconstructions can reach
+    # what the face mesh measures in the crops themselves is the upper bound for reconstructions
     assert numbers["correlation"] > numbers["crop_correlation"] - 0.03 and numbers["psnr"] > 25
     assert 0.85 < numbers["latent_std"] < 1.15
 
 
-def test_the_audio_encoder_hears_the_mouths_of_unknown_voices():
+def test_mouths_of_held_out_voices_are_predicted_from_the_audio_features():
     recipe = audio_encoder.AudioRecipe(clip_seconds=20.0)
     try:
         numbers = audio_encoder.measure(load_whisper(WHISPER), recipe, clips=3)

@@ -1,4 +1,4 @@
-"""The rendered mouth is as open as the record says, and FaceMesh sees it so."""
+"""The rendered mouth is as open as recorded, and FaceMesh measures the same."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ def portrait():
     return load_portrait()
 
 
-def seen(frames) -> np.ndarray:
+def measured(frames) -> np.ndarray:
     return mouth_opening(track_faces(frames).mesh)
 
 
-def test_face_mesh_sees_the_drawn_opening(portrait):
+def test_face_mesh_measures_the_drawn_opening(portrait):
     pose = Pose.resting(16, opening=torch.linspace(0, 1, 16))
-    truth, found = true_opening(pose).numpy(), seen(render(portrait, pose).numpy())
+    truth, found = true_opening(pose).numpy(), measured(render(portrait, pose).numpy())
     assert np.corrcoef(truth, found)[0, 1] > 0.98
     slope, rest = np.polyfit(truth, found, 1)
     assert np.abs(slope * truth + rest - found).max() < 0.12 * FULL_OPENING, "linear over the whole range"
@@ -36,7 +36,7 @@ def test_pose_and_light_do_not_hide_the_opening(portrait):
     opening, rounding = (torch.rand(24, generator=draw) for _ in range(2))
     light = {"yaw": 2 * noise[0], "pitch": 1.5 * noise[1], "roll": 0.03 * noise[2], "red": 1 + 0.05 * noise[3]}
     pose = Pose.resting(24, opening=opening, rounding=rounding, **light)
-    found = np.concatenate([seen([frame]) for frame in render(portrait, pose).numpy()])
+    found = np.concatenate([measured([frame]) for frame in render(portrait, pose).numpy()])
     assert np.corrcoef(true_opening(pose).numpy(), found)[0, 1] > 0.88
 
 

@@ -1,4 +1,4 @@
-"""espeak-ng in process: sounds with their times."""
+"""espeak-ng in process: phonemes with their times."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_phonemes_cover_the_waveform_in_order(mama):
     assert [p.ipa[0] for p in mama.phonemes if p.ipa and p.ipa[0] in "mp"] == ["m", "m", "p", "p"]
 
 
-def test_vowels_sound_where_the_events_say(mama):
+def test_vowels_are_where_the_events_say(mama):
     """Each vowel is louder than the plosive's closure before it."""
 
     def rms(p):
@@ -54,7 +54,7 @@ def test_a_seed_decides_who_says_what(mama):
     assert len(first.waveform) == 2.0 * 16_000
 
 
-def test_unheard_voices_stay_unheard(mama):
+def test_held_out_voices_are_not_training_voices(mama):
     _, voice = seeded_speech(1.0, np.random.default_rng(0), held_out=True)
     assert voice.split("+")[1] in HELD_OUT_VARIANTS and not set(HELD_OUT_VARIANTS) & set(VARIANTS)
 

@@ -1,4 +1,4 @@
-"""Whole clips: voice, pictures and truth belong together, in memory and in files."""
+"""Whole clips: voice, frames and ground truth are in sync, in memory and in files."""
 
 import numpy as np
 import pytest
@@ -31,11 +31,11 @@ def test_a_clip_is_its_recipe(clip):
     again = next(synthetic_clips(ClipRecipe(seed=7, seconds=2.0), 1))
     other = next(synthetic_clips(ClipRecipe(seed=7, seconds=2.0), 1, first=1))
     assert clip.voice == again.voice and clip.frames.shape == other.frames.shape == (50, 256, 256, 3)
-    np.testing.assert_allclose(clip.opening, again.opening, atol=0.03)  # espeak-ng's own noise never starts anew
+    np.testing.assert_allclose(clip.opening, again.opening, atol=0.03)  # espeak-ng never resets its own noise
     assert not np.array_equal(clip.frames, other.frames)
 
 
-def test_written_clips_hold_voice_and_pictures_in_step(clip, tmp_path):
+def test_written_clips_hold_voice_and_frames_in_sync(clip, tmp_path):
     write_clip(clip, tmp_path / "clip.mp4")
     with VideoReader(tmp_path / "clip.mp4") as reader:
         pictures = [frame.picture.to_ndarray(format="rgb24") for frame in reader.frames()]

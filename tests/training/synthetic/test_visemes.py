@@ -1,4 +1,4 @@
-"""A mouth must follow what can be heard."""
+"""The mouth follows the phonemes."""
 
 import numpy as np
 
