@@ -2,16 +2,16 @@
 
 from .faces import StageTiming, measure_faces
 from .memory import MemoryUse, measure_memory
-from .seams import BorderEnergy, SeamGradient, measure_borders, measure_seams, open_video
+from .seams import BorderEnergy, EdgeGradient, measure_blend_edges, measure_borders, open_video
 
 __all__ = [
     "BorderEnergy",
     "MemoryUse",
-    "SeamGradient",
+    "EdgeGradient",
     "StageTiming",
     "measure_borders",
     "measure_faces",
     "measure_memory",
-    "measure_seams",
+    "measure_blend_edges",
     "open_video",
 ]

@@ -1,4 +1,4 @@
-"""What one frame costs outside the networks that generate: decode, convert, track, crop, paste, edit."""
+"""Time per frame outside the generating networks: decode, convert, track, crop, paste, edit."""
 
 import statistics
 import time
@@ -17,7 +17,7 @@ from ..pipeline.encode import pixels_of
 
 Result = TypeVar("Result")
 MS = 1000.0  # per second
-FACE_STAGES = ("track", "crop", "paste")  # what the reference calls alignment and restoring
+FACE_STAGES = ("track", "crop", "paste")  # the reference's alignment and restoring steps
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class StageTiming:
 
     @property
     def median(self) -> float:
-        """The frame in the middle, ms."""
+        """The median over the frames, ms."""
         return statistics.median(self.samples)
 
     @property
     def minimum(self) -> float:
-        """The fastest frame, ms: what the machine can do when nothing else runs on it."""
+        """The fastest frame, ms: the least affected by other processes."""
         return min(self.samples)
 
 
@@ -63,43 +63,51 @@ class Stopwatch:
 def measure_faces(video: Path | str, frames: int = 100, resolution: int = 256) -> list[StageTiming]:
     """Time every per-frame stage on the first `frames` frames of `video` at its own size; crop size in pixels.
 
-    The face itself, mirrored, stands in for a generated one, so that pasting changes pixels. Returns the timings
+    The face itself, mirrored, replaces a generated one, so that pasting changes pixels. Returns the timings
     of decode, rgb, track, crop, paste and edit, and of track + crop + paste over the frames that show a face.
     Raises LatentSyncError as the reader and the tracker do, and where not one frame shows a face.
     """
-    watch = Stopwatch()
+    stopwatch = Stopwatch()
     with VideoReader(video) as reader:
         try:
-            track = track_faces(watched_pictures(reader.frames(0, frames), watch))
+            track = track_faces(timed_pictures(reader.frames(0, frames), stopwatch))
         except LatentSyncError as error:
             raise LatentSyncError(f"{video}: {error}") from error
         matrices = track.matrices(resolution)
         share = mouth_share(resolution)
         shown = np.flatnonzero(track.present).tolist()
         for frame in reader.frames_at(shown):
-            replace_face(frame, matrices[frame.index], resolution, share, watch)
-    tracked, cropped, pasted = (watch.samples[name] for name in FACE_STAGES)
+            replace_face(frame, matrices[frame.index], resolution, share, stopwatch)
+    tracked, cropped, pasted = (stopwatch.samples[name] for name in FACE_STAGES)
     together = tuple(tracked[index] + crop + paste for index, crop, paste in zip(shown, cropped, pasted, strict=True))
-    return [*watch.timings(), StageTiming(" + ".join(FACE_STAGES), together)]
+    return [*stopwatch.timings(), StageTiming(" + ".join(FACE_STAGES), together)]
 
 
-def watched_pictures(frames: Iterable[Frame], watch: Stopwatch) -> Iterator[np.ndarray]:
-    """The frames as RGB; how long the consumer keeps each before it asks for the next is what tracking takes."""
+def timed_pictures(frames: Iterable[Frame], stopwatch: Stopwatch) -> Iterator[np.ndarray]:
+    """The frames as RGB; the time until the consumer requests the next one is that of tracking."""
     stream = iter(frames)
-    while (frame := watch.call("decode", next, stream, None)) is not None:
-        picture = watch.call("rgb", frame.rgb)
+    while (frame := stopwatch.call("decode", next, stream, None)) is not None:
+        picture = stopwatch.call("rgb", frame.rgb)
         started = time.perf_counter()
         yield picture
-        watch.note("track", started)
-    watch.samples["decode"].pop()  # the call that found the end
+        stopwatch.note("track", started)
+    stopwatch.samples["decode"].pop()  # the call that found the end
 
 
-def replace_face(frame: Frame, matrix: np.ndarray, resolution: int, share: Tensor, watch: Stopwatch) -> None:
-    """Crop, paste and edit one frame as a run does."""
+def replace_face(frame: Frame, matrix: np.ndarray, resolution: int, share: Tensor, stopwatch: Stopwatch) -> None:
+    """Crop, paste and edit one frame as a run does, with the time of each.
+
+    Args:
+        frame: of the clip.
+        matrix: (2, 3) of its face.
+        resolution: of the crop in pixels.
+        share: (r, r) of the crop that is pasted.
+        stopwatch: collects the times.
+    """
     image = frame.rgb()
-    crop = watch.call("crop", crop_face, image, matrix, resolution, True)
+    crop = stopwatch.call("crop", crop_face, image, matrix, resolution, True)
     face = pixels_of([crop])[0].flip(-1)
-    region = watch.call("paste", paste_region, image, face, matrix, resolution, True, share=share)
+    region = stopwatch.call("paste", paste_region, image, face, matrix, resolution, True, share=share)
     height, width = region.alpha.shape
     before = image[region.top : region.top + height, region.left : region.left + width]
-    watch.call("edit", apply_edit, frame.picture, before, region.pixels, region.left, region.top)
+    stopwatch.call("edit", apply_edit, frame.picture, before, region.pixels, region.left, region.top)

@@ -1,4 +1,4 @@
-"""What one run keeps in memory: the process's peak, and the part of it that grows with the clip by design."""
+"""Memory of one run: the process's peak, and the part of it that grows with the clip by design."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,5 +34,10 @@ def run_footprint(video: Path, voice: Path, output: Path) -> Footprint:
     loaded = peak_memory()
     settings = Settings(steps=1, guidance=Guidance(1.0), encode=EncodeSettings(preset="ultrafast"))
     report = lipsync(video, voice, output, models, settings)
-    held = report.memory
-    return Footprint(peak_memory(), loaded, report.output_frames["written"], held["latents"], held["track"])
+    return Footprint(
+        peak=peak_memory(),
+        loaded=loaded,
+        frames=report.output_frames["written"],
+        latents=report.memory["latents"],
+        track=report.memory["track"],
+    )

@@ -1,6 +1,6 @@
-"""How much memory a whole run takes at its peak, by the length of the clip: it should not grow with it.
+"""Peak memory of a whole run by the length of the clip, with which it should not grow.
 
-Every run happens in a process of its own, so that one peak is not another's.
+Every run has its own process, since a peak is kept for the life of a process.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from ..media.picture.planes import channel_samples, copy_tags
 from .footprint import Footprint, run_footprint
 
 BLACK = (16, 128, 128)  # Y, U, V at 8 bits, limited range
-DRAFT = EncodeSettings(preset="ultrafast", crf=20)  # quick; the picture only has to show a face
+FAST_ENCODE = EncodeSettings(preset="ultrafast", crf=20)  # the clip only has to show a face
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ def render_clip(path: Path, seconds: float, width: int, height: int) -> None:
     """Write the demo clip, repeated to `seconds` and fitted between black bars, to `path`."""
     with VideoReader(CLIP) as reader:
         info = dataclasses.replace(reader.info, width=width, height=height)
-        with VideoWriter(path, info, DRAFT) as writer:
+        with VideoWriter(path, info, FAST_ENCODE) as writer:
             count = round(seconds * info.fps)
             indices = (index % reader.info.frames for index in range(count))
             for frame in reader.frames_at(indices):
-                writer.write(fitted(frame.picture, width, height))
+                writer.write(letterboxed(frame.picture, width, height))
 
 
-def fitted(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+def letterboxed(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
     """A yuv420p `picture` scaled to fit `width` x `height` pixels, centred on black."""
     scale = min(Fraction(width, picture.width), Fraction(height, picture.height))
     inner_width, inner_height = (int(side * scale) // 2 * 2 for side in (picture.width, picture.height))

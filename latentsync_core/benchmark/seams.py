@@ -1,4 +1,4 @@
-"""How visible the joints are: between windows in time, and between the generated mouth and its frame in space."""
+"""How visible window borders are in time, and the blend edge of the generated mouth in space."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..audio import AudioTokens, extract_features, indices_at
-from ..diffusion import Guidance, plan_windows, sample_clip, shared_noise, window_groups
+from ..diffusion import Guidance, SamplerSettings, plan_windows, sample_clip, shared_noise, window_groups
 from ..faces import LATENT_STRIDE, FaceTrack, Seam, crop_face, mouth_masks, mouth_share, track_faces
 from ..media import Frame, VideoReader, read_waveform
 from ..models.loading import Models
@@ -24,9 +24,9 @@ from ..pipeline.encode import (
 )
 
 LEVELS = 127.5  # grey levels per unit of a face in [-1, 1]
-BAND = (0.02, 0.98)  # shares of the generated face between which a pixel lies on the seam
-DRIFT = (8.0, 4.0, -6.0)  # grey levels of R, G and B by which the stand-in is off on average
-TILT = 5.0  # grey levels more at its left border, less at its right
+EDGE_ALPHA = (0.02, 0.98)  # a pixel with an alpha between these is on the blend edge
+COLOUR_OFFSET = (8.0, 4.0, -6.0)  # grey levels of R, G and B by which the test face is off on average
+COLOUR_GRADIENT = 5.0  # grey levels more at its left border, less at its right
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class BorderEnergy:
 
     @property
     def ratio(self) -> float:
-        """1 where nobody could tell where the windows end."""
+        """1 where window borders are invisible."""
         return self.border / self.inside
 
 
 @dataclass(frozen=True)
-class SeamGradient:
-    """How the mask's edge shows, means over frames.
+class EdgeGradient:
+    """How visible the blend edge is, means over frames.
 
-    output, source: gradient of R, G and B across the edge, grey levels per pixel. step: what their difference has in
-    common all along the edge, 0 where none was added. offset: grey levels by which the pasted mouth's mean colour
-    differs from the source's; flicker: by which that changes from one frame to the next.
+    edge: its settings. output, source: gradient of R, G and B across the edge, grey levels per pixel. step: the mean of
+    their difference all along the edge, 0 where none was added. offset: grey levels by which the pasted mouth's mean
+    colour differs from the source's; flicker: by which that changes from one frame to the next.
     """
 
-    seam: Seam
+    edge: Seam
     output: float
     source: float
     step: float
@@ -76,7 +76,7 @@ class Clip:
     resolution: int
 
     def frames(self) -> Iterator[Frame]:
-        """Those that show a face."""
+        """The frames that show a face."""
         with VideoReader(self.video) as reader:
             yield from reader.frames_at(np.flatnonzero(self.track.present).tolist())
 
@@ -86,13 +86,22 @@ def open_video(video: Path, frames: int, resolution: int) -> Clip:
     with VideoReader(video) as reader:
         track = track_faces(frame.rgb() for frame in reader.frames(0, frames))
         times = reader.times[: len(track)]
-    return Clip(video, track, track.matrices(resolution), times, resolution)
+    matrices = track.matrices(resolution)
+    return Clip(video=video, track=track, matrices=matrices, times=times, resolution=resolution)
 
 
 def measure_borders(
     clip: Clip, voice: Path, models: Models, steps: int, overlaps: Sequence[int]
 ) -> Iterator[BorderEnergy]:
-    """Generate the clip once for every overlap and compare how the mouth changes at windows' borders and inside."""
+    """Generate the clip once for every overlap and compare how the mouth changes at window borders and inside.
+
+    Args:
+        clip: the source.
+        voice: audio file.
+        models: the networks.
+        steps: denoising steps.
+        overlaps: frames that windows share, for each run.
+    """
     features = extract_features(read_waveform(voice), models.whisper)
     tokens = AudioTokens(features, indices_at(len(features), clip.times))
     generator = torch.Generator().manual_seed(0)
@@ -101,8 +110,9 @@ def measure_borders(
     conditioning = ClipConditioning(faces, tokens, range(len(clip.track)))
     for overlap in overlaps:
         windows = plan_windows(clip.track.present.tolist(), clip.track.cuts, overlap=overlap)
-        given = (noise, conditioning, len(clip.track), window_groups(windows), steps, Guidance())
-        latents = sample_clip(models.unet, *given, device=models.device)
+        settings = SamplerSettings(steps=steps, guidance=Guidance(), device=models.device)
+        groups = window_groups(windows)
+        latents = sample_clip(models.unet, noise, conditioning, groups, settings, frames=len(clip.track))
         changes = frame_changes(generated_faces(latents, windows, models.codec), clip)
         edges = {edge for span in windows for edge in (span.start, span.stop)}
         border = [change for frame, change in changes.items() if frame in edges]
@@ -118,7 +128,7 @@ def encode(clip: Clip, models: Models, generator: torch.Generator) -> FaceLatent
 
 
 def frame_changes(faces: Iterator[tuple[int, Tensor]], clip: Clip) -> dict[int, float]:
-    """Frame -> mean change of the redrawn part since the frame before it in the same shot, grey levels."""
+    """Frame -> mean change of the generated part since the previous frame in the same shot, grey levels."""
     shown = mouth_share(clip.resolution) > 0.5
     changes: dict[int, float] = {}
     before: tuple[int, Tensor] | None = None
@@ -130,37 +140,37 @@ def frame_changes(faces: Iterator[tuple[int, Tensor]], clip: Clip) -> dict[int, 
     return changes
 
 
-def measure_seams(clip: Clip, seams: Sequence[Seam]) -> list[SeamGradient]:
-    """Paste a stand-in into every frame with every seam and compare the mask's edge with the source's own gradient.
+def measure_blend_edges(clip: Clip, edges: Sequence[Seam]) -> list[EdgeGradient]:
+    """Paste a test face into every frame with every blend edge and compare its gradient with the source's own.
 
-    The stand-in is the source's own face with colours that are off by a known amount, as after a VAE that drifts:
-    what shows then is the seam alone.
+    The test face is the source's own face with colours off by a known amount, as a VAE may shift them, so that only the
+    blend edge is visible.
     """
-    masks = [mouth_masks(clip.track, clip.resolution, seam) for seam in seams]
-    found: list[list[tuple[float, ...]]] = [[] for _ in seams]
+    masks = [mouth_masks(clip.track, clip.resolution, edge) for edge in edges]
+    found: list[list[tuple[float, ...]]] = [[] for _ in edges]
     for frame in clip.frames():
         matrix = clip.matrices[frame.index]
         image, local, left, top = face_of(frame, matrix, clip.resolution)
-        stand_in = drifted(pixels_of([crop_face(image, local, clip.resolution, True)])[0])
+        test_face = colour_shifted(pixels_of([crop_face(image, local, clip.resolution, True)])[0])
         for rows, mask in zip(found, masks, strict=True):
-            region = paste_generated(frame, stand_in, matrix, mask, "mouth", True, 1.0).region
+            region = paste_generated(frame, test_face, matrix, mask, "mouth", True, 1.0).region
             y, x = region.top - top, region.left - left
             under = image[y : y + region.alpha.shape[0], x : x + region.alpha.shape[1]]
             rows.append(edge_gradients(under, region.pixels, region.alpha))
-    return [summed_up(seam, np.array(rows)) for seam, rows in zip(seams, found, strict=True)]
+    return [mean_gradients(edge, np.array(rows)) for edge, rows in zip(edges, found, strict=True)]
 
 
-def drifted(face: Tensor) -> Tensor:
-    """A face (3, r, r) in [-1, 1] with colours off by DRIFT, and by TILT from left to right."""
-    tilt = torch.linspace(TILT, -TILT, face.shape[-1])
-    return face + (torch.tensor(DRIFT)[:, None, None] + tilt) / LEVELS
+def colour_shifted(face: Tensor) -> Tensor:
+    """A face (3, r, r) in [-1, 1] with colours off by COLOUR_OFFSET, and by COLOUR_GRADIENT from left to right."""
+    gradient = torch.linspace(COLOUR_GRADIENT, -COLOUR_GRADIENT, face.shape[-1])
+    return face + (torch.tensor(COLOUR_OFFSET)[:, None, None] + gradient) / LEVELS
 
 
 def edge_gradients(source: np.ndarray, output: np.ndarray, alpha: np.ndarray) -> tuple[float, ...]:
     """Gradients across the edge of `alpha` (h, w): output, source, their difference; the mouth's offset in RGB."""
     across = np.stack(np.gradient(alpha))  # (2, h, w)
     across /= np.maximum(np.linalg.norm(across, axis=0), 1e-6)
-    band = (alpha > BAND[0]) & (alpha < BAND[1])
+    band = (alpha > EDGE_ALPHA[0]) & (alpha < EDGE_ALPHA[1])
 
     def mean_gradient(picture: np.ndarray, common: bool = False) -> float:
         rows, columns = np.gradient(picture, axis=(0, 1))  # (h, w, 3)
@@ -173,9 +183,10 @@ def edge_gradients(source: np.ndarray, output: np.ndarray, alpha: np.ndarray) ->
     return mean_gradient(output), mean_gradient(source), mean_gradient(difference, common=True), *offset
 
 
-def summed_up(seam: Seam, rows: np.ndarray) -> SeamGradient:
+def mean_gradients(edge: Seam, rows: np.ndarray) -> EdgeGradient:
     """Rows of `edge_gradients` (frames, 6), as means over the frames."""
     output, source, step = rows[:, :3].mean(0).tolist()
     colours = rows[:, 3:]
     flicker = float(np.abs(np.diff(colours, axis=0)).mean()) if len(rows) > 1 else 0.0
-    return SeamGradient(seam, output, source, step, float(np.abs(colours).mean()), flicker)
+    offset = float(np.abs(colours).mean())
+    return EdgeGradient(edge=edge, output=output, source=source, step=step, offset=offset, flicker=flicker)

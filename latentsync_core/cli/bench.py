@@ -125,7 +125,7 @@ def run_seams(args: argparse.Namespace) -> int:
     check_inputs((args.video or CLIP, "a video file"), (args.audio or VOICE, "a voice recording"))
     check_model_files(args)
     announce(f"Reading {args.video or CLIP}; loading the model ...")
-    from ..benchmark import measure_borders, measure_seams, open_video
+    from ..benchmark import measure_blend_edges, measure_borders, open_video
     from ..faces import Seam
     from ..models.loading import load_models
 
@@ -143,8 +143,8 @@ def run_seams(args: argparse.Namespace) -> int:
         f"{'mask':<7}{'feather':>8}{'grow':>6}{'colours':>9}{'output':>8}{'source':>8}{'step':>8}"
         f"{'offset':>8}{'flicker':>9}\n"
     )
-    for row in measure_seams(clip, [Seam(*choice) for choice in SEAMS]):
-        seam = row.seam
+    for row in measure_blend_edges(clip, [Seam(*choice) for choice in SEAMS]):
+        seam = row.edge
         sys.stdout.write(
             f"{seam.mask:<7}{seam.feather:>8g}{seam.grow:>6g}{seam.color_match:>9}{row.output:>8.2f}{row.source:>8.2f}"
             f"{row.step:>8.3f}{row.offset:>8.2f}{row.flicker:>9.3f}\n"

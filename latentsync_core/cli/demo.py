@@ -37,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint == "embedded":
         sys.stdout.write(f"Model: {EMBEDDED_NAME}.\n")
     code = sync.run(args)
-    from ..visualize.mouth_curve import watch_lips
+    from ..visualize.mouth_curve import measure_mouth
 
-    lips, curve = watch_lips(args.out), folder / "demo_mouth.png"
-    lips.save(curve)
+    curves, picture = measure_mouth(args.out), folder / "demo_mouth.png"
+    curves.save(picture)
     sys.stdout.write(
         f"Report: {args.report}\nPicture: {args.contact_sheet}\n"
-        f"Mouth: {curve} (correlation with what the voice asks for {lips.correlation:.2f}, with other words "
-        f"{lips.of_other_words:.2f})\n"
+        f"Mouth: {picture} (correlation with what the voice asks for {curves.correlation:.2f}, with other words "
+        f"{curves.of_other_words:.2f})\n"
     )
     return code

@@ -9,4 +9,4 @@ VOICE = Path(__file__).with_name("voice.wav")
 """One spoken sentence: 22.05 kHz mono, about 5 s."""
 
 MOUTH = Path(__file__).with_name("mouth.json")
-"""How far the mouth opens that says this sentence: "opening", 0 to 1, for every frame at "fps"."""
+"""The true opening of a mouth that says this sentence: "opening", 0 to 1, for every frame at "fps"."""

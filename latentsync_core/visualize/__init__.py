@@ -1,1 +1,1 @@
-"""Pictures for people: contact sheets, who is who, what was tracked, and curves of the mouth."""
+"""Images for inspection: contact sheets, people sheets, track previews and mouth curves."""

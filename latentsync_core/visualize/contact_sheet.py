@@ -1,4 +1,4 @@
-"""One picture that lets a person judge a run in ten seconds: every step of a few frames, side by side."""
+"""One image to judge a run by: every processing step of a few frames, side by side."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ GAP = 8
 HEADER = 44
 LABEL_WIDTH = 64
 DIFFERENCE_GAIN = 8
-BACKGROUND, INK, FAINT = (24, 26, 30), (236, 236, 236), (150, 154, 160)
+BACKGROUND, TEXT, MUTED = (24, 26, 30), (236, 236, 236), (150, 154, 160)
 COLUMNS = ("source", "aligned crop", "mask (dark = redrawn)", "generated", "pasted", f"difference x{DIFFERENCE_GAIN}")
-SURROUNDINGS = 1.6  # how far the source and pasted cells reach, in widths of the pasted region
+CONTEXT = 1.6  # side of the source and pasted cells, in widths of the pasted region
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class SheetRow:
 
 
 class ContactSheet:
-    """Collects frames while a clip is written; `observe` goes in as the pipeline's ``on_frame``.
+    """Collects frames while a clip is written; `observe` is the pipeline's ``on_frame`` callback.
 
     The number of frames is not known in advance: samples are taken at a stride that doubles whenever the sheet is
-    full, so the rows that remain are spread evenly and memory stays small.
+    full, so the remaining rows are spread evenly and memory stays bounded.
     """
 
     def __init__(self, rows: int = ROWS):
@@ -43,37 +43,37 @@ class ContactSheet:
         self.rows = rows
         self.stride = 1
         self.seen = 0
-        self.taken: list[SheetRow] = []
+        self.sampled: list[SheetRow] = []
 
     def observe(self, index: int, composited: Composited) -> None:
         """Take every `stride`-th synced frame."""
         if not composited.synced:
             return
         if self.seen % self.stride == 0:
-            self.taken.append(sheet_row(index, composited))
-            if len(self.taken) == self.capacity:
-                self.taken, self.stride = self.taken[::2], 2 * self.stride
+            self.sampled.append(sheet_row(index, composited))
+            if len(self.sampled) == self.capacity:
+                self.sampled, self.stride = self.sampled[::2], 2 * self.stride
         self.seen += 1
 
     def image(self) -> Image.Image:
-        """The sheet; an empty one says that nothing was synced."""
-        count = min(self.rows, len(self.taken))
-        picks = np.linspace(0, len(self.taken) - 1, count).round().astype(int) if count else []
-        rows = [self.taken[i] for i in picks]
+        """The sheet; without any synced frame it says so."""
+        count = min(self.rows, len(self.sampled))
+        picks = np.linspace(0, len(self.sampled) - 1, count).round().astype(int) if count else []
+        rows = [self.sampled[i] for i in picks]
         width = LABEL_WIDTH + len(COLUMNS) * (CELL + GAP) + GAP
         sheet = Image.new("RGB", (width, HEADER + max(count, 1) * (CELL + GAP) + GAP), BACKGROUND)
         draw = ImageDraw.Draw(sheet)
         font = ImageFont.load_default(18)
         for column, title in enumerate(COLUMNS):
             centre = LABEL_WIDTH + column * (CELL + GAP) + CELL // 2
-            draw.text((centre, HEADER // 2), title, INK, font, anchor="mm")
+            draw.text((centre, HEADER // 2), title, TEXT, font, anchor="mm")
         for line, row in enumerate(rows):
             top = HEADER + line * (CELL + GAP)
-            draw.text((LABEL_WIDTH // 2, top + CELL // 2), f"frame\n{row.index}", FAINT, font, anchor="mm")
+            draw.text((LABEL_WIDTH // 2, top + CELL // 2), f"frame\n{row.index}", MUTED, font, anchor="mm")
             for column, cell in enumerate(row.cells):
                 sheet.paste(Image.fromarray(cell), (LABEL_WIDTH + column * (CELL + GAP), top))
         if not rows:
-            draw.text((width // 2, HEADER + CELL // 2), "no frame was synced", FAINT, font, anchor="mm")
+            draw.text((width // 2, HEADER + CELL // 2), "no frame was synced", MUTED, font, anchor="mm")
         return sheet
 
     def save(self, target: Path | str | BinaryIO) -> None:
@@ -88,7 +88,7 @@ def sheet_row(index: int, composited: Composited) -> SheetRow:
     pasted = source.copy()
     height, width = region.alpha.shape
     pasted[region.top : region.top + height, region.left : region.left + width] = region.pixels
-    around = surroundings(region.left, region.top, width, height, source.shape)
+    around = context_square(region.left, region.top, width, height, source.shape)
     difference = np.abs(pasted.astype(np.int16) - source) * DIFFERENCE_GAIN
     mask = fixed_mask(len(composited.crop)).numpy()[:, :, None]
     cells = (
@@ -102,9 +102,14 @@ def sheet_row(index: int, composited: Composited) -> SheetRow:
     return SheetRow(index, tuple(fit_cell(cell) for cell in cells))
 
 
-def surroundings(left: int, top: int, width: int, height: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of a square around the pasted region, inside a frame of `shape`."""
-    side = min(round(max(width, height) * SURROUNDINGS), shape[0], shape[1])
+def context_square(left: int, top: int, width: int, height: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a square around the pasted region, inside a frame.
+
+    Args:
+        left, top, width, height: the pasted region, pixels.
+        shape: of the frame, (H, W, ...).
+    """
+    side = min(round(max(width, height) * CONTEXT), shape[0], shape[1])
     x = min(max(left + width // 2 - side // 2, 0), shape[1] - side)
     y = min(max(top + height // 2 - side // 2, 0), shape[0] - side)
     return slice(y, y + side), slice(x, x + side)

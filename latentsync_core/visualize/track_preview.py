@@ -1,4 +1,4 @@
-"""Show what was tracked: a few frames of the clip with everybody's number, and where the mouth will be redrawn."""
+"""Preview of the tracking: a few frames with the number of each person, and the mask of the generated mouth."""
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ RESOLUTION = 256  # pixels; the matrices' crop size
 POINT_COLOUR = (255, 210, 60)
 DARK = (16, 18, 22)
 COLOURS = ((80, 220, 120), (90, 170, 255), (255, 150, 70), (225, 120, 255), (250, 225, 80), (90, 230, 230))
-LINES = 300  # a line is this part of the picture's shorter side wide
-SAME_FACE = 0.5  # intersection over union of a person's box and the followed face's
+LINES_PER_SIDE = 300  # line widths in the image's shorter side
+SAME_FACE = 0.5  # intersection over union of a person's box and the synced face's
 
 
 def preview_frames(
@@ -23,9 +23,15 @@ def preview_frames(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Up to `count` frames spread over the clip.
 
-    reader: yields the track's frames. matrices: (N, 2, 3) for 256-pixel crops. people: everybody, to be numbered; the
-    followed face alone where they are not known. Returns pictures (n, H, W, 3) and mouth masks (n, H, W), float32 in
-    0..1; a frame without the followed face has an empty mask.
+    Args:
+        reader: yields the track's frames.
+        track: of the face to sync.
+        matrices: (N, 2, 3) for 256-pixel crops.
+        count: of frames.
+        people: all people, to be numbered; None = only the face to sync.
+
+    Returns images (n, H, W, 3) and mouth masks (n, H, W), float32 in 0..1; a frame without the face to sync has an
+    empty mask.
     """
     chosen = np.unique(np.linspace(0, len(track) - 1, count).round().astype(int)).tolist()
     pictures, masks = [], []
@@ -36,29 +42,30 @@ def preview_frames(
         picture = draw_people(image, numbered_boxes(people, index, box), points)
         mask = np.zeros(image.shape[:2], np.float32)
         if present:
-            mask = soft_mask(matrices[index], *image.shape[:2], RESOLUTION, mouth_share(RESOLUTION))
+            height, width = image.shape[:2]
+            mask = soft_mask(matrices[index], height, width, RESOLUTION, mouth_share(RESOLUTION))
         pictures.append(torch.from_numpy(np.array(picture)).float() / 255)
         masks.append(torch.from_numpy(mask))
     return torch.stack(pictures), torch.stack(masks)
 
 
-def numbered_boxes(people: People | None, index: int, followed: np.ndarray | None) -> dict[int, np.ndarray]:
-    """Number -> box (4,) of everybody in frame `index`; the `followed` face is 1 where nobody else is known."""
+def numbered_boxes(people: People | None, index: int, synced: np.ndarray | None) -> dict[int, np.ndarray]:
+    """Number -> box (4,) of every person in frame `index`; the `synced` face is 1 where no person is known."""
     boxes = {} if people is None else people.boxes_at(index)
-    known = followed is None or any(overlap(followed, box[None])[0] > SAME_FACE for box in boxes.values())
+    known = synced is None or any(overlap(synced, box[None])[0] > SAME_FACE for box in boxes.values())
     if not known and (people is None or not people.persons):
-        boxes[1] = followed
+        boxes[1] = synced
     return boxes
 
 
 def draw_people(image: np.ndarray, boxes: dict[int, np.ndarray], points: np.ndarray | None = None) -> Image.Image:
-    """The picture with a numbered box (x0, y0, x1, y1) for everybody.
+    """The image with a numbered box (x0, y0, x1, y1) for every person.
 
-    points: the three alignment points (3, 2) of the face that is to speak, drawn as dots.
+    points: the three alignment points (3, 2) of the face to sync, drawn as dots.
     """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
-    line = max(round(min(picture.size) / LINES), 2)  # pixels
+    line = max(round(min(picture.size) / LINES_PER_SIDE), 2)  # pixels
     for number, box in boxes.items():
         draw_number(draw, box, number, line, picture.width)
     for x, y in [] if points is None else points.tolist():
@@ -67,7 +74,15 @@ def draw_people(image: np.ndarray, boxes: dict[int, np.ndarray], points: np.ndar
 
 
 def draw_number(draw: ImageDraw.ImageDraw, box: np.ndarray, number: int, line: int, width: int) -> None:
-    """A box and its number on a filled tag above it, inside the picture even where the face is not."""
+    """Draw a box and its number on a filled tag above it, which stays inside the image.
+
+    Args:
+        draw: on the image.
+        box: (4,) x0, y0, x1, y1 in pixels.
+        number: of the person.
+        line: width of a line in pixels.
+        width: of the image in pixels.
+    """
     x0, y0, x1, y1 = (float(v) for v in box)
     colour = COLOURS[(number - 1) % len(COLOURS)]
     draw.rectangle((x0, y0, x1, y1), outline=colour, width=line)

@@ -1,4 +1,4 @@
-"""The contact sheet shows each step of frames spread over the clip, and owns up when there is nothing to show."""
+"""The contact sheet shows each step of frames spread over the clip, and says so when no frame was synced."""
 
 from types import SimpleNamespace
 
@@ -34,7 +34,7 @@ def test_rows_are_spread_over_the_whole_clip():
     sheet = ContactSheet()
     for index in range(100):
         sheet.observe(index, frame_of(index))
-    assert len(sheet.taken) <= 8
+    assert len(sheet.sampled) <= 8
     image = sheet.image()
     shown = [int(cell(image, row, 0)[0, 0, 0]) for row in range(4)]
     assert shown[0] == 0 and shown[-1] > 70 and shown == sorted(set(shown))
@@ -59,4 +59,4 @@ def test_cells_show_source_mask_result_and_amplified_difference(tmp_path):
 def test_a_clip_without_synced_frames_says_so():
     sheet = ContactSheet()
     sheet.observe(0, Composited(None, None))
-    assert sheet.taken == [] and np.asarray(sheet.image()).max() > 100
+    assert sheet.sampled == [] and np.asarray(sheet.image()).max() > 100
