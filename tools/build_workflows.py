@@ -4,7 +4,7 @@
 
 A development tool. Each description is a Python file with a function ``describe(w)`` (see workflow_builder.py); what
 the nodes take and give is read from a running ComfyUI with this pack. With --check nothing is written: exit code 2
-says that a workflow no longer is what its description gives.
+means that a workflow differs from its description.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from workflow_builder import Workflow
 
 CHECKOUT = Path(__file__).parents[1]
 DESCRIPTIONS = Path(__file__).parent / "workflows"
-EXAMPLES = CHECKOUT / "workflows"  # ComfyUI offers what lies in it as templates
+EXAMPLES = CHECKOUT / "workflows"  # ComfyUI offers its files as templates
 CORE_MODULES = ("nodes", "comfy_extras")
 
 

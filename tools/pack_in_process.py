@@ -1,4 +1,4 @@
-"""Import this pack into the running interpreter as ComfyUI would: no server, and none of the user's files touched.
+"""Import this pack into the running interpreter as ComfyUI would, without a server and without the user's files.
 
 Needs ComfyUI's own requirements installed; everything runs on the CPU.
 """

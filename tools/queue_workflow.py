@@ -1,10 +1,10 @@
-"""Run a workflow on a ComfyUI server: upload the inputs, follow the work, fetch the results.
+"""Run a workflow on a ComfyUI server: upload the inputs, show the progress, download the results.
 
     python tools/queue_workflow.py lipsync.json --upload LoadVideo.file=clip.mp4 --upload LoadAudio.audio=voice.wav \
         --set KSampler.seed=5 --out results
 
 The workflow is in API format (in ComfyUI: Workflow > Export (API)). A node is named by its id, its title or its class.
-Needs aiohttp, which ComfyUI brings along. Whatever goes wrong is told in one sentence, with exit code 2.
+Needs aiohttp, which ComfyUI brings along. Errors are one sentence, with exit code 2.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def describe_refusal(answer: dict[str, Any], workflow: Workflow) -> str:
 
 
 def node_label(node: str, workflow: Workflow) -> str:
-    """The node's title and id, as people know it; nodes made during the run have an id like 4.0.2."""
+    """The node's title and id, as on the canvas; nodes made during the run have an id like 4.0.2."""
     entry = workflow.get(node) or workflow.get(str(node).partition(".")[0])
     return f"node {node}" if entry is None else f"{title(entry)} (node {node})"
 
@@ -141,7 +141,7 @@ def title(entry: dict[str, Any]) -> str:
 
 
 def read_workflow(path: Path) -> Workflow:
-    """Read an API-format workflow, telling a canvas file apart; NAME.api.json of before is found at api/NAME.json."""
+    """Read an API-format workflow, not a canvas file; the former NAME.api.json is found at api/NAME.json."""
     if not path.is_file() and path.name.endswith(".api.json"):
         moved = path.parent / "api" / f"{path.name.removesuffix('.api.json')}.json"
         path = moved if moved.is_file() else path

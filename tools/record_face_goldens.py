@@ -1,4 +1,4 @@
-"""Record what the original face networks and MediaPipe itself answer, for the tests in tests/faces.
+"""Record the outputs of the original face networks and of MediaPipe itself, for the tests in tests/faces.
 
 pip install ai-edge-litert
 python tools/record_face_goldens.py networks mediapipe-0.10.21-*.whl tests/golden/face_nets.npz

@@ -1,4 +1,4 @@
-"""Write down how the nodes look from outside: tests/nodes/schema.json, and the English texts in locales/en.
+"""Record the schemas of the nodes: tests/nodes/schema.json, and the English texts in locales/en.
 
     python tools/record_nodes.py /path/to/ComfyUI
 
@@ -23,7 +23,7 @@ Schema = dict[str, dict[str, Any]]  # node id -> inputs, outputs
 
 
 def node_infos(pack) -> dict[str, dict[str, Any]]:
-    """What the server tells the canvas about every node of the pack, as in /object_info."""
+    """The description of every node of the pack as the server sends it to the canvas, as in /object_info."""
     return {node_id: node.GET_NODE_INFO_V1() for node_id, node in node_classes(pack).items()}
 
 
@@ -63,7 +63,7 @@ def breaks(old: Schema, new: Schema) -> list[str]:
 
 
 def narrowed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What one input took before and does not take any more."""
+    """What one input accepted before and no longer accepts."""
     found = []
     if new["type"] != old["type"]:
         found.append(f"the type was {old['type']} and now is {new['type']}")
@@ -117,10 +117,10 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def report_translations(texts: dict[str, Any]) -> None:
-    """Say for every other language which texts it lacks and which it has for nothing."""
+    """Print for every other language which texts are missing and which are unused."""
     for file in sorted(LOCALES.glob("*/nodeDefs.json")):
         missing, spare = keys(texts) - keys(read(file)), keys(read(file)) - keys(texts)
-        for what, which in (("lacks", missing), ("has in vain", spare)):
+        for what, which in (("lacks", missing), ("has unused", spare)):
             if which:
                 print(f"{file.relative_to(CHECKOUT)} {what}:", *sorted(which), sep="\n  ")
 

@@ -1,9 +1,9 @@
-"""Render the demo's own media: a portrait that moves its head, a voice that says one sentence, and how its mouth moves.
+"""Render the demo's media: a portrait with head motion, a voice that says one sentence, and its true mouth motion.
 
 A development tool: ``python tools/render_demo_clip.py`` needs scikit-image (for the portrait), the program
 ``espeak-ng`` (for the voice) and its library (for the phonemes), and rewrites clip.mp4, voice.wav and mouth.json in
 latentsync_core/demo. The demo only reads those.
-The motion is a sum of sines with whole numbers of cycles, so the clip loops without a step and needs no seed.
+The motion is a sum of sines with whole numbers of cycles, so the clip loops without a discontinuity and needs no seed.
 """
 
 import json
@@ -36,7 +36,7 @@ SPEAKER, SPEED, PITCH = "en-us+f3", 170, 55  # a voice that the embedded model w
 VOICE = ("espeak-ng", "-v", SPEAKER, "-s", str(SPEED), "-p", str(PITCH))
 
 
-def sway(phase: float, cycles: tuple[int, ...], amplitudes: tuple[float, ...]) -> np.ndarray:
+def periodic_motion(phase: float, cycles: tuple[int, ...], amplitudes: tuple[float, ...]) -> np.ndarray:
     """One value per frame, (FRAMES,): sines of whole cycles per clip; `phase` in turns keeps two motions apart."""
     turns = np.arange(FRAMES) / FRAMES
     waves = zip(cycles, amplitudes, strict=True)
@@ -44,15 +44,15 @@ def sway(phase: float, cycles: tuple[int, ...], amplitudes: tuple[float, ...]) -
 
 
 def motion() -> dict[str, np.ndarray]:
-    """The slow camera and the livelier head, one value per frame each: pixels of the portrait, degrees, or a ratio."""
+    """Slow camera and faster head motion, one value per frame each: pixels of the portrait, degrees, or a ratio."""
     return {
-        "pan_x": sway(0.10, (1, 2), (3.0, 1.2)),
-        "pan_y": sway(0.35, (1, 2), (1.8, 0.8)),
-        "zoom": 1.0 + sway(0.60, (1,), (0.025,)),
-        "camera_roll": sway(0.20, (1,), (0.5,)),
-        "head_roll": sway(0.45, (1, 3), (2.2, 0.7)),
-        "yaw": sway(0.15, (2, 3), (4.0, 1.4)),
-        "pitch": sway(0.80, (3, 4), (2.2, 0.9)),
+        "pan_x": periodic_motion(0.10, (1, 2), (3.0, 1.2)),
+        "pan_y": periodic_motion(0.35, (1, 2), (1.8, 0.8)),
+        "zoom": 1.0 + periodic_motion(0.60, (1,), (0.025,)),
+        "camera_roll": periodic_motion(0.20, (1,), (0.5,)),
+        "head_roll": periodic_motion(0.45, (1, 3), (2.2, 0.7)),
+        "yaw": periodic_motion(0.15, (2, 3), (4.0, 1.4)),
+        "pitch": periodic_motion(0.80, (3, 4), (2.2, 0.9)),
     }
 
 
@@ -73,7 +73,7 @@ def source_positions(frame: int, moves: dict[str, np.ndarray]) -> tuple[np.ndarr
     """For every output pixel the (x, y) in the portrait it shows, each (SIZE, SIZE).
 
     The camera is a similarity. The head is a dome in front of a flat wall: its middle moves most with yaw and pitch
-    (parallax), and everything fades to rest outside it, so the background needs no filling in.
+    (parallax), which fade to zero around it, so the background needs no inpainting.
     """
     step = VIEW_WIDTH / SIZE / moves["zoom"][frame]
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2
@@ -120,7 +120,7 @@ def write_voice(path: Path) -> None:
 
 
 def write_mouth(path: Path) -> None:
-    """Write how far the mouth opens that says SENTENCE, 0 to 1 for every frame, by the phonemes' times."""
+    """Write the true opening of a mouth that says SENTENCE, 0 to 1 for every frame, from the phonemes' times."""
     from latentsync_core.training.synthetic.speech import speak
     from latentsync_core.training.synthetic.visemes import mouth_motion
 

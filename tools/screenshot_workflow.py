@@ -1,10 +1,10 @@
-"""Open a canvas workflow in ComfyUI's own page, say what is wrong with it, and take its picture.
+"""Open a canvas workflow in ComfyUI's own page, report its faults, and take a screenshot.
 
     python tools/screenshot_workflow.py workflows/lipsync.json --out lipsync.jpg --server http://127.0.0.1:8188
 
 A development tool: it needs aiohttp and Chromium (on PATH, or where CHROMIUM says). Over the DevTools protocol it loads
-the file as a user's drop would and asks the page what it makes of it: unknown nodes, dialogs, nodes that overlap, and
-the API form that a click on Run would queue.
+the file as a user's drop would and inspects the page: unknown nodes, dialogs, nodes that overlap, and the API form that
+a click on Run would queue.
 """
 
 import argparse
@@ -67,12 +67,12 @@ PLACE = """(() => {
 
 
 class PageError(Exception):
-    """The browser or the page did not do what was asked of it."""
+    """The browser or the page failed."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What ComfyUI's page makes of a workflow."""
+    """The state of a workflow in ComfyUI's page."""
 
     faults: list[str]  # one sentence each, empty for a sound workflow
     canvas: dict[str, Any]  # as the page would save it

@@ -1,4 +1,4 @@
-"""Write a ComfyUI workflow once, as Python, and have it in both forms: for the canvas and for the API.
+"""Build a ComfyUI workflow from a description in Python, in both forms: for the canvas and for the API.
 
 A description adds nodes to columns, from left to right and from top to bottom; inputs are keyword arguments, a link is
 another node or one of its outputs:
@@ -9,7 +9,8 @@ another node or one of its outputs:
     w.column("Result")
     w.add("PreviewImage", images=parts["images"])
 
-What a node takes and gives comes from a server's /object_info, so a description that does not fit the nodes is refused.
+What a node takes and gives comes from a server's /object_info, so a description that does
+not fit the nodes raises ValueError.
 """
 
 import uuid
@@ -70,7 +71,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a node in the workflow: what a link begins at."""
+    """One output of a node in the workflow: the origin of a link."""
 
     node: "Node"
     slot: int
@@ -122,7 +123,7 @@ class Workflow:
         self.columns: list[tuple[str, list[Node]]] = []
 
     def column(self, title: str = "") -> None:
-        """Begin a column to the right of the others; with a title it is framed as a group."""
+        """Start a column to the right of the others; with a title it becomes a group."""
         self.columns.append((title, []))
 
     def add(self, node_type: str, /, **values: Any) -> Node:

@@ -1,4 +1,4 @@
-"""What every LatentSync workflow begins and ends with."""
+"""The parts that the LatentSync workflows share."""
 
 EMBEDDED = "embedded (one portrait)"
 HUB = "https://huggingface.co"
@@ -31,8 +31,8 @@ def embedded_models(w):
     return model, whisper, w.add("LatentSyncLoadVAE", vae=EMBEDDED)
 
 
-def listen_and_look(w, video, audio, model, whisper, vae):
-    """Face and voice, up to where they are joined: faces, face latents, chunks."""
+def track_and_encode(w, video, audio, model, whisper, vae):
+    """The inputs of the conditioning node: faces, face latents, audio chunks."""
     w.column("Face and voice")
     faces = w.add("LatentSyncFaceTrack", video=video)
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
@@ -43,19 +43,19 @@ def listen_and_look(w, video, audio, model, whisper, vae):
 
 
 def conditioning(w, latents, chunks, model, mode="auto"):
-    """Positions and conditioning: tokens, joined."""
+    """Position encoding and conditioning: tokens, conditioned."""
     tokens = w.add("LatentSyncPositionEncoding", tokens=chunks["tokens"], model=model["model"], mode=mode)
     return tokens, w.add("LatentSyncConditioning", face_latents=latents["face_latents"], tokens=tokens)
 
 
-def sample(w, model, joined, **values):
-    """Our sampler on what was joined; returns its latent."""
+def sample(w, model, conditioned, **values):
+    """The LatentSync sampler; returns its latent."""
     return w.add(
         "LatentSyncSampler",
         model=model["model"],
-        positive=joined["positive"],
-        negative=joined["negative"],
-        latent=joined["latent"],
+        positive=conditioned["positive"],
+        negative=conditioned["negative"],
+        latent=conditioned["latent"],
         **values,
     )
 

@@ -1,16 +1,16 @@
-"""Stage by stage: every joint is open to other nodes."""
+"""Stage by stage, with a node for each, so that others can be put in between."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, sample, save
+from workflow_parts import conditioning, inputs, models, sample, save, track_and_encode
 
 
 def describe(w):
     video, audio = inputs(w)
     model, whisper, vae = models(w)
-    faces, latents, chunks = listen_and_look(w, video, audio, model, whisper, vae)
+    faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
     w.add("PreviewImage", images=faces["preview"])
     w.column("Generate")
-    tokens, joined = conditioning(w, latents, chunks, model)
-    sampled = sample(w, model, joined)
+    tokens, conditioned = conditioning(w, latents, chunks, model)
+    sampled = sample(w, model, conditioned)
     w.column("Result")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
     save(w, blended["video"], "lipsync")

@@ -1,16 +1,16 @@
 """Position encoding on and off against guidance 1.0 and 1.5: four results from one track of the face."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, sample, save
+from workflow_parts import conditioning, inputs, models, sample, save, track_and_encode
 
 
 def describe(w):
     video, audio = inputs(w)
     model, whisper, vae = models(w)
-    faces, latents, chunks = listen_and_look(w, video, audio, model, whisper, vae)
+    faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
     for mode in ("off", "on"):
         w.column(f"Positions {mode}")
-        tokens, joined = conditioning(w, latents, chunks, model, mode)
-        sampled = {guidance: sample(w, model, joined, guidance=guidance) for guidance in (1.0, 1.5)}
+        tokens, conditioned = conditioning(w, latents, chunks, model, mode)
+        sampled = {guidance: sample(w, model, conditioned, guidance=guidance) for guidance in (1.0, 1.5)}
         w.column(f"Results, positions {mode}")
         for guidance, latent in sampled.items():
             blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)

@@ -1,15 +1,15 @@
 """An image node between sampling and blending: sharpen here, or put a face restorer in its place."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, sample, save
+from workflow_parts import conditioning, inputs, models, sample, save, track_and_encode
 
 
 def describe(w):
     video, audio = inputs(w)
     model, whisper, vae = models(w)
-    faces, latents, chunks = listen_and_look(w, video, audio, model, whisper, vae)
+    faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
     w.column("Generate")
-    tokens, joined = conditioning(w, latents, chunks, model)
-    sampled = sample(w, model, joined)
+    tokens, conditioned = conditioning(w, latents, chunks, model)
+    sampled = sample(w, model, conditioned)
     w.column("Restore the faces")
     decoded = w.add("VAEDecode", samples=sampled, vae=vae)
     sharpened = w.add("ImageSharpen", image=decoded, sharpen_radius=1, sigma=1.0, alpha=0.5)

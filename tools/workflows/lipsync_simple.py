@@ -1,4 +1,4 @@
-"""One node does it all."""
+"""The whole pipeline in one node."""
 
 from workflow_parts import inputs, models, save
 

@@ -1,20 +1,20 @@
 """ComfyUI's own KSampler in place of ours."""
 
-from workflow_parts import conditioning, inputs, listen_and_look, models, save
+from workflow_parts import conditioning, inputs, models, save, track_and_encode
 
 
 def describe(w):
     video, audio = inputs(w)
     model, whisper, vae = models(w)
-    faces, latents, chunks = listen_and_look(w, video, audio, model, whisper, vae)
+    faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
     w.column("Generate")
-    tokens, joined = conditioning(w, latents, chunks, model)
+    tokens, conditioned = conditioning(w, latents, chunks, model)
     sampled = w.add(
         "KSampler",
         model=model["model"],
-        positive=joined["positive"],
-        negative=joined["negative"],
-        latent_image=joined["latent"],
+        positive=conditioned["positive"],
+        negative=conditioned["negative"],
+        latent_image=conditioned["latent"],
         seed=1247,
         steps=20,
         cfg=1.5,

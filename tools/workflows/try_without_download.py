@@ -1,4 +1,4 @@
-"""The embedded model: nothing to download, and a mouth that speaks."""
+"""The embedded model, without any download."""
 
 from workflow_parts import HUB, VAE, embedded_models, inputs, save
 
