@@ -10,15 +10,24 @@ import resource
 import signal
 import sys
 
+import pytest
 from small_media import GENEROUS, ROOT
 
+import latentsync_core.models.loading
+import latentsync_core.pipeline.lipsync
 import latentsync_core.pipeline.segments
 from latentsync_core.__main__ import main
 
 servers = multiprocessing.get_context("forkserver")
-servers.set_forkserver_preload(
-    ["latentsync_core.pipeline.lipsync", "latentsync_core.models.loading", "diffusers", "preloaded"]
-)
+servers.set_forkserver_preload([__name__])  # and with this module all that it imports
+
+
+def start(process) -> None:
+    """Start a process, and with the first one the server."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Python up to 3.13 does not tell the server where modules are found, and what it cannot import it passes over.
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        process.start()
 
 
 def begin(arguments: list[str], said, file_bytes: int | None, segment_frames: int | None) -> None:
@@ -46,7 +55,7 @@ class Program:
         said, speaks = servers.Pipe(duplex=False)
         given = ([str(part) for part in arguments], speaks, file_bytes, segment_frames)
         self._process = servers.Process(target=begin, args=given)
-        self._process.start()
+        start(self._process)
         speaks.close()
         self.stderr = open(os.dup(said.fileno()), encoding="utf-8", errors="surrogateescape")
         said.close()
