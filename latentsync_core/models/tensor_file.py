@@ -18,7 +18,7 @@ from .catalog import check_model_file
 
 METADATA_PREFIX = "latentsync."  # of our own strings in a safetensors header
 NESTED_UNDER = ("state_dict", "model_state_dict")  # where .pt files keep their tensors, if not at the top
-QUICK_LAYERS = 64  # are built in a moment, whatever the file says
+QUICK_LAYERS = 64  # so many are built quickly, whatever the file states
 NAME_SHOWN, REASON_SHOWN = 60, 200  # characters of what was found in a file that is no model
 
 
@@ -57,7 +57,7 @@ def read_tensors(path: Path | str) -> TensorFile:
     check_model_file(path)
     try:
         content, about = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except Exception as error:  # an unpickler fed any bytes at all raises whatever its opcodes stumble over
+    except Exception as error:  # on arbitrary bytes an unpickler raises any kind of exception
         raise LatentSyncError(
             f"{path} ({path.stat().st_size:,} bytes) is not a readable model file: it is damaged, incomplete or of "
             f"another kind; a .pt or .safetensors file is needed, download it again or choose another."
@@ -70,19 +70,19 @@ def read_tensors(path: Path | str) -> TensorFile:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether `value` is a tensor whose numbers are all there: dense, on the CPU, none of them standing for many."""
+    """Whether `value` is a tensor with all of its elements in memory: dense, on the CPU, without broadcast strides."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return not value.is_quantized and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def fits(tensor: Tensor, expected: Tensor) -> bool:
-    """Whether a file's tensor can take the place of a network's: of its shape, and real numbers where it has such."""
+    """Whether a file's tensor can replace a network's: of its shape, and floating-point where that is."""
     return tensor.shape == expected.shape and tensor.is_floating_point() == expected.is_floating_point()
 
 
 def refuse_more_layers(file: TensorFile, count: int) -> None:
-    """Raise LatentSyncError where a file states `count` layers and has not even as many tensors: each costs time."""
+    """Raise LatentSyncError where a file states `count` layers but has fewer tensors: building each takes time."""
     if count > max(len(file.tensors), QUICK_LAYERS):
         raise LatentSyncError(
             f"{file.path} states {count} layers and holds {len(file.tensors)} tensors; download it again."
@@ -91,7 +91,7 @@ def refuse_more_layers(file: TensorFile, count: int) -> None:
 
 @contextlib.contextmanager
 def refusing_misfits(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever fails on a file's own statements and tensors into the sentence that `path` is no `kind`."""
+    """A context in which a failure on a file's own metadata and tensors becomes the error that `path` is no `kind`."""
     try:
         yield
     except (LatentSyncError, MemoryError, torch.OutOfMemoryError):
@@ -104,7 +104,7 @@ def refusing_misfits(path: Path, kind: str) -> Iterator[None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with utf8_path(path) as place, safe_open(place, framework="pt", device="cpu") as file:
+    with utf8_path(path) as openable, safe_open(openable, framework="pt", device="cpu") as file:
         strings = {name.removeprefix(METADATA_PREFIX): value for name, value in (file.metadata() or {}).items()}
         return {name: file.get_tensor(name) for name in file.keys()}, strings  # noqa: SIM118 (not a mapping)
 
@@ -113,8 +113,8 @@ def _read_pickle(path: Path) -> tuple[Mapping[Any, Any], dict[Any, Any]]:
     is_zip = zipfile.is_zipfile(path)
     if is_zip:
         refuse_compression(path)
-    with utf8_path(path) as place:
-        loaded = torch.load(place, map_location="cpu", weights_only=True, mmap=is_zip)
+    with utf8_path(path) as openable:
+        loaded = torch.load(openable, map_location="cpu", weights_only=True, mmap=is_zip)
     if not isinstance(loaded, Mapping):
         raise ValueError(f"holds a {type(loaded).__name__}")
     for name in NESTED_UNDER:

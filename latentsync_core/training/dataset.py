@@ -83,7 +83,7 @@ class Clip:
     @classmethod
     def open(cls, name: str, faces: Path, latents: Path, voice: Path) -> "Clip":
         """A clip whose files exist."""
-        with utf8_path(faces) as place, safe_open(place, framework="pt") as file:
+        with utf8_path(faces) as openable, safe_open(openable, framework="pt") as file:
             intervals, frames = file.get_tensor("runs").tolist(), file.get_slice("crops").get_shape()[0]
         return cls(
             name=name,
@@ -105,7 +105,7 @@ class Clip:
     def _read(self, names: Sequence[str], rows: slice) -> dict[str, Tensor]:
         found = {}
         for path, wanted in itertools.groupby(sorted(names, key=self._file_of), self._file_of):
-            with utf8_path(path) as place, safe_open(place, framework="pt") as file:
+            with utf8_path(path) as openable, safe_open(openable, framework="pt") as file:
                 found.update({name: file.get_slice(name)[rows] for name in wanted})
         return found
 
@@ -262,6 +262,6 @@ def encode_crops(
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a file under a temporary name and rename it when complete, so that no process reads a partial one."""
     partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
-    with utf8_path(partial) as place:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, place)
+    with utf8_path(partial) as openable:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, openable)
     os.replace(partial, path)

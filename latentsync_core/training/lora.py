@@ -89,5 +89,5 @@ def lora_tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
 def save_lora(layers: Mapping[str, LoraLayer], path: Path | str, metadata: Mapping[str, str]) -> None:
     """Write the layers as safetensors with `metadata` (strings)."""
     about = {METADATA_PREFIX + name: valid_text(value) for name, value in metadata.items()}
-    with utf8_path(path) as place:
-        save_file(lora_tensors(layers), place, about)
+    with utf8_path(path) as openable:
+        save_file(lora_tensors(layers), openable, about)

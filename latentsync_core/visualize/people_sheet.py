@@ -78,14 +78,14 @@ def compose_sheet(people: People, portraits: dict[int, Image.Image], frames, tim
     sheet = Image.new("RGB", (width, top + -(-len(frames) // COLUMNS) * (cell_height + GAP) + GAP), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     bold, plain = ImageFont.load_default(22), ImageFont.load_default(15)
-    for place, person in enumerate(people.persons):
-        x, y = GAP + place % per_row * (PORTRAIT + GAP), GAP + place // per_row * portrait_height
+    for position, person in enumerate(people.persons):
+        x, y = GAP + position % per_row * (PORTRAIT + GAP), GAP + position // per_row * portrait_height
         draw.text((x + PORTRAIT / 2, y + CAPTION / 2), str(person.number), TEXT, bold, anchor="mm")
         sheet.paste(portraits[person.number], (x, y + CAPTION))
         caption = f"{clock(times[person.frames[0]])} - {clock(times[person.frames[-1]])}"
         draw.text((x + PORTRAIT / 2, y + CAPTION + PORTRAIT + CAPTION / 2), caption, MUTED, plain, anchor="mm")
-    for place, (index, cell) in enumerate(frames):
-        x, y = GAP + place % COLUMNS * (CELL_WIDTH + GAP), top + place // COLUMNS * (cell_height + GAP)
+    for position, (index, cell) in enumerate(frames):
+        x, y = GAP + position % COLUMNS * (CELL_WIDTH + GAP), top + position // COLUMNS * (cell_height + GAP)
         sheet.paste(cell, (x, y + CAPTION))
         draw.text((x, y + CAPTION / 2), f"{clock(times[index])}   frame {index}", MUTED, plain, anchor="lm")
     return sheet

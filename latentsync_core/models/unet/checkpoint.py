@@ -87,8 +87,8 @@ def save_unet(model: UNet3DConditionModel, path: Path | str, metadata: Mapping[s
     strings = {"config": json.dumps(model.config.to_dict()), **(metadata or {})}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     about = {METADATA_PREFIX + name: valid_text(value) for name, value in strings.items()}
-    with utf8_path(path) as place:
-        save_file(tensors, place, about)
+    with utf8_path(path) as openable:
+        save_file(tensors, openable, about)
 
 
 def stated_config(file: TensorFile) -> UNetConfig | None:
