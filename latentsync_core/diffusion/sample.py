@@ -137,6 +137,8 @@ def sample_clip(
 ) -> Tensor:
     """Denoise a clip group by group, the windows of a group fused.
 
+    Six arguments say what is sampled, two are the callbacks of every long computation.
+
     Args:
         unet: the noise predictor.
         noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, frames, h, w).
