@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     from ..pipeline.lipsync import lipsync
     from ..visualize.contact_sheet import ContactSheet
 
-    probe_video(args.video), probe_audio(args.audio, args.audio_track)  # before gigabytes of weights are read
+    probe_video(args.video)  # before gigabytes of weights are read
+    probe_audio(args.audio, args.audio_track, args.video)
     models = load_models(
         args.checkpoint,
         vae=args.vae,

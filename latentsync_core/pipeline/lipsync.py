@@ -1,7 +1,7 @@
 """Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..diffusion.conditioning import TrainedConditioning
@@ -136,12 +136,14 @@ def check_settings(
 def describe_starts(info: VideoInfo, voice: AudioInfo) -> dict[str, dict | None]:
     """For the report: when pictures and sound begin in either file, and what silence or cut keeps the sound in place.
 
-    video: None for one whose sound is missing, or cannot be decoded and is not asked for.
+    video: None for one without sound; "unreadable" says why, where that cannot be decoded and is not asked for.
     """
     own = None
     if info.has_audio:
-        with suppress(LatentSyncError):  # only mixing needs this sound, and refuses it
+        try:
             own = sound_start(info.path, video=info.path).to_dict()
+        except LatentSyncError as error:  # only mixing needs this sound, and refuses it
+            own = {"unreadable": str(error)}
     return {"video": own, "audio": voice.start.to_dict()}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.media import VideoReader, probe_audio, read_waveform, stream_audio
+from latentsync_core.media import VideoReader, probe_audio, probe_video, read_waveform, stream_audio
 from latentsync_core.media.write.mix import mixed_blocks
 
 CASES = Path(__file__).parents[3] / "shared" / "media" / "cases"
@@ -21,8 +21,8 @@ WITHIN = 0.001  # seconds
 PICTURES = {".webm": "libvpx", ".avi": "mpeg4"}  # libx264 elsewhere, whose B-frames are stored out of order
 QUICK = {"libvpx": {"deadline": "realtime", "cpu-used": "8"}, "libx264": {"preset": "ultrafast", "bf": "2"}}
 SOUNDS = {
-    ".mp4": ("aac", "libmp3lame", "libopus"),
-    ".mov": ("pcm_s16le", "aac"),
+    ".mp4": ("aac", "libmp3lame", "libopus", "pcm_s16le", "vorbis"),
+    ".mov": ("pcm_s16le", "aac", "libmp3lame"),
     ".mkv": ("pcm_s16le", "aac", "libopus", "libmp3lame", "vorbis"),
     ".webm": ("libopus", "vorbis"),
     ".ts": ("aac", "libopus", "libmp3lame"),
@@ -135,6 +135,27 @@ def test_sound_alone_begins_at_once(suffix, tmp_path):
     assert click_in(read_waveform(path, RATE)) == pytest.approx(CLICK, abs=0.03)
 
 
+@pytest.mark.parametrize(("suffix", "starts"), [(".mp4", (0, 0.12)), (".mov", (0.12, 0)), (".ts", (0.12, 0))])
+def test_a_cut_between_key_pictures_plays_from_the_cut(suffix, starts, tmp_path):
+    """As editors cut without encoding: what lies before the cut is stored, and an edit list says not to play it."""
+    whole = write(tmp_path / f"whole{suffix}", "aac", *starts)
+    path = tmp_path / f"cut{suffix}"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            moved = round(Fraction(3, 10) / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - moved, packet.dts - moved, copies[packet.stream.index]
+            if packet.stream.type == "video" or packet.pts + packet.duration > 0:
+                target.mux(packet)
+    white, click, first = player_times(path)
+    together = read_waveform(path, RATE, video=path)
+    assert click_in(together) - white_frame(path) == pytest.approx(click - white, abs=WITHIN)
+    zero = first if suffix == ".ts" else max(first, 0)
+    assert click_in(read_waveform(path, RATE)) == pytest.approx(click - zero, abs=WITHIN)
+
+
 def test_a_copy_is_another_file_whose_zero_meets_the_first_picture(tmp_path):
     path = write(tmp_path / "clip.mkv", "pcm_s16le", 0.4, 0.0)
     copy = tmp_path / "copy.mkv"
@@ -179,6 +200,13 @@ def test_a_clock_that_was_set_is_no_silence(tmp_path, caplog):
     path = write(tmp_path / "clip.ts", "aac", 0.0, 3600.0)
     assert len(read_waveform(path, RATE, video=path)) / RATE == pytest.approx(1, abs=0.06)
     assert "further apart than" in caplog.text and probe_audio(path, video=path).start.distrusted
+
+
+def test_a_recording_cut_out_of_a_live_stream_is_as_long_as_what_it_holds(tmp_path):
+    path = write(tmp_path / "live.mkv", "pcm_s16le", 3600.0, 3600.4)
+    info = probe_audio(path, video=path)
+    assert info.seconds == pytest.approx(1.4, abs=0.05) and probe_video(path).duration == pytest.approx(1.4, abs=0.05)
+    assert len(info.waveform(RATE)) == round(1.4 * RATE)
 
 
 def test_the_late_sound_of_a_real_recording(tmp_path):

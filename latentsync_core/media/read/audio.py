@@ -25,7 +25,7 @@ from ..sound.blocks import (
 from ..sound.mono import MODEL_RATE, mix_down
 from .audio_tracks import audio_stream
 from .sound_clock import sound_packets
-from .source import open_media
+from .source import open_media, stated_seconds
 from .stream_starts import SoundStart, sound_start
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def probe_audio(
         )
         codec = stream.codec_context.name
         own = stream.duration * stream.time_base if stream.duration else None
-        whole = Fraction(container.duration, av.time_base) if container.duration else None
+        whole = stated_seconds(container)
     start = sound_start(path, number, video)
     first = next(placed_blocks(track_blocks(path, number), start, path))
     if own is None and whole is not None:  # which counts from the file's zero

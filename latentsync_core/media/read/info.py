@@ -20,7 +20,7 @@ from ..picture.planes import (
     pixel_layout,
     upright,
 )
-from .source import open_media, read_packets, video_stream
+from .source import open_media, read_packets, stated_seconds, video_stream
 from .stamps import LEAP, StampClock
 
 log = logging.getLogger(__name__)
@@ -124,8 +124,8 @@ def describe_video(container, stream, picture: av.VideoFrame, path: str | os.Pat
     shown = upright(native_picture(picture), orientation)
     context = stream.codec_context
     seconds = stream.duration * stream.time_base if stream.duration else None
-    if seconds is None and container.duration:
-        seconds = Fraction(container.duration, av.time_base)
+    if seconds is None:
+        seconds = stated_seconds(container)
     info = VideoInfo(
         path=Path(path),
         width=shown.width,

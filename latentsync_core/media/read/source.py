@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -120,6 +121,18 @@ def read_packets(container, stream, on_damage: Callable[[str], None]) -> Iterato
         except av.error.FFmpegError as error:
             failures += 1
             on_damage(error.strerror)
+
+
+def stated_seconds(container: av.container.InputContainer) -> Fraction | None:
+    """Seconds from the first of a file's pictures and sounds to its end by the header; None where it does not say.
+
+    Matroska states the time stamp of its end, and a recording cut out of a live stream counts that from anywhere.
+    """
+    if not container.duration:
+        return None
+    begins = container.start_time or 0 if "matroska" in container.format.name.split(",") else 0
+    whole = container.duration - begins if 0 < begins < container.duration else container.duration
+    return Fraction(whole, av.time_base)
 
 
 def is_cover_art(stream: av.video.stream.VideoStream) -> bool:
