@@ -26,7 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Which networks, where they are, and what they run on."""
     group = parser.add_argument_group("models")
-    group.add_argument("--checkpoint", help="UNet file, or 'embedded' (default: the newest in the models folder)")
+    group.add_argument(
+        "--checkpoint",
+        help="UNet file, or 'embedded', which paints any face (default: the newest in the models folder)",
+    )
     group.add_argument("--lora", type=Path, help="LoRA file of a training run, added to the UNet")
     group.add_argument("--lora-strength", type=float, default=1.0, help="how strongly (default: %(default)s)")
     group.add_argument("--models", type=Path, help="models folder (default: see `doctor`)")

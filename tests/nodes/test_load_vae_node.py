@@ -1,7 +1,10 @@
 """Load VAE: the embedded autoencoder is an ordinary VAE of the host, and gives what the library's codec gives."""
 
 import importlib
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,3 +140,38 @@ def test_a_file_gives_what_the_hosts_loader_gives(load, pack, tmp_path, monkeypa
     assert type(ours.first_stage_model) is type(stock.first_stage_model)
     weights = ours.get_sd()
     assert all(torch.equal(weights[name], tensor) for name, tensor in stock.get_sd().items())
+
+
+def test_the_embedded_model_refuses_a_face_that_is_not_its_own_unless_it_is_for_any(load, pack):
+    native = importlib.import_module(f"{pack.__name__}.nodes.host.native_model")
+    refusal = importlib.import_module(f"{pack.__name__}.latentsync_core.errors").LatentSyncError
+    own, any_face = (
+        load.LoadModel.execute(choice, "shared", 0, "fp32").args[0].model.diffusion_model
+        for choice in (load.EMBEDDED, load.EMBEDDED_ANY_FACE)
+    )
+    native.require_known_face(own, None)
+    native.require_known_face(own, 0.06)
+    native.require_known_face(any_face, 0.3)
+    with pytest.raises(refusal, match=r"not the one face.*download 1.6.*embedded \(any face\).*Load Model"):
+        native.require_known_face(own, 0.3)
+
+
+def test_face_encode_measures_the_face_and_conditioning_hands_it_on(load, pack):
+    from PIL import Image, ImageOps
+
+    names = ("faces", "conditioning", "host.native_model")
+    faces, conditioning, native = (importlib.import_module(f"{pack.__name__}.nodes.{name}") for name in names)
+    types = importlib.import_module(f"{pack.__name__}.nodes.types")
+    diffusion = importlib.import_module(f"{pack.__name__}.latentsync_core.diffusion")
+    vae = load.LoadVAE.execute(load.EMBEDDED).args[0]
+    portrait = Image.open(Path(__file__).parents[2] / "faces" / "astronaut.jpg")
+    dark = Image.fromarray((255 * (np.asarray(ImageOps.mirror(portrait)) / 255) ** 2.5).astype(np.uint8))
+    errors = []
+    for picture in (portrait, dark):
+        images = torch.from_numpy(np.array(picture)).float()[None] / 255
+        tracked = faces.FaceTrack.execute(25.0, "smooth", 0.5, 10, images=images).args[0]
+        latents = faces.FaceEncode.execute(tracked, vae, 128, "first frame").args[0]
+        voice = types.ClipTokens(SimpleNamespace(source=(0,)), (diffusion.Window(0, 1),), torch.zeros(1, 50, 96), {})
+        positive = conditioning.Conditioning.execute(latents, voice).args[0]
+        errors.append(positive[0][1][native.FACE_ERROR])
+    assert errors[0] < 0.1 and errors[1] > 0.2
