@@ -1,4 +1,4 @@
-"""From a voice to the tokens each video frame attends to."""
+"""From a voice to the audio tokens that each video frame cross-attends to."""
 
 from ..options import check_offset, check_silence
 from .cache import FeatureCache, feature_key

@@ -35,9 +35,9 @@ def feature_key(waveform: Tensor | np.ndarray, encoder: AudioEncoder, joins: str
 class FeatureCache:
     """A folder of feature files, safe to share between processes.
 
-    A file is written under a name of its own and renamed when complete, so nobody reads half of it. What is read is
-    checked against its own digest: a damaged file is computed anew and replaced, never trusted. A folder that cannot
-    be written costs a warning, not the run.
+    A file is written under a name of its own and renamed when complete, so no process reads a partial one. What is
+    read is checked against its own digest: a damaged file is computed again and replaced. A folder that cannot be
+    written gives a warning; the run goes on.
     """
 
     def __init__(self, directory: Path | str):
@@ -71,7 +71,7 @@ class FeatureCache:
 
 
 def read_pieces(path: Path) -> Iterator[Tensor]:
-    """The features in a cache file, piece by piece; raises ValueError if it is damaged, which may show at the end."""
+    """The features in a cache file, piece by piece; raises ValueError if it is damaged, perhaps only at the end."""
     digest = hashlib.sha256()
     try:
         with utf8_path(path) as place, safe_open(place, framework="pt", device="cpu") as file:
@@ -88,13 +88,13 @@ def read_pieces(path: Path) -> Iterator[Tensor]:
 
 
 def write_pieces(path: Path, features: Features) -> None:
-    """Write a cache file: a safetensors file, laid out here as its library takes only what is whole in memory."""
+    """Write a safetensors file, laid out here, as its library takes only tensors that are whole in memory."""
     digest = hashlib.sha256()
     for span in spans(len(features)):
         digest.update(_bytes(features[span]))
     tensor = {"dtype": "F32", "shape": list(features.shape), "data_offsets": [0, features.nbytes]}
     header = json.dumps({"__metadata__": {"format": FORMAT, "sha256": digest.hexdigest()}, "features": tensor})
-    header += " " * (-len(header) % 8)  # so that the numbers lie at a multiple of their size
+    header += " " * (-len(header) % 8)  # aligns the data to eight bytes
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(header)) + header.encode())
         for span in spans(len(features)):
@@ -102,5 +102,5 @@ def write_pieces(path: Path, features: Features) -> None:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor in memory, as they lie there if that is in one piece."""
+    """The bytes of a tensor in memory, without a copy where it is contiguous."""
     return memoryview(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -1,4 +1,4 @@
-"""What this package asks of an audio encoder; `models.whisper` has the one that is used."""
+"""The interface of an audio encoder; `models.whisper` has the one that is used."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,7 +10,7 @@ class AudioEncoder(Protocol):
     """Whisper's encoder as `models.whisper.WhisperEncoder` builds it.
 
     n_mels: rows of the spectrogram. n_ctx: steps per block of 30 s. layers, width: of what it returns for each step.
-    conv1: its first layer, whose weight tells device and dtype.
+    conv1: its first layer, whose weight has the device and dtype of all.
     """
 
     n_mels: int
@@ -23,4 +23,4 @@ class AudioEncoder(Protocol):
         """(b, n_mels, 2 * n_ctx) log-mel -> (b, n_ctx, layers, width)."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Every weight by name: what a cache tells encoders apart by."""
+        """Every weight by name, by which a cache distinguishes encoders."""

@@ -17,14 +17,14 @@ PIECE_STEPS = 1500  # 30 s: about as many rows as are handed on at once
 class FeatureFile:
     """(T, layers, width) float32 features in a file: len(), shape, nbytes and [a:b] as of a tensor.
 
-    file: open for writing and reading, empty, and the object's own from then on; a nameless one vanishes with the
-    process even if that is killed.
+    file: open for writing and reading, empty, and the object's own from then on; a nameless one is removed with the
+    process, even if that is killed.
     """
 
     def __init__(self, file: BinaryIO, pieces: Iterable[Tensor]):
-        """Write `pieces`, (any number, layers, width) each, one behind the other.
+        """Write `pieces`, (any number, layers, width) each, one after the other.
 
-        Raises OSError where the disk has no room for them, ValueError where there are none.
+        Raises OSError where the disk is full, ValueError where there are no pieces.
         """
         self._file, steps, row = file, 0, None
         try:
@@ -33,7 +33,7 @@ class FeatureFile:
                 steps, row = steps + len(piece), piece.shape[1:]
             file.flush()
         except BaseException:
-            with contextlib.suppress(OSError):  # closing tries once more to write what found no room
+            with contextlib.suppress(OSError):  # closing tries once more to write what did not fit
                 file.close()
             raise
         if row is None:
@@ -42,7 +42,7 @@ class FeatureFile:
 
     @property
     def nbytes(self) -> int:
-        """How long the file is."""
+        """Size of the file."""
         return self.shape.numel() * np.dtype(np.float32).itemsize
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class FeatureFile:
         found = np.empty((max(stop - start, 0), *self.shape[1:]), np.float32)
         self._file.seek(start * found[:1].nbytes if len(found) else 0)
         if self._file.readinto(found) != found.nbytes:
-            raise LatentSyncError("What Whisper heard in the voice was cut off on disk meanwhile; start the run again.")
+            raise LatentSyncError("The audio features on disk were truncated during the run; start the run again.")
         return torch.from_numpy(found)
 
 
@@ -83,6 +83,6 @@ def take(features: Features, steps: Tensor) -> Tensor:
 
 
 def spans(length: int) -> Iterator[slice]:
-    """0 to `length` in stretches of 30 s."""
+    """0 to `length` in slices of 30 s."""
     for start in range(0, length, PIECE_STEPS):
         yield slice(start, min(start + PIECE_STEPS, length))

@@ -1,4 +1,7 @@
-"""From a waveform to what Whisper hears 50 times a second, without the reference's glitch every 30 seconds."""
+"""From a waveform to Whisper's features at 50 Hz, without the reference's discontinuity every 30 seconds.
+
+Whisper encodes blocks of 30 s. Option values call the boundaries between them `joins`.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,7 +21,7 @@ SAMPLE_RATE_HZ = 16_000
 FEATURE_RATE_HZ = 50
 SAMPLES_PER_FEATURE = SAMPLE_RATE_HZ // FEATURE_RATE_HZ
 MEL_PER_FEATURE = FRAMES_PER_SECOND // FEATURE_RATE_HZ
-MIN_OVERLAP_MEL = 500  # 5 s shared by neighbouring blocks, over which one fades into the other
+MIN_OVERLAP_MEL = 500  # 5 s of overlap between neighbouring blocks, over which they are cross-faded
 
 
 def extract_features(
@@ -31,14 +34,18 @@ def extract_features(
 ) -> Tensor:
     """Encode a waveform with Whisper, block by block of 30 s (REFERENCE section 1, "Audio features").
 
-    waveform: (samples,) float32 in [-1, 1], 16 kHz mono (numpy or torch).
-    joins: "reference" encodes blocks side by side, as published, which leaves a step in the features every 30 s;
-    "overlap" lets neighbouring blocks share at least 5 s and fades between them. Up to 30 s both are the same.
+    Args:
+        waveform: (samples,) float32 in [-1, 1], 16 kHz mono (numpy or torch).
+        encoder: Whisper's, in any precision and on any device.
+        joins: "reference" encodes adjacent blocks, as published, which leaves a step in the features every 30 s;
+            "overlap" lets neighbouring blocks overlap by at least 5 s and cross-fades them. Up to 30 s both are equal.
+        on_progress: counts blocks.
+        check_cancelled: called before each block.
     Returns (T, layers, width) float32 on the CPU, T = samples // 320, at 50 Hz.
     Raises LatentSyncError for an unknown mode or less than 20 ms of sound.
     """
-    watchers = {"on_progress": on_progress, "check_cancelled": check_cancelled}
-    return join_pieces(feature_pieces(waveform, encoder, joins, **watchers))
+    pieces = feature_pieces(waveform, encoder, joins, on_progress=on_progress, check_cancelled=check_cancelled)
+    return join_pieces(pieces)
 
 
 @torch.inference_mode()
@@ -50,36 +57,42 @@ def feature_pieces(
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Iterator[Tensor]:
-    """The same piece by piece, (any number, layers, width) each: all of them may be more than memory should hold."""
+    """The features of extract_features piece by piece, for a voice whose features should not all be in memory.
+
+    Args:
+        waveform, encoder, joins, on_progress, check_cancelled: as of extract_features, which says what is raised.
+    Yields (any number, layers, width) float32 on the CPU.
+    """
 
     def encode(block: Tensor) -> Tensor:
         check_cancelled()
         return _encode_block(block, encoder)
 
-    yield from _joined_blocks(_spectrogram(waveform, encoder), encoder, joins, encode, on_progress)
+    mel = _spectrogram(waveform, encoder)
+    yield from _joined_blocks(mel, encoder, joins, encode=encode, on_progress=on_progress)
 
 
 @torch.inference_mode()
 def silent_pieces(waveform: Tensor, encoder: AudioEncoder, joins: str = "overlap") -> Iterator[Tensor]:
-    """What `feature_pieces` would give if all of the recording were silent, each step at its own place in a block.
+    """What `feature_pieces` would give if all of the recording were silent, each step at its own position in a block.
 
-    Whisper hears loudness from a recording's own peak down to 80 dB below it. Silence is that floor: what digital
-    silence is between the words of this very recording. Shapes and errors as in extract_features.
+    Whisper's spectrogram spans 80 dB below a recording's own peak. Silence is that floor: the value that digital
+    silence has between the words of the same recording. Shapes and errors as in extract_features.
     """
     mel = _spectrogram(waveform, encoder)
     silence = (mel.max() - MEL_RANGE).expand_as(mel)
-    encoded: dict[int, Tensor] = {}  # silent blocks of one length are all alike
+    encoded: dict[int, Tensor] = {}  # silent blocks of one length are equal
 
     def encode(block: Tensor) -> Tensor:
         if block.shape[1] not in encoded:
             encoded[block.shape[1]] = _encode_block(block, encoder)
         return encoded[block.shape[1]]
 
-    yield from _joined_blocks(silence, encoder, joins, encode, ignore_progress)
+    yield from _joined_blocks(silence, encoder, joins, encode=encode, on_progress=ignore_progress)
 
 
 def _spectrogram(waveform: Tensor, encoder: AudioEncoder) -> Tensor:
-    """What `encoder` is given of a recording: (n_mels, m)."""
+    """The log-mel spectrogram (n_mels, m) that `encoder` takes."""
     waveform = torch.as_tensor(waveform, dtype=torch.float32)
     if waveform.dim() != 1:
         raise ValueError(f"waveform has shape {tuple(waveform.shape)}, (samples,) is needed")
@@ -101,34 +114,34 @@ def block_starts(mel_frames: int, block: int, joins: str) -> list[int]:
 
 
 def _joined_blocks(
-    mel: Tensor, encoder: AudioEncoder, joins: str, encode: Callable[[Tensor], Tensor], on_progress: OnProgress
+    mel: Tensor, encoder: AudioEncoder, joins: str, *, encode: Callable[[Tensor], Tensor], on_progress: OnProgress
 ) -> Iterator[Tensor]:
-    """(n_mels, m) -> pieces of (m // 2, layers, width): encoded block by block, neighbours fading into one another."""
+    """(n_mels, m) -> pieces of (m // 2, layers, width): encoded block by block, neighbours cross-faded."""
     if joins not in JOINS:
         raise LatentSyncError(f"Joins {joins!r} are unknown; choose one of {', '.join(JOINS)}.")
     block_mel, length = MEL_PER_FEATURE * encoder.n_ctx, mel.shape[1] // MEL_PER_FEATURE
     starts = block_starts(mel.shape[1], block_mel, joins)
     begins = [start // MEL_PER_FEATURE for start in starts]
-    before = None  # what has been heard from the next block's beginning on
+    before = None  # features already encoded from the start of the next block on
     for index, (begin, following) in enumerate(zip(begins, [*begins[1:], length], strict=True)):
         block = encode(mel[:, starts[index] : starts[index] + block_mel])[: length - begin]
-        block = block if before is None else _faded(before, block)
+        block = block if before is None else _cross_faded(before, block)
         on_progress(index + 1, len(starts))
         yield block[: following - begin]
         before = block[following - begin :]
 
 
 def _encode_block(mel: Tensor, encoder: AudioEncoder) -> Tensor:
-    """(n_mels, m) -> (m // 2, layers, width): zero-padded to a whole block, cut back to its real length."""
+    """(n_mels, m) -> (m // 2, layers, width): zero-padded to a whole block, then trimmed to its own length."""
     length = mel.shape[1] // MEL_PER_FEATURE
     padded = F.pad(mel, (0, MEL_PER_FEATURE * encoder.n_ctx - mel.shape[1])).to(encoder.conv1.weight)
     return encoder(padded[None])[0, :length].float().cpu()
 
 
-def _faded(before: Tensor, block: Tensor) -> Tensor:
-    """`block` with its first steps cross-faded from `before`, which has heard them too."""
+def _cross_faded(before: Tensor, block: Tensor) -> Tensor:
+    """`block` with its first steps cross-faded from `before`, the previous block's features of the same steps."""
     shared = len(before)
-    # Raised cosine: neither the features nor their slope jump where a fade begins or ends.
+    # Raised cosine: the features and their slope are continuous where a fade begins and ends.
     phase = (torch.arange(shared) + 0.5) / shared
     weight = (0.5 - 0.5 * torch.cos(math.pi * phase))[:, None, None]
     return torch.cat((torch.lerp(before, block[:shared], weight), block[shared:]))

@@ -7,15 +7,15 @@ from whisper.audio import HOP_LENGTH, N_FFT, SAMPLE_RATE, mel_filters
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP_LENGTH
 FRAMES_AT_ONCE = 60 * FRAMES_PER_SECOND  # the spectra of a long voice would take several times its memory
-QUIETEST = 1e-10  # power under which nothing is told apart
+QUIETEST = 1e-10  # floor of the power, so that its logarithm is finite
 MEL_RANGE = 2.0  # of the normalised log-mel: 80 dB from a recording's peak to its floor
 
 
 def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
     """As whisper.audio.log_mel_spectrogram gives it for a recording (samples,) float32 at 16 kHz.
 
-    Returns (n_mels, samples // 160) float32. The floor is 80 dB below the loudest of the whole recording, wherever
-    that is, so all has to be heard before any of it is final.
+    Returns (n_mels, samples // 160) float32. The floor is 80 dB below the loudest point of the whole recording, so
+    no value is final before all of it has been read.
     """
     frames = len(waveform) // HOP_LENGTH
     filters, window = mel_filters(waveform.device, n_mels), torch.hann_window(N_FFT, device=waveform.device)

@@ -1,7 +1,7 @@
-"""Position encoding of a frame's audio tokens: one switch, the same code when training and when sampling.
+"""Position encoding of a frame's audio tokens: one option, the same code in training and in sampling.
 
-MuseTalk adds positions at inference to a network that never saw them in training (REFERENCE section 2). Here a
-checkpoint records how it was trained, and "auto" obeys it.
+MuseTalk adds positions at inference to a network trained without them (REFERENCE section 2). Here a checkpoint records
+how it was trained, and "auto" follows that.
 """
 
 import torch
@@ -30,7 +30,8 @@ def encode_positions(tokens: Tensor, mode: str, trained: bool | str | None = Non
     """
     if not positions_wanted(mode, trained):
         return tokens
-    return tokens + position_table(*tokens.shape[-2:]).to(tokens)
+    n, d = tokens.shape[-2:]
+    return tokens + position_table(n, d).to(tokens)
 
 
 def positions_wanted(mode: str, trained: bool | str | None = None) -> bool:

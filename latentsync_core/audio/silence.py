@@ -1,4 +1,4 @@
-"""What a mouth does while nobody speaks: shown as it was filmed, generated at rest, or generated as ever."""
+"""The mouth in silence, for the option `silence` = "rest": features cross-faded to those of digital silence."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -12,9 +12,9 @@ from .feature_file import Features, Keep, join_pieces
 def put_to_rest(
     features: Features, silent: Callable[[], Iterable[Tensor]], gate: np.ndarray, keep: Keep = join_pieces
 ) -> Features:
-    """Features (T, L, D) cross-faded to those of true silence where the gate (T,) in 0..1 is closed.
+    """Features (T, L, D) cross-faded to those of digital silence where the gate (T,) in 0..1 is closed.
 
-    silent: gives the pieces of silence, (T, L, D) together. keep: where the result goes.
+    silent: gives the features of silence in pieces, (T, L, D) together. keep: where the result is stored.
     """
     if gate.min(initial=1.0) == 1.0:
         return features

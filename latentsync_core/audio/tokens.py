@@ -1,4 +1,4 @@
-"""Which stretch of the voice each video frame hears: ten feature steps around its instant, as attention tokens."""
+"""The audio tokens of each video frame: ten feature steps around its time, for cross-attention."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from .feature_file import Features, Keep, join_pieces, spans, take
 from .features import FEATURE_RATE_HZ
 from .positions import encode_positions
 
-STEPS_BEFORE = 4  # feature steps (20 ms) before the frame's instant
+STEPS_BEFORE = 4  # feature steps (20 ms) before the frame's time
 STEPS_AFTER = 5
 STEPS_PER_FRAME = STEPS_BEFORE + 1 + STEPS_AFTER
 
@@ -22,7 +22,7 @@ Rate = Fraction | float | int
 
 
 def window_indices(length: int, fps: Rate, frames: int) -> Tensor:
-    """Feature steps heard by each of `frames` frames shown at a constant rate (REFERENCE section 1).
+    """Feature steps attended to by each of `frames` frames shown at a constant rate (REFERENCE section 1).
 
     length: feature steps there are (50 Hz). fps: frames per second. Returns (frames, 10) int64 in 0..length-1:
     centre - 4 to centre + 5 with centre = int(i * 50 / fps), clamped at both ends of the voice.
@@ -43,11 +43,11 @@ def indices_around(length: int, centres: Sequence[int]) -> Tensor:
 
 
 def delay_features(features: Features, offset_ms: float, keep: Keep = join_pieces) -> Features:
-    """(T, L, D) features of a voice as if it began `offset_ms` later; before it began its first step stands.
+    """(T, L, D) features of a voice as if it began `offset_ms` later; before it begins its first step repeats.
 
-    Frames that hear these move their mouth `offset_ms` later than the sound; below 0, earlier. Whole steps of 20 ms
-    are exact, between two steps the features are mixed in proportion. Returns as many steps more (or fewer) as needed.
-    keep: where the result goes.
+    The mouth then moves `offset_ms` later than the sound; below 0, earlier. Whole steps of 20 ms are exact, between
+    two steps the features are interpolated linearly. Returns as many steps more (or fewer) as needed.
+    keep: where the result is stored.
     """
     check_offset(offset_ms)
     steps = Fraction(offset_ms) * FEATURE_RATE_HZ / 1000
@@ -76,7 +76,7 @@ def frame_tokens(features: Features, fps: Rate, frames: int) -> Tensor:
 
 @dataclass(frozen=True)
 class AudioTokens:
-    """A clip's tokens, gathered when asked for: a minute of them would take 600 MB, its features take 23.
+    """A clip's tokens, gathered on access: a minute of them would take 600 MB, its features take 23.
 
     features: (T, L, D) float32. indices: (frames, 10). positions: whether position encoding is added.
     ``tokens[a:b]`` is (b - a, 10 * L, D).

@@ -1,4 +1,4 @@
-"""A video encoded in parts, each a file of its own that can be played, and joined without encoding anything again.
+"""A video encoded in parts, each a playable file of its own, and concatenated without encoding again.
 
 A part is a closed group of pictures in a NUT container, which keeps an encoder's packets and time stamps as they are.
 """
@@ -13,81 +13,79 @@ import av
 from ...errors import LatentSyncError
 from ..read.info import VideoInfo
 from ..read.source import open_media, video_stream
-from .encoding import EncodePlan, EncodeSettings, plan_encoding
-from .output_file import OutputFile, tick_length
+from .encoding import EncodeSettings, plan_encoding
+from .output_file import OutputFile, VideoTrack
 from .video_writer import exact_rate, prepared_picture, warn_of_losses
 
 PART_EXTENSION = ".nut"
 
 
 @dataclass(frozen=True)
+class PictureTimes:
+    """When the pictures of a video are shown.
+
+    fps: their rate. times: seconds of each picture, which count where the rate is `variable`. seconds: where the last
+    picture ends.
+    """
+
+    fps: Fraction
+    times: Sequence[Fraction]
+    variable: bool
+    seconds: Fraction
+
+
+@dataclass(frozen=True)
 class PartedVideo:
     """What all parts of one video share.
 
-    target: the file they become. like: the source's VideoInfo. fps, times_given: as for VideoWriter. ticks: the time
-    stamp of every picture of the whole video, in units of `time_base` seconds. seconds: where its last picture ends.
+    target: the file they become. track: its video track. ticks: the time stamp of every picture of the whole video, in
+    units of `track.time_base` seconds. seconds: where its last picture ends.
     """
 
     target: Path
-    like: VideoInfo
-    settings: EncodeSettings
-    fps: Fraction
-    times_given: bool
+    track: VideoTrack
     ticks: Sequence[int]
     seconds: Fraction
 
     @classmethod
-    def of(
-        cls,
-        target: Path,
-        like: VideoInfo,
-        settings: EncodeSettings,
-        fps: Fraction,
-        times: Sequence[Fraction],
-        variable: bool,
-        seconds: Fraction,
-    ) -> "PartedVideo":
-        """A video at the constant rate `fps`, or with each picture at its own of `times` (seconds) where `variable`."""
-        warn_of_losses(target, like, plan_encoding(like, settings, target.suffix.lower()))
-        unit = tick_length(exact_rate(fps), variable)
-        ticks = [round(time / unit) for time in times] if variable else range(len(times))
+    def of(cls, target: Path, like: VideoInfo, settings: EncodeSettings, shown: PictureTimes) -> "PartedVideo":
+        """A video like the source `like`; raises ValueError where the times of a variable rate do not increase."""
+        plan = plan_encoding(like, settings, target.suffix.lower())
+        warn_of_losses(target, like, plan)
+        track = VideoTrack(
+            like=like, settings=settings, plan=plan, fps=exact_rate(shown.fps), times_given=shown.variable
+        )
+        ticks = [round(time / track.time_base) for time in shown.times] if shown.variable else range(len(shown.times))
         if any(later <= earlier for earlier, later in zip(ticks, ticks[1:], strict=False)):
             raise ValueError("every picture's time must be later than the one before")
-        return cls(target, like, settings, exact_rate(fps), variable, ticks, seconds)
-
-    @property
-    def plan(self) -> EncodePlan:
-        """How every part is encoded."""
-        return plan_encoding(self.like, self.settings, self.target.suffix.lower())
+        return cls(target=target, track=track, ticks=ticks, seconds=shown.seconds)
 
     def end_of(self, picture: int) -> int:
-        """The tick at which a picture gives way to the next or, the last one, to the end; later than its start."""
+        """The tick at which the next picture is shown or, after the last one, the video ends; later than its own."""
         if picture + 1 < len(self.ticks):
             return self.ticks[picture + 1]
-        end = round(self.seconds / tick_length(self.fps, self.times_given))
+        end = round(self.seconds / self.track.time_base)
         return max(end, self.ticks[picture] + 1)
 
 
 class PartWriter(OutputFile):
-    """One part in the making, from the picture number `start` of `video` on; see OutputFile."""
+    """One part being written, from the picture number `start` of `video` on; see OutputFile."""
 
     def __init__(self, path: Path, video: PartedVideo, start: int):
         self._start = self._next = start
         self._ticks = video.ticks
-        track = {"fps": video.fps, "times_given": video.times_given}
-        settings, target = video.settings, video.target
-        super().__init__(path, video.plan, video.like, settings, **track, overwrite=True, shown_as=target)
+        super().__init__(path, video.track, overwrite=True, shown_as=video.target)
 
     def write(self, picture: av.VideoFrame) -> None:
         """Append an upright `picture` (native format, size of the source), which is left as it is."""
-        prepared = prepared_picture(picture, self._like, self._plan)
+        prepared = prepared_picture(picture, self.track)
         prepared.pts, prepared.time_base = self._ticks[self._next], self.time_base
         with self.refusing():
             self._container.mux(self._stream.encode(prepared))
         self._next += 1
 
     def flush(self) -> None:
-        """Let the encoder finish all pictures; none can follow."""
+        """Flush the encoder; no picture can follow."""
         with self.refusing():
             self._container.mux(self._last_packets(self._next - self._start, self._ticks[self._start]))
 
@@ -96,12 +94,11 @@ class PartWriter(OutputFile):
 
 
 class JoinedFile(OutputFile):
-    """The whole video in the making: packets of the parts, and the voice up to the end of the pictures."""
+    """The whole video being written: packets of the parts, and the voice up to the end of the pictures."""
 
     def __init__(self, video: PartedVideo, audio: Path | Iterable[av.AudioFrame], overwrite: bool):
         self._video = video
-        track = {"fps": video.fps, "times_given": video.times_given, "audio": audio, "overwrite": overwrite}
-        super().__init__(video.target, video.plan, video.like, video.settings, **track)
+        super().__init__(video.target, video.track, audio=audio, overwrite=overwrite)
 
     def copy(self, packet: av.Packet, picture: int, decoded: int) -> None:
         """Write the packet of the picture number `picture`; `decoded` is its decoding time in ticks."""
@@ -128,7 +125,7 @@ def join_parts(
     The pictures are the parts', bit for bit, at the times of the whole video; the voice is trimmed or padded with
     silence to their end. Equal parts give an equal file. Raises LatentSyncError for a part that is damaged.
     """
-    orders = [part_order(*part) for part in parts]
+    orders = [part_order(path, start, stop) for path, start, stop in parts]
     delay = max(reordering(order) for order in orders)
     with JoinedFile(video, audio, overwrite) as file:
         sent = 0
@@ -147,7 +144,7 @@ def part_packets(path: Path) -> Iterator[av.Packet]:
 
 
 def part_order(path: Path, start: int, stop: int) -> list[int]:
-    """For every packet of a part in decoding order, the place of its picture in the order of showing."""
+    """For every packet of a part in decoding order, the position of its picture in display order."""
     stamps = [packet.pts for packet in part_packets(path)]
     if len(stamps) != stop - start or None in stamps:
         raise LatentSyncError(f"{path}: this segment is damaged ({len(stamps)} of {stop - start} pictures)")
@@ -156,7 +153,7 @@ def part_order(path: Path, start: int, stop: int) -> list[int]:
 
 
 def reordering(order: Sequence[int]) -> int:
-    """By how many pictures decoding has to run ahead of showing, so that none is shown before it is decoded."""
+    """The reordering delay: by how many pictures decoding order runs ahead of display order."""
     return max(sent - place for sent, place in enumerate(order))
 
 
@@ -164,4 +161,4 @@ def decoding_tick(ticks: Sequence[int], sent: int, delay: int) -> int:
     """When the packet number `sent` is decoded: as the picture `delay` places before it is shown."""
     if sent >= delay:
         return ticks[sent - delay]
-    return ticks[sent] - (ticks[delay] - ticks[0])  # before anything is shown, at the pace at which it will be
+    return ticks[sent] - (ticks[delay] - ticks[0])  # before anything is shown, at the rate of the first pictures
