@@ -1,4 +1,4 @@
-"""Find a face, follow it, cut it out aligned, and put a generated one back."""
+"""Detect a face, track it, crop it aligned, and paste a generated one back."""
 
 from .align import alignment_matrices, crop_size
 from .crop import crop_face, warp_crop

@@ -55,12 +55,12 @@ def alignment_matrices(points, resolution: int, mode: str = "smooth", breaks: It
 def smooth_points(points: np.ndarray, present: np.ndarray, breaks: Iterable[int] = ()) -> np.ndarray:
     """Smooth (N, 3, 2) points over time by a Gaussian-weighted straight-line fit around every frame.
 
-    The fit is symmetric inside a run, so nothing lags; at a run's ends it follows the local slope rather than
-    shrinking towards the mean; points at rest or in uniform motion are returned unchanged. Runs never see each other.
+    The fit is symmetric inside a run, so it has no lag; at a run's ends it follows the local slope instead of
+    shrinking towards the mean; points at rest or in uniform motion are returned unchanged. Runs are independent.
     """
     smoothed = points.copy()
     for first, end in _runs(present, breaks):
-        start = points[first]  # relative to it a face at rest is exactly zero, hence exactly still
+        start = points[first]  # relative to it a face at rest is exactly zero, so it stays exactly still
         smoothed[first:end] = start + _local_line(points[first:end] - start)
     return smoothed
 

@@ -1,4 +1,4 @@
-"""Cut the aligned face out of a frame."""
+"""Crop the aligned face from a frame."""
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from .resample import (
     similarity_scale,
 )
 
-OUTSIDE = 127  # grey level shown where the crop reaches beyond the frame
-ROUNDING_GUARD = 1e-3  # grey levels; float noise just under a whole level must not cost that level
+OUTSIDE = 127  # grey level where the crop extends beyond the frame
+ROUNDING_GUARD = 1e-3  # grey levels; rounding error just below a whole level must not lower it by one
 
 __all__ = ["crop_face", "warp_crop"]
 
@@ -46,10 +46,10 @@ def warp_crop(image: np.ndarray, matrix: np.ndarray, resolution: int, antialias:
     inverse[:, 2] -= (left, top)
     if antialias:
         planes, inverse = _shrink(planes, inverse, prefilter_scale(similarity_scale(matrix)))
-    x, y = affine_coordinates(inverse, 0, 0, width, height)
+    x, y = affine_coordinates(inverse, left=0, top=0, width=width, height=height)
     # Relative to the grey level, the warp's zero padding is the grey itself, blended over the frame's border pixel.
     crop = sample_bilinear(planes.float() - OUTSIDE, x, y, padding="zeros").add_(OUTSIDE)
-    # Whole levels are cut, not rounded, as in the reference.
+    # Levels are truncated, not rounded, as in the reference.
     return image_from_planes(crop.add_(ROUNDING_GUARD).to(torch.uint8))
 
 

@@ -33,7 +33,7 @@ class Detections:
 
     boxes (K, 4) float32: x0, y0, x1, y1 in pixels, from above the brows to the chin;
     keypoints (K, 6, 2): left eye, right eye, nose tip, mouth, left ear, right ear;
-    scores (K,): probabilities; best_score: the highest score of any place looked at, also below the threshold.
+    scores (K,): probabilities; best_score: the highest score of any anchor, also below the threshold.
     """
 
     boxes: np.ndarray
@@ -79,7 +79,7 @@ class FaceDetector:
         return no_faces(best)
 
     def passes(self, frame: np.ndarray, tiles: bool = True) -> Iterator[Detections]:
-        """Look at a frame in ever more costly ways; the caller stops when content.
+        """Detections of ever more costly passes over a frame; the caller stops when one is good enough.
 
         First the full-range network on the whole frame, then the short-range one (a face that fills the frame), then,
         with `tiles`, overlapping tiles at two scales for small faces (about 4 and 20 times the cost of the first).
@@ -158,7 +158,7 @@ class Placement:
 def letterbox(frame: np.ndarray, region: Region, size: int) -> tuple[torch.Tensor, Placement]:
     """Shrink or enlarge a region into the middle of a black square, keeping its aspect.
 
-    frame (H, W, 3) uint8 -> (3, size, size) float32 in [-1, 1] and the way back.
+    frame (H, W, 3) uint8 -> (3, size, size) float32 in [-1, 1] and its placement in the frame.
     """
     x0, y0, x1, y1 = region
     height, width = y1 - y0, x1 - x0
@@ -173,7 +173,7 @@ def letterbox(frame: np.ndarray, region: Region, size: int) -> tuple[torch.Tenso
 
 
 def whole_frame(frame: np.ndarray) -> Region:
-    """The region that is everything."""
+    """The region of a whole frame."""
     return 0, 0, frame.shape[1], frame.shape[0]
 
 
@@ -192,7 +192,7 @@ def tile_regions(frame: np.ndarray, fraction: float) -> list[Region]:
 
 
 def cut_by_region(boxes: np.ndarray, region: Region, shape: tuple[int, ...]) -> np.ndarray:
-    """(K,) bool: faces that reach out of their region where the frame goes on; another region shows them whole."""
+    """(K,) bool: faces that extend beyond their region inside the frame; another region shows them whole."""
     height, width = shape[:2]
     inner = np.array([region[0] > 0, region[1] > 0, region[2] < width, region[3] < height])
     outside = np.stack(
@@ -224,7 +224,7 @@ def weighted_suppression(points: np.ndarray, scores: np.ndarray, best_score: flo
 
 
 def merge(parts: list[Detections]) -> Detections:
-    """The faces of overlapping regions as one list: of several views of a face the surest stays."""
+    """The faces of overlapping regions as one list: of several views of a face the one with the highest score."""
     every = Detections(
         np.concatenate([p.boxes for p in parts]),
         np.concatenate([p.keypoints for p in parts]),
@@ -239,7 +239,7 @@ def merge(parts: list[Detections]) -> Detections:
 
 
 def no_faces(best_score: float) -> Detections:
-    """An empty result that remembers the best score seen."""
+    """An empty result with the best score found."""
     return Detections(
         np.zeros((0, 4), np.float32), np.zeros((0, 6, 2), np.float32), np.zeros(0, np.float32), best_score
     )

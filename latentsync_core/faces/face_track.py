@@ -1,4 +1,4 @@
-"""What is known of one face in every frame of a clip: the result of tracking, the input of alignment and reports."""
+"""One face in every frame of a clip: the result of tracking, the input of alignment and reports."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,18 +10,30 @@ from .align import alignment_matrices
 from .landmarks import alignment_points, mesh_box
 
 DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
-PLAUSIBLE_SHIFT = 1.0  # a face may move by so many of its own sizes across a gap
+PLAUSIBLE_SHIFT = 1.0  # face sizes by which a face may move across a gap
 PLAUSIBLE_GROWTH = 1.5  # and grow or shrink by this factor
 ARRAYS = ("points", "mesh", "boxes", "scores", "states")
 
 
 class FaceState(IntEnum):
-    """How a frame's face is known."""
+    """How the face of a frame was found."""
 
     ABSENT = 0
     DETECTED = 1
     INTERPOLATED = 2
     HELD = 3
+
+
+@dataclass(frozen=True)
+class GapFilling:
+    """Which gaps of a track are interpolated: those of up to `max_gap` frames that hold no `hidden` frame."""
+
+    max_gap: int = DEFAULT_MAX_GAP
+    hidden: Collection[int] = ()
+
+    def fills(self, start: int, stop: int) -> bool:
+        """Whether the gap [start, stop) may be interpolated."""
+        return stop - start <= self.max_gap and not any(start <= frame < stop for frame in self.hidden)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +43,10 @@ class FaceTrack:
     points (N, 3, 2) float32: centres of left brow, right brow and nose, not rounded; NaN where absent;
     mesh (N, 468, 3) float32: MediaPipe's face mesh, x and y in pixels, z in the same unit; NaN where absent;
     boxes (N, 4) float32: x0, y0, x1, y1 around the mesh; NaN where absent;
-    scores (N,) float32: probability 0..1, by the mesh network, that the best place looked at holds a face;
+    scores (N,) float32: probability 0..1, by the mesh network, that the best region it was given holds a face;
     states (N,) uint8: FaceState; cuts: the frames with which a new shot begins, never 0;
     height, width: of the frames in pixels;
-    lip_shifts (N,) float32: how far the lips move in a second look (occlusion.py), face widths; NaN without one.
+    lip_shifts (N,) float32: how far the lips move in a second fit (occlusion.py), face widths; NaN without one.
     """
 
     points: np.ndarray
@@ -52,28 +64,42 @@ class FaceTrack:
         cls,
         mesh: np.ndarray,
         scores: np.ndarray,
+        *,
         cuts: list[int],
         size: tuple[int, int],
-        max_gap: int,
+        filling: GapFilling,
         lip_shifts: np.ndarray | None = None,
-        hidden: Collection[int] = (),
     ) -> "FaceTrack":
-        """Build a track from meshes (N, 468, 3) float32 that are NaN where no face was found; it takes them over.
+        """Build a track from meshes; gaps inside a shot are interpolated where one face can have moved across them.
 
-        Gaps of up to `max_gap` frames inside a shot are filled by linear interpolation where the motion across them
-        is plausible for one face, unless they hold a `hidden` frame. size: (height, width) in pixels.
+        Args:
+            mesh: (N, 468, 3) float32, NaN where no face was found; used without a copy and filled in.
+            scores: (N,) probabilities.
+            cuts: the frames with which a new shot begins.
+            size: (height, width) in pixels.
+            filling: which gaps may be interpolated.
+            lip_shifts: (N,), by default NaN.
         """
         mesh = mesh.astype(np.float32, copy=False)
         states = np.where(np.isnan(mesh[:, 0, 0]), FaceState.ABSENT, FaceState.DETECTED).astype(np.uint8)
         for start, stop in gaps(states, cuts):
-            covered = any(start <= frame < stop for frame in hidden)
-            if stop - start <= max_gap and not covered and is_plausible(mesh[start - 1], mesh[stop]):
+            if filling.fills(start, stop) and is_plausible(mesh[start - 1], mesh[stop]):
                 share = (np.arange(1, stop - start + 1, dtype=np.float32) / (stop - start + 1))[:, None, None]
                 mesh[start:stop] = (1 - share) * mesh[start - 1] + share * mesh[stop]
                 states[start:stop] = FaceState.INTERPOLATED
         shifts = np.full(len(mesh), np.nan) if lip_shifts is None else lip_shifts
-        known = alignment_points(mesh), mesh, mesh_box(mesh), scores.astype(np.float32), states
-        return cls(*known, tuple(cuts), *size, shifts.astype(np.float32))
+        height, width = size
+        return cls(
+            points=alignment_points(mesh),
+            mesh=mesh,
+            boxes=mesh_box(mesh),
+            scores=scores.astype(np.float32),
+            states=states,
+            cuts=tuple(cuts),
+            height=height,
+            width=width,
+            lip_shifts=shifts.astype(np.float32),
+        )
 
     def __len__(self) -> int:
         return len(self.states)
@@ -104,12 +130,11 @@ class FaceTrack:
 
     @classmethod
     def from_arrays(cls, arrays) -> "FaceTrack":
-        """The track that `to_arrays` took apart; accepts an open .npz file."""
+        """The inverse of `to_arrays`; accepts an open .npz file."""
         height, width = (int(v) for v in arrays["size"])
         cuts = tuple(int(v) for v in arrays["cuts"])
-        return cls(
-            *(np.asarray(arrays[name]) for name in ARRAYS), cuts, height, width, np.asarray(arrays["lip_shifts"])
-        )
+        known = {name: np.asarray(arrays[name]) for name in (*ARRAYS, "lip_shifts")}
+        return cls(**known, cuts=cuts, height=height, width=width)
 
 
 def stretches(mask: np.ndarray, cuts: tuple[int, ...] | list[int]) -> list[tuple[int, int]]:

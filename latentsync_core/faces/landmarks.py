@@ -1,4 +1,4 @@
-"""From a frame and a rough place to the 468 mesh points of the face there, in frame pixels.
+"""From a frame and an approximate region to the 468 mesh points of the face there, in frame pixels.
 
 Pixel coordinates in this folder: (0, 0) is the middle of the upper left pixel, x to the right, y down.
 """
@@ -45,7 +45,7 @@ def roi_from_box(box: np.ndarray, left_eye: np.ndarray, right_eye: np.ndarray) -
 
 
 def roi_from_mesh(mesh: np.ndarray) -> Roi:
-    """Where to look in the next frame for the face whose (468, 3) points are known in this one."""
+    """The region of the next frame in which to fit the face whose (468, 3) points are known in this one."""
     return roi_from_box(mesh_box(mesh), mesh[LEFT_EYE_CORNER], mesh[RIGHT_EYE_CORNER])
 
 
@@ -89,7 +89,7 @@ def points_in_frame(points: np.ndarray, roi: Roi) -> np.ndarray:
 
 
 def crop_roi(frame: np.ndarray, roi: Roi, size: int) -> torch.Tensor:
-    """Cut a rotated square out of a frame, bilinearly and without aliasing where it shrinks.
+    """Crop a rotated square from a frame, bilinearly and without aliasing where it shrinks.
 
     frame (H, W, 3) uint8 -> (3, size, size) float32 in [0, 1]; the frame's border pixels continue outside.
     """
@@ -110,7 +110,7 @@ def shrunk_patch(frame: np.ndarray, corners: np.ndarray, shrink: float) -> tuple
     Returns (3, h, w) float32 in 0..255, the frame position (x, y) of its corner and its width and height in the frame.
     """
     size = np.array([frame.shape[1], frame.shape[0]])
-    margin = int(2 * shrink) + 2  # so that the filters see beyond the corners
+    margin = int(2 * shrink) + 2  # so that the filters have pixels beyond the corners
     low = np.clip(np.floor(corners.min(0)) - margin, 0, size - 1).astype(int)
     high = np.clip(np.ceil(corners.max(0)) + margin, low + 1, size).astype(int)
     patch = picture_tensor(frame[low[1] : high[1], low[0] : high[0]])

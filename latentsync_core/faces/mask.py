@@ -21,7 +21,7 @@ def fixed_mask(resolution: int) -> torch.Tensor:
     """The mask at a working resolution, a positive multiple of 64: (resolution, resolution) float32 in [0, 1].
 
     1 = kept, 0 = regenerated (the lower face without the bridge of the nose). Binary at 256; elsewhere the Lanczos4
-    resize of the 8-bit mask leaves fractions along its edge, as the published weights have seen them.
+    resize of the 8-bit mask leaves fractions along its edge, with which the published weights were trained.
     Source: REFERENCE, latents and mask.
     """
     check_resolution(resolution)

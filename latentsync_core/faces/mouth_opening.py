@@ -1,4 +1,4 @@
-"""How far a mouth is open, alike on drawn meshes and on found ones, and whether two curves of it agree."""
+"""The mouth opening, defined alike for synthetic and tracked meshes, and the correlation of two curves of it."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def mouth_opening(mesh: np.ndarray) -> np.ndarray:
 
 
 def correlation(found: np.ndarray, expected: np.ndarray) -> float:
-    """Pearson's correlation of two courses over the frames in which both are known; NaN where either stands still."""
+    """Pearson's correlation of two curves over the frames in which both are known; NaN where either is constant."""
     known = ~(np.isnan(found) | np.isnan(expected))
     if known.sum() < 3 or found[known].std() == 0 or expected[known].std() == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""Put a generated face back into its frame, touching no pixel beyond a soft edge inside the crop."""
+"""Paste a generated face back into its frame, changing no pixel beyond a soft edge inside the crop."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from .resample import (
 )
 
 WHITE = 255
-OUTSIDE = 127  # what the reference fills in beyond the face, whose own range is [-1, 1]
+OUTSIDE = 127  # the reference's fill value beyond the face, whose own range is [-1, 1]
 EDGE_SHARE = 20  # the soft edge is a twentieth of the crop's mean side
 REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches one beyond it
 BLUR_BLOCK = 32  # pixels blurred by one matrix product
@@ -54,8 +54,12 @@ def paste_face(
 ) -> np.ndarray:
     """A copy of the frame with the generated face in it: uint8 (H, W, 3), bit-identical where the soft mask is zero.
 
-    image: uint8 RGB (H, W, 3); face: (3, h, w) in [-1, 1], any size; matrix: the (2, 3) it was cropped with.
-    antialias: see `paste_region`.
+    Args:
+        image: uint8 RGB (H, W, 3).
+        face: (3, h, w) in [-1, 1], any size.
+        matrix: the alignment matrix (2, 3) it was cropped with.
+        resolution: of that crop, pixels.
+        antialias: see `paste_region`.
     Source: REFERENCE, paste.
     """
     region = paste_region(image, face, matrix, resolution, antialias)
@@ -71,33 +75,36 @@ def paste_region(
     matrix: np.ndarray,
     resolution: int,
     antialias: bool = False,
-    margin: int | None = REGION_MARGIN,
+    *,
     share: torch.Tensor | None = None,
     limit: np.ndarray | None = None,
 ) -> PastedRegion:
     """`paste_face` for the face's region only, ready to be written into the frame.
 
-    ``share`` (h, w) in [0, 1], in the crop's own coordinates, says how much of the face to take where, as `mouth_share`
-    does; by default the whole crop is taken, as in the reference.
-    ``limit`` (H, W) in [0, 1], in the image's, multiplies that; where it is 0 nothing changes.
-    ``antialias`` is the better picture: it prefilters a face pasted at less than half its size, and repeats the face's
-    border under the last trace of the soft edge. Without it both are as in the reference, which skips pixels and lets
-    a dark line of up to three grey levels in at the right and the bottom.
-    ``margin`` widens the region by pixels, None to the whole frame; the pixels do not depend on it.
+    Seven arguments: the two masks are independent of one another and lie in different coordinates.
+
+    Args:
+        image, face, matrix, resolution: as of `paste_face`.
+        antialias: prefilter a face pasted at less than half its size, and repeat the face's border under the outermost
+            part of the soft edge. Without it both are as in the reference, which aliases and leaves a dark line of up
+            to three grey levels at the right and the bottom.
+        share: (h, w) in [0, 1] in crop coordinates, the face's share in every pixel, as of `mouth_share`; by default
+            the whole crop is pasted, as in the reference.
+        limit: (H, W) in [0, 1] in image coordinates, multiplies that; where it is 0 nothing changes.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected a uint8 image (height, width, 3), got {image.dtype} {image.shape}")
     if face.ndim != 3 or face.shape[0] != 3:
         raise ValueError(f"expected a face (3, height, width), got {tuple(face.shape)}")
-    left, top, right, bottom = _region(matrix, image.shape[0], image.shape[1], resolution, margin)
+    left, top, right, bottom = face_region(matrix, image.shape[0], image.shape[1], resolution)
     under = image[top:bottom, left:right]
     if not under.size:
         return PastedRegion(left, top, under.copy(), np.zeros(under.shape[:2], np.float32))
     size = crop_size(resolution)
-    x, y = affine_coordinates(matrix, left, top, right - left, bottom - top)
-    hard, alpha = _crop_masks(x, y, *size)
+    x, y = affine_coordinates(matrix, left, top, width=right - left, height=bottom - top)
+    hard, alpha = _crop_masks(x, y, size)
     if share is not None:
-        alpha *= _warp_share(share, x, y, *size)
+        alpha *= _warp_share(share, x, y, size)
     if limit is not None:
         alpha *= torch.from_numpy(limit[top:bottom, left:right])
     if share is not None or limit is not None:
@@ -107,9 +114,9 @@ def paste_region(
         x, y, hard, alpha = (plane[rows, columns] for plane in (x, y, hard, alpha))
     face = face.detach().to("cpu", torch.float32)
     if antialias:
-        warped = _warp_antialiased(face, x, y, *size, scale=1 / similarity_scale(matrix))
+        warped = _warp_antialiased(face, x, y, size, scale=1 / similarity_scale(matrix))
     else:
-        warped = _warp_as_reference(face, x, y, *size).mul_(hard)
+        warped = _warp_as_reference(face, x, y, size).mul_(hard)
     blended = torch.lerp(planes_from_image(under).float(), warped, alpha).round_().to(torch.uint8)
     return PastedRegion(left, top, image_from_planes(blended), alpha.numpy())
 
@@ -117,14 +124,21 @@ def paste_region(
 def soft_mask(
     matrix: np.ndarray, height: int, width: int, resolution: int, share: torch.Tensor | None = None
 ) -> np.ndarray:
-    """The generated face's share in every pixel of a frame, as `paste_region` uses it: float32 (height, width)."""
+    """The generated face's share in every pixel of a frame, as `paste_region` uses it: float32 (height, width).
+
+    Args:
+        matrix: the alignment matrix (2, 3).
+        height, width: of the frame, pixels.
+        resolution: of the crop, pixels.
+        share: as of `paste_region`.
+    """
     mask = np.zeros((height, width), np.float32)
-    left, top, right, bottom = _region(matrix, height, width, resolution, REGION_MARGIN)
+    left, top, right, bottom = face_region(matrix, height, width, resolution)
     if right > left and bottom > top:
-        x, y = affine_coordinates(matrix, left, top, right - left, bottom - top)
-        alpha = _crop_masks(x, y, *crop_size(resolution))[1]
+        x, y = affine_coordinates(matrix, left, top, width=right - left, height=bottom - top)
+        alpha = _crop_masks(x, y, crop_size(resolution))[1]
         if share is not None:
-            alpha *= _warp_share(share, x, y, *crop_size(resolution))
+            alpha *= _warp_share(share, x, y, crop_size(resolution))
         mask[top:bottom, left:right] = alpha.numpy()
     return mask
 
@@ -138,8 +152,9 @@ def _touched(alpha: torch.Tensor) -> tuple[slice, slice]:
     return bounds[0], bounds[1]
 
 
-def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """A (h, w) share in crop coordinates read at the crop coordinates of some frame pixels."""
+def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A (h, w) share in crop coordinates, sampled at the crop coordinates of some frame pixels."""
+    width, height = size
     to_share = resized_affine((height, width), tuple(share.shape))
     x, y = (coordinate * to_share[axis, axis] + to_share[axis, 2] for axis, coordinate in enumerate((x, y)))
     return sample_bilinear(share[None], x, y, padding="border")[0]
@@ -148,9 +163,18 @@ def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: in
 def face_region(matrix: np.ndarray, height: int, width: int, resolution: int) -> tuple[int, int, int, int]:
     """left, top, right, bottom of all that cropping or pasting a face can read or write in a frame.
 
-    Both give the same on that part of the frame alone, with the matrix of `shifted_matrix`.
+    The crop's bounding box, widened by a margin, inside the frame. Cropping and pasting give the same on that part of
+    the frame alone, with the matrix of `shifted_matrix`.
     """
-    return _region(matrix, height, width, resolution, REGION_MARGIN)
+    inverse = invert_affine(matrix)
+    crop_width, crop_height = crop_size(resolution)
+    # The warped ones reach one crop pixel beyond the crop's outermost pixel centres.
+    corners = np.array([[-1, crop_width, -1, crop_width], [-1, -1, crop_height, crop_height], [1, 1, 1, 1]])
+    reached = inverse @ corners  # (2, 4)
+    limit = np.array([width, height])
+    left, top = (np.floor(reached.min(axis=1)) - REGION_MARGIN).clip(0, limit).astype(int).tolist()
+    right, bottom = (np.ceil(reached.max(axis=1)) + REGION_MARGIN).clip(0, limit).astype(int).tolist()
+    return left, top, right, bottom
 
 
 def shifted_matrix(matrix: np.ndarray, left: int, top: int) -> np.ndarray:
@@ -160,33 +184,18 @@ def shifted_matrix(matrix: np.ndarray, left: int, top: int) -> np.ndarray:
     return shifted
 
 
-def _region(
-    matrix: np.ndarray, height: int, width: int, resolution: int, margin: int | None
-) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of the crop's bounding box in the frame, widened by the margin, cut to the frame."""
-    inverse = invert_affine(matrix)
-    if margin is None:
-        return 0, 0, width, height
-    crop_width, crop_height = crop_size(resolution)
-    # The warped ones reach one crop pixel beyond the crop's outermost pixel centres.
-    corners = np.array([[-1, crop_width, -1, crop_width], [-1, -1, crop_height, crop_height], [1, 1, 1, 1]])
-    reached = inverse @ corners  # (2, 4)
-    limit = np.array([width, height])
-    left, top = (np.floor(reached.min(axis=1)) - margin).clip(0, limit).astype(int).tolist()
-    right, bottom = (np.ceil(reached.max(axis=1)) + margin).clip(0, limit).astype(int).tolist()
-    return left, top, right, bottom
-
-
-def _warp_as_reference(face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> torch.Tensor:
+def _warp_as_reference(face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Grey levels of the face (3, h, w) at crop coordinates. Beyond the face it fades to 127, clamped to white."""
+    width, height = size
     face = _resize(face, height, width) - OUTSIDE
     return _levels(sample_bilinear(face, x, y, padding="zeros").add_(OUTSIDE))
 
 
 def _warp_antialiased(
-    face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, width: int, height: int, scale: float
+    face: torch.Tensor, x: torch.Tensor, y: torch.Tensor, size: tuple[int, int], *, scale: float
 ) -> torch.Tensor:
-    """The same, prefiltered where the warp would skip pixels; beyond the face its border pixels repeat."""
+    """The same, prefiltered where the warp would alias; beyond the face its border pixels repeat."""
+    width, height = size
     shrink = prefilter_scale(scale)
     face = _resize(face, max(1, round(height * shrink)), max(1, round(width * shrink)))
     to_face = resized_affine((height, width), (face.shape[1], face.shape[2]))
@@ -202,8 +211,9 @@ def _levels(face: torch.Tensor) -> torch.Tensor:
     return face.add_(1).mul_(WHITE / 2).clamp_(0, WHITE)
 
 
-def _crop_masks(x: torch.Tensor, y: torch.Tensor, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _crop_masks(x: torch.Tensor, y: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     """The crop's area at crop coordinates (h, w): eroded by 2x2; eroded by a twentieth of its side and blurred."""
+    width, height = size
     mask = _inside(x, width) * _inside(y, height)
     hard = _erode(mask, 1, 0)
     edge = max(int(hard.sum(dtype=torch.float64).item() ** 0.5) // EDGE_SHARE, 1)  # pixels
@@ -220,8 +230,8 @@ def _inside(coordinate: torch.Tensor, size: int) -> torch.Tensor:
 def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
     """Least value over the window reaching ``before`` pixels up and left and ``after`` down and right.
 
-    The mask is a product of two concave ramps, so over a window it is least at one of the window's corners: two looks
-    per axis do for any size. Beyond the border the border repeats, hence a frame's edge erodes nothing.
+    The mask is a product of two concave ramps, so over a window it is least at one of the window's corners: two reads
+    per axis suffice for any size. Beyond the border the border repeats, hence a frame's edge erodes nothing.
     """
     for axis, size in enumerate(mask.shape):
         index = torch.arange(size)
@@ -233,12 +243,14 @@ def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
 def blur(mask: torch.Tensor, edge: int, sigma: float) -> torch.Tensor:
     """Gaussian blur over 2 edge + 1 pixels, mirrored at the border.
 
-    At the frame's border the reference mirrors too; at a border inside the frame only zeros are there to be mirrored.
+    The reference mirrors at the frame's border too; at a border inside the frame only zeros are mirrored.
     """
     offset = torch.arange(-edge, edge + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
     kernel /= kernel.sum()
-    mask = mask.double()  # so that the order of a sum, which the region's size may change, cannot show in float32
+    mask = (
+        mask.double()
+    )  # the order of a sum depends on the region's size; in float64 that does not change the float32 result
     return _convolve_rows(_convolve_rows(mask, kernel).T, kernel).T.float().clamp_(0, 1).contiguous()
 
 

@@ -1,4 +1,4 @@
-"""Small pictures for small networks: parts of a frame as tensors, resized, without waiting for other threads."""
+"""Small pictures for small networks: parts of a frame as tensors, resized, on a single thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -79,9 +79,13 @@ def invert_affine(matrix: np.ndarray) -> np.ndarray:
 def affine_coordinates(
     matrix: np.ndarray, left: int, top: int, width: int, height: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the whole pixels of a rectangle land under a (2, 3) matrix: two (height, width) float32 tensors, x and y.
+    """The coordinates of a rectangle's pixels under an affine map: two (height, width) float32 tensors, x and y.
 
-    A pixel's coordinates do not depend on the rectangle it is asked for with, to the last bit.
+    A pixel's coordinates do not depend on the rectangle, to the last bit.
+
+    Args:
+        matrix: (2, 3).
+        left, top, width, height: the rectangle, pixels.
     """
     matrix = torch.from_numpy(np.asarray(matrix, np.float64))
     columns = torch.arange(left, left + width, dtype=torch.float64)
@@ -106,7 +110,7 @@ def prefilter_scale(scale: float) -> float:
     """By how much to shrink an image, with antialias, before a bilinear warp that scales it by ``scale``.
 
     Down to one half a bilinear warp still reads nearly every pixel: nothing is done, as in the reference. Below one
-    quarter the shrink does the whole reduction. In between the share grows without a step, so that a face moving
+    quarter the shrink does the whole reduction. In between the share grows continuously, so that a face moving
     towards the camera does not change its sharpness from one frame to the next.
     """
     remaining = min(max(0.25 / scale, 0.5), 1.0)

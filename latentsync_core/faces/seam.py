@@ -1,4 +1,7 @@
-"""How the generated mouth meets the frame: the shape that is taken, its soft edge, its colours, and where it may go."""
+"""Blending the generated mouth into the frame: the shape that is pasted, its soft edge, its colours, and its limits.
+
+The class of these options keeps the name that callers use, `Seam`.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,23 +23,25 @@ from .resample import resized_affine
 
 LOWER_FACE = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 BELOW_NOSE = (425, 327, 2, 98, 205)  # points of the face mesh that close the contour from cheek to cheek
-JAW_ROOM = 1.06  # the contour is widened: the generated mouth may open further than the filmed one
+JAW_ROOM = 1.06  # factor by which the contour is widened: the generated mouth may open further than the filmed one
 SUPERSAMPLING = 4  # pixels drawn per crop pixel and axis, for a contour that moves by less than a pixel
 GRID = 32  # cells across the crop on which colours are compared
 RING = 0.12  # of the crop's side: how far from the redrawn part colours are compared
-COLOUR_SPREAD = 1 / 8  # of the crop's side: standard deviation over which a difference in colour carries
-CUT_OFF = 0.5  # grey levels that a crop has lost on average, since whole levels are cut, not rounded
-MOST_SHIFT = 0.25  # of a range of 2: more than networks drift by, so that a face that is no likeness stays as it is
+COLOUR_SPREAD = 1 / 8  # of the crop's side: standard deviation over which a difference in colour extends
+CUT_OFF = 0.5  # grey levels that a crop has lost on average, since levels are truncated, not rounded
+MOST_SHIFT = (
+    0.25  # of a range of 2: more than the colours of networks drift, so that a wholly different face is left as it is
+)
 
 __all__ = ["MouthMasks", "Seam", "match_color", "mouth_masks", "mouth_share", "read_limit"]
 
 
 @dataclass(frozen=True, eq=False)
 class MouthMasks:
-    """What of a generated face goes where in each frame of a clip.
+    """Which part of a generated face is pasted in each frame of a clip.
 
     contours: (N, K, 2) lower faces by source frame in pixels, None for the fixed shape. limit: (1 or N, H, W) float32
-    in 0..1 by source frame, None where the whole frame may be painted.
+    in 0..1 by source frame, None where the whole frame may change.
     """
 
     resolution: int
@@ -45,7 +50,7 @@ class MouthMasks:
     limit: np.ndarray | None = None
 
     def share(self, index: int, matrix: np.ndarray) -> torch.Tensor:
-        """How much to take where of source frame `index`: (resolution, resolution) in 0..1, in the crop of `matrix`."""
+        """The face's share in source frame `index`: (resolution, resolution) in 0..1, in the crop of `matrix`."""
         if self.contours is None:
             return mouth_share(self.resolution, self.seam.feather, self.seam.grow)
         redrawn = draw_contour(self.contours[index], matrix, self.resolution)
@@ -96,9 +101,9 @@ def read_limit(path: Path, height: int, width: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def mouth_share(resolution: int, feather: float = DEFAULT_FEATHER, grow: float = 0.0) -> torch.Tensor:
-    """How much of a generated face to take where: (resolution, resolution) float32, 1 inside the redrawn lower face.
+    """A generated face's share in its crop: (resolution, resolution) float32, 1 inside the redrawn lower face.
 
-    The fixed mask turned over and feathered, so that eyes and nose stay the frame's own pixels and no edge shows.
+    The fixed mask inverted and feathered, so that eyes and nose stay the frame's own pixels and no edge shows.
     feather, grow: percent of the crop's side, see Seam.
     """
     return soften(1 - fixed_mask(resolution), feather, grow)
@@ -132,7 +137,7 @@ def match_color(generated: torch.Tensor, crop: np.ndarray) -> torch.Tensor:
     """A generated face with the source's colours around the part that was redrawn: (3, r, r) in [-1, 1].
 
     crop: the source face (r, r, 3) uint8. There both should show the same, so what they differ by in colour, beyond
-    any detail, is what the VAE or the network added; carried inwards it is taken off the mouth as well.
+    any detail, is what the VAE or the network added; extrapolated inwards it is subtracted from the mouth as well.
     """
     generated = generated.detach().to("cpu", torch.float32)
     resolution = generated.shape[-1]
@@ -147,7 +152,7 @@ def match_color(generated: torch.Tensor, crop: np.ndarray) -> torch.Tensor:
 
 @lru_cache(maxsize=4)
 def ring_weights(resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where colours are compared, (r, r) of 0 and 1, and how cells' sums over it carry: (GRID**2, GRID**2).
+    """Where colours are compared, (r, r) of 0 and 1, and weights that extrapolate cells' sums: (GRID**2, GRID**2).
 
     A row is a normalised Gaussian over the ring's part of every cell, so that a difference that is the same all
     around comes out the same everywhere.

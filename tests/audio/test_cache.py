@@ -1,4 +1,4 @@
-"""The feature cache saves work, and nothing that happens to its folder can spoil a run."""
+"""The feature cache saves work, and no damage to its folder makes a run fail."""
 
 import logging
 import multiprocessing

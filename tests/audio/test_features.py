@@ -35,7 +35,7 @@ def test_short_clips_have_no_join(whisper, speech):
 
 
 def largest_step(features: torch.Tensor, start: int, stop: int) -> float:
-    """Largest change between neighbouring steps in a stretch, as a multiple of the clip's median change."""
+    """Largest change between neighbouring steps in an interval, as a multiple of the clip's median change."""
     change = (features[1:] - features[:-1]).flatten(1).norm(dim=1)
     return float(change[start:stop].max() / change.median())
 

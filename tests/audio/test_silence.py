@@ -1,4 +1,4 @@
-"""Between sentences the mouth hears true silence, and an offset moves it by milliseconds."""
+"""Between sentences the features are those of digital silence, and an offset delays them by milliseconds."""
 
 import numpy as np
 import pytest

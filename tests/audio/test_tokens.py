@@ -1,4 +1,4 @@
-"""Every frame hears the stretch of the voice that the reference gives it, at any rate; positions are a switch."""
+"""Every frame attends to the feature steps that the reference gives it, at any rate; positions are optional."""
 
 from fractions import Fraction
 

@@ -97,7 +97,7 @@ def test_overwrite_replaces(sync, tmp_path):
         ("missing", "there is no such file"),
         ("empty", "is empty"),
         ("text", "text file"),
-        ("truncated", "no known media format|cut short|no sound"),
+        ("truncated", "no known media format|truncated;|no sound"),
         ("folder", "is a folder"),
         ("unreadable", "not permitted"),
     ],

@@ -128,7 +128,7 @@ def make_wav(tmp_path):
 
 @pytest.fixture
 def speech():
-    """A sweep with pauses, int16 (samples,): no two stretches of it are alike, so a shift shows."""
+    """A sweep with pauses, int16 (samples,): no two intervals of it are alike, so a shift shows."""
 
     def make(seconds, rate=16000, seed=0):
         t = np.arange(round(seconds * rate)) / rate

@@ -46,7 +46,7 @@ def playlist(folder, make_clip):
 def without_index(folder, make_clip):
     path = make_clip("cut.mp4", frames=30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return path, "cut short"
+    return path, "truncated"
 
 
 def noise(folder, make_clip):

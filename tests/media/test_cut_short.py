@@ -1,4 +1,4 @@
-"""A file cut short keeps its constant rate: what is missing before its last pictures is shown by their neighbours."""
+"""A truncated file keeps its constant rate: what is missing before its last pictures is shown by their neighbours."""
 
 from fractions import Fraction
 

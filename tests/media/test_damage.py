@@ -161,7 +161,7 @@ def test_a_file_cut_short_gives_what_it_has_and_says_so(name, make_clip, tmp_pat
     assert 20 < len(frames) < 80
     assert [frame[1] for frame in frames] == [Fraction(index, 25) for index in range(len(frames))]
     assert reader.damage.seconds_cut == pytest.approx(4 - len(frames) / 25, abs=0.1)
-    assert "was cut short" in caplog.text and str(path) in caplog.text
+    assert "was truncated" in caplog.text and str(path) in caplog.text
 
 
 def test_the_list_is_capped_and_the_count_is_not(caplog):

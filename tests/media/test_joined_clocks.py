@@ -1,4 +1,4 @@
-"""A clock that jumps, repeats itself or runs out of order costs no frame, and moves none that has a time of its own."""
+"""Time stamps that step, repeat or are out of order cost no frame, and move none that has a time of its own."""
 
 import logging
 import random
@@ -55,7 +55,7 @@ def check_joined(path, parts, caplog):
     for frame, picture in zip(frames, pictures, strict=True):  # converted to RGB by another path
         assert np.abs(frame.astype(int) - picture).mean() < 8
     assert reader.damage == Damage() and reader.info.fps == 25
-    assert len(caplog.records) == 1 and "the clock of its video jumps" in caplog.text
+    assert len(caplog.records) == 1 and "the time stamps of its video step" in caplog.text
 
 
 @pytest.mark.parametrize("kind", CODECS)
@@ -65,7 +65,7 @@ def test_transport_streams_joined_end_to_end(kind, make_clip, tmp_path, caplog):
 
 
 @pytest.mark.parametrize("seconds", [[0, 3600], [3600, 0], [0, 12], [0, 7200, 0, 7200], [95000, 1]])
-def test_clocks_that_leap_ahead_or_wrap(seconds, make_clip, tmp_path, caplog):
+def test_clocks_that_step_ahead_or_wrap(seconds, make_clip, tmp_path, caplog):
     clip, parts = make_clip("part.ts", frames=24, **CODECS["h264"]), []
     for number, offset in enumerate(seconds):
         parts.append(remux(clip, tmp_path / f"{number}.ts", {"output_ts_offset": str(offset)}))
@@ -94,7 +94,7 @@ def test_damage_at_a_join_loses_nothing_uncounted(seed, make_clip, tmp_path, cap
     frames, reader = read(path, backwards=False)  # what decoders conceal is not the same each time
     damage = reader.damage
     assert len(frames) - damage.replaced + damage.dropped >= len(decoded(path)) > whole
-    assert "clock of its video jumps" in caplog.text
+    assert "time stamps of its video step" in caplog.text
     assert list(reader.times) == CONSTANT[: len(frames)]
 
 
@@ -224,7 +224,7 @@ def test_picture_and_sound_stay_together_across_joins(back, tmp_path, caplog):
     assert len(flashes) == len(clicks) == 5
     apart = [click - flash for flash, click in zip(flashes, clicks, strict=True)]
     assert max(apart) - min(apart) < 0.002, apart
-    assert sum("clock of its audio jumps" in record.message for record in caplog.records) == 1
+    assert sum("time stamps of its audio step" in record.message for record in caplog.records) == 1
 
 
 def test_sound_alone_goes_on_from_where_it_was(tmp_path):
@@ -248,7 +248,7 @@ def test_sound_alone_goes_on_from_where_it_was(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "count", "text"),
-    [("glued6s.ts", 150, "clock of its video jumps"), ("h264b.avi", 25, ""), ("dup1.mkv", 40, "no later")],
+    [("glued6s.ts", 150, "time stamps of its video step"), ("h264b.avi", 25, ""), ("dup1.mkv", 40, "no later")],
 )
 def test_files_that_broke(name, count, text, footage, caplog):
     path = footage / "cases" / name

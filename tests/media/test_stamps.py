@@ -1,4 +1,4 @@
-"""Packets on a clock that jumps, slips or wraps come out on one that runs on, each with a stamp of its own."""
+"""Packets whose time stamps are set back, slip or wrap get stamps on one continuous clock, each its own."""
 
 import random
 from fractions import Fraction
@@ -31,7 +31,7 @@ def recording(start, count, reorder):
 def run_on(packets, formats=frozenset({"mpegts"}), reorder=True, sound=()):
     clock = StampClock(Fraction(1, TICKS), Fraction(STEP), set(formats), reorder)
     for block in sound:
-        clock.hear(block)
+        clock.note_sound(block)
     mended = [settled for packet in packets for settled in clock.push(packet)]
     mended += clock.push(packet_of(None, None))
     assert mended.pop().pts is None
@@ -85,7 +85,7 @@ def test_a_long_still_picture_keeps_its_time_where_the_sound_runs_on():
     assert clock.runs == [] and stamps == [packet.pts for packet in packets]
 
 
-def test_b_frames_stored_across_a_leap_keep_their_sides():
+def test_b_frames_stored_across_a_discontinuity_keep_their_sides():
     old, new = recording(0, 14, 2), recording(7200 * TICKS, 14, 2)
     packets = [packet_of(*one) for one in [*old[:-1], new[0], old[-1], *new[1:]]]
     _, stamps = run_on(packets)

@@ -19,5 +19,5 @@ class FaceNets(nn.Module):
         self.to(memory_format=torch.channels_last)  # halves the time of these convolutions on a CPU
 
     def place(self) -> torch.device:
-        """Where the weights live now."""
+        """The device of the weights."""
         return next(self.parameters()).device

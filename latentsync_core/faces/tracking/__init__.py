@@ -1,1 +1,1 @@
-"""Who is where in every frame: shot cuts, tracks, people, the one who speaks, and how surely the mouth is seen."""
+"""Face tracking: shot cuts, tracks, people, the one who speaks, and whether the mouth is visible."""

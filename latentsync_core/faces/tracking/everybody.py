@@ -1,7 +1,7 @@
-"""Look for everybody: the detector finds newcomers and those who return, and who that is shows their look and place.
+"""Search for all faces: the detector finds new and returning people, identified by their appearance and place.
 
-It looks every SEARCH_INTERVAL frames while everybody is in sight and in every frame while somebody is missing; beside
-those in sight, small faces are looked for every SMALL_FACE_INTERVAL frames.
+It runs every SEARCH_INTERVAL frames while everybody is in sight and in every frame while somebody is missing; beside
+those in sight, small faces are searched for every SMALL_FACE_INTERVAL frames.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from ..detect import Detections, merge, overlap
 from ..landmarks import mesh_box
 from ..networks.nets import FaceNets
-from .appearance import KnownLooks, Look, look_at
+from .appearance import Appearance, KnownViews, appearance_of
 from .motion import NEARBY, SAME_PLACE, SIMILAR_SIZE, box_middles, box_sizes, is_near, shift_of
 from .search import (
     SURE_PRESENCE,
@@ -25,33 +25,33 @@ from .search import (
 )
 from .tracked_face import Sighting, TrackedFace
 
-SEARCH_INTERVAL = 3  # frames between two looks of the detector while everybody is in sight
+SEARCH_INTERVAL = 3  # frames between two runs of the detector while everybody is in sight
 SMALL_FACE_INTERVAL = 24  # frames between two searches for small faces beside those in sight
-VIEW_INTERVAL = 6  # frames between two views of a person that are remembered
-RECENT = 25  # frames for which somebody who vanished is expected near the same place
-COASTING = 8  # frames for which a hidden face is taken to move on as before
+VIEW_INTERVAL = 6  # frames between two views of a person that are kept
+RECENT = 25  # frames for which somebody out of sight is expected near the same place
+COASTING = 8  # frames for which a hidden face is extrapolated at constant velocity
 ONE_FACE = 0.6  # intersection over union above which two meshes lie on one face
-UNSEEN = 2  # looks of the detector without a face where a mesh is, after which a doubtful mesh is dropped
-MOST_FRESH = 8  # unknown faces that the mesh may examine in one frame
-# greatest distance of looks (appearance.py) at which somebody is recognised
-SAME_SHOT_LOOK, OTHER_SHOT_LOOK = 0.6, 0.45
+UNSEEN = 2  # runs of the detector without a face where a mesh is, after which a doubtful mesh is dropped
+MOST_FRESH = 8  # unknown faces that are fitted in one frame
+# greatest distance of appearances (appearance.py) at which somebody is recognised
+SAME_SHOT_DISTANCE, OTHER_SHOT_DISTANCE = 0.6, 0.45
 SMOOTHING = 0.3  # share of the newest step in a person's velocity
-UNKNOWN = 1e6  # stands for infinity, which the assignment does not take
+IMPOSSIBLE = 1e6  # cost in place of infinity, which the assignment does not take
 
 
 @dataclass(eq=False)
 class TrackedPerson(TrackedFace):
     """A followed face with what helps to recognise it. velocity (2,): pixels per frame, while it is out of sight too.
 
-    unseen: looks of the detector in a row without a face where the mesh is.
+    views: of the face so far. unseen: runs of the detector in a row without a face where the mesh is.
     """
 
-    looks: KnownLooks = field(kw_only=True)
+    views: KnownViews = field(kw_only=True)
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2, np.float32))
     unseen: int = 0
 
     def see(self, index: int, shot: int, sighting: Sighting) -> None:
-        """Write down where this person is in frame `index`, the newest one."""
+        """Record where this person is in frame `index`, the newest one."""
         if self.seen == index - 1 and self.shot == shot:
             step = (box_middles(mesh_box(sighting.mesh)[None]) - box_middles(self.box[None]))[0]
             self.velocity = (1 - SMOOTHING) * self.velocity + SMOOTHING * step
@@ -60,17 +60,17 @@ class TrackedPerson(TrackedFace):
         super().see(index, shot, sighting)
 
     def expected_box(self, index: int) -> np.ndarray:
-        """Where this person is if they went on as before."""
+        """The box of this person at constant velocity."""
         return self.box + np.tile(self.velocity, 2) * min(index - self.seen, COASTING)
 
 
 @dataclass(frozen=True)
 class Fresh:
-    """A face that nobody followed accounts for."""
+    """A detected face that belongs to none of the followed people."""
 
     sighting: Sighting
     box: np.ndarray
-    look: Look
+    view: Appearance
 
 
 class EverybodySearch(FaceSearch):
@@ -84,33 +84,33 @@ class EverybodySearch(FaceSearch):
         """Who is where must be found anew, small faces included."""
         self.small_faces_due = index
 
-    def leaped(self, index: int, followed: Seen) -> Seen:
-        """Nobody is believed: other people may be where the meshes went."""
+    def after_cut(self, index: int, followed: Seen) -> Seen:
+        """Nobody is kept: other people may be where the meshes went."""
         self.begin_shot(index)
         return {}
 
     def confirm(self, moment: Moment, face: TrackedFace, fitted: Sighting) -> Sighting | None:
-        """What the mesh network is sure enough of."""
+        """The fitted face where its presence score is high enough."""
         return fitted if fitted.presence >= self.settings.presence_threshold else None
 
     def find(self, moment: Moment, followed: Seen) -> tuple[Seen, Seen]:
-        """Let the detector confirm who is followed, and take up whom it finds besides."""
+        """Let the detector confirm who is followed, and add whom it finds besides."""
         followed = drop_double(moment, followed)
         if not self._is_due(moment, followed):
             return followed, {}
         faces = self._detect(moment, followed)
         self.best_detection = max(self.best_detection, faces.best_score)
-        believed = {person: seen for person, seen in followed.items() if self._is_believed(person, seen, faces)}
+        kept = {person: seen for person, seen in followed.items() if self._is_kept(person, seen, faces)}
         found: Seen = {}
-        fresh = self._fresh_faces(moment, faces, believed)
-        for known, face in self._recognise(fresh, moment, believed):
-            person = known or TrackedPerson(looks=KnownLooks(face.look))
+        fresh = self._fresh_faces(moment, faces, kept)
+        for known, face in self._recognise(fresh, moment, kept):
+            person = known or TrackedPerson(views=KnownViews(face.view))
             person.unseen = 0
             found[person] = face.sighting
-        return believed, found
+        return kept, found
 
     def _is_due(self, moment: Moment, followed: Seen) -> bool:
-        """Whether the detector must look: now and then, and while somebody is missing."""
+        """Whether the detector runs: every SEARCH_INTERVAL frames, and while somebody is missing."""
         if not followed or moment.index % SEARCH_INTERVAL == 0:
             return True
         return any(
@@ -118,14 +118,14 @@ class EverybodySearch(FaceSearch):
             for person in moment.faces
         )
 
-    def _is_believed(self, person: TrackedPerson, sighting: Sighting, faces: Detections) -> bool:
-        """Whether a followed face is one still, after the detector's look."""
+    def _is_kept(self, person: TrackedPerson, sighting: Sighting, faces: Detections) -> bool:
+        """Whether a followed face is still there, by its presence score or by the detector."""
         seen = overlap(mesh_box(sighting.mesh), faces.boxes).max(initial=0) >= SAME_PLACE
         person.unseen = 0 if seen or sighting.presence >= SURE_PRESENCE else person.unseen + 1
         return person.unseen < UNSEEN
 
     def _detect(self, moment: Moment, followed: Seen) -> Detections:
-        """The detector's faces; now and then also small ones."""
+        """The detector's faces; every SMALL_FACE_INTERVAL frames also small ones."""
         tiles = moment.index >= self.small_faces_due
         if tiles:
             self.small_faces_due = moment.index + (SMALL_FACE_INTERVAL if followed else TILE_INTERVAL)
@@ -134,7 +134,7 @@ class EverybodySearch(FaceSearch):
         return merge(list(self.detector.passes(moment.frame, tiles)))
 
     def _fresh_faces(self, moment: Moment, faces: Detections, followed: Seen) -> list[Fresh]:
-        """The faces that nobody followed accounts for, confirmed by the mesh."""
+        """The faces that belong to none of the followed people, confirmed by the mesh."""
         taken = [mesh_box(sighting.mesh) for sighting in followed.values()]
         found: list[Fresh] = []
         allowed = self.settings.allowed(faces)
@@ -147,32 +147,32 @@ class EverybodySearch(FaceSearch):
             if presence < self.settings.presence_threshold or slipped:
                 continue
             taken.append(box)
-            found.append(Fresh(Sighting(mesh, presence), box, look_at(moment.frame, mesh)))
+            found.append(Fresh(Sighting(mesh, presence), box, appearance_of(moment.frame, mesh)))
         return found
 
     def _recognise(
         self, fresh: list[Fresh], moment: Moment, followed: Seen
     ) -> list[tuple[TrackedPerson | None, Fresh]]:
-        """Who each fresh face is: somebody known who is out of sight, at the least cost over all of them, or nobody."""
+        """Who each fresh face is: a known person out of sight, by the assignment of least total cost, or nobody."""
         missing = [person for person in moment.faces if person not in followed]
         costs = np.array([[recognition_cost(person, face, moment) for person in missing] for face in fresh])
         who: dict[int, TrackedPerson] = {}
         if costs.size:
-            bounded = np.where(np.isfinite(costs), costs, UNKNOWN)
+            bounded = np.where(np.isfinite(costs), costs, IMPOSSIBLE)
             for row, column in zip(*linear_sum_assignment(bounded), strict=True):
                 if np.isfinite(costs[row, column]):
                     who[row] = missing[column]
         return [(who.get(row), face) for row, face in enumerate(fresh)]
 
     def finish(self, moment: Moment, seen: Seen) -> None:
-        """Remember now and then how those look who stand apart from everybody else."""
+        """Every VIEW_INTERVAL frames keep the appearance of those who are apart from everybody else."""
         if moment.index % VIEW_INTERVAL:
             return
         there = [p for p in moment.faces if p.shot == moment.shot and moment.index - p.seen <= RECENT]
         for person in there:
             others = np.array([p.box for p in there if p is not person]).reshape(-1, 4)
             if person.seen == moment.index and not is_near(person.box[None], others).any():
-                person.looks.learn(look_at(moment.frame, person.mesh_at(moment.index)))
+                person.views.add(appearance_of(moment.frame, person.mesh_at(moment.index)))
 
 
 def drop_double(moment: Moment, followed: Seen) -> Seen:
@@ -185,9 +185,9 @@ def drop_double(moment: Moment, followed: Seen) -> Seen:
             boxes = [mesh_box(kept[person].mesh) for person in (one, other)]
             if overlap(boxes[0], boxes[1][None])[0] <= ONE_FACE:
                 continue
-            look = look_at(moment.frame, kept[one].mesh)
+            view = appearance_of(moment.frame, kept[one].mesh)
             costs = [
-                shift_of(person.expected_box(moment.index), box) + person.looks.distance(look)
+                shift_of(person.expected_box(moment.index), box) + person.views.distance(view)
                 for person, box in zip((one, other), boxes, strict=True)
             ]
             del kept[one if costs[0] > costs[1] else other]
@@ -196,12 +196,12 @@ def drop_double(moment: Moment, followed: Seen) -> Seen:
 
 def recognition_cost(person: TrackedPerson, face: Fresh, moment: Moment) -> float:
     """How unlikely it is that `face` is `person`, infinite where it cannot be."""
-    look = person.looks.distance(face.look)
+    difference = person.views.distance(face.view)
     away = min(shift_of(person.expected_box(moment.index), face.box), shift_of(person.box, face.box))
     if person.shot != moment.shot:
-        return 1 + look + min(away, 3) / 30 if look <= OTHER_SHOT_LOOK else np.inf
+        return 1 + difference + min(away, 3) / 30 if difference <= OTHER_SHOT_DISTANCE else np.inf
     sizes = box_sizes(np.stack([person.box, face.box]))
     near = away <= NEARBY and sizes.max() <= SIMILAR_SIZE * sizes.min()
-    if moment.index - person.seen <= RECENT and near and look <= 2 * SAME_SHOT_LOOK:
-        return look + away / 3
-    return 1 + look + min(away, 3) / 10 if look <= SAME_SHOT_LOOK else np.inf
+    if moment.index - person.seen <= RECENT and near and difference <= 2 * SAME_SHOT_DISTANCE:
+        return difference + away / 3
+    return 1 + difference + min(away, 3) / 10 if difference <= SAME_SHOT_DISTANCE else np.inf

@@ -8,7 +8,7 @@ from .occlusion import lips_in_view
 
 LEFT_SIDE, RIGHT_SIDE, FOREHEAD, CHIN = 234, 454, 10, 152  # points of the face mesh
 FADE_DEGREES = 15.0  # of head turn over which the effect goes from full to none
-SMALL_FACE = 32  # pixels across the mesh; below it the mesh is seldom sure of the lips
+SMALL_FACE = 32  # pixels across the mesh; below it the mesh is rarely accurate at the lips
 MOUTHLESS_SCORE, SURE_SCORE = 0.5, 0.9  # mesh presence: below the first nothing is shown, above the second all
 
 
@@ -19,7 +19,7 @@ def effect_strength(track: FaceTrack, limits: FadeLimits | None = None) -> np.nd
     strength = smooth_step((limits.yaw + FADE_DEGREES - np.abs(yaw)) / FADE_DEGREES)
     strength *= smooth_step((limits.pitch + FADE_DEGREES - np.abs(pitch)) / FADE_DEGREES)
     detected = track.states == FaceState.DETECTED
-    # An interpolated frame's score is that of a face not found; its neighbours' positions vouch for it instead.
+    # An interpolated frame's score is that of a face not found; it is judged by its neighbours' positions instead.
     sure = smooth_step((track.scores - MOUTHLESS_SCORE) / (SURE_SCORE - MOUTHLESS_SCORE))
     strength *= np.where(detected, sure, 1.0)
     strength *= smooth_step(lips_in_view(track.lip_shifts, track.runs()))
@@ -65,6 +65,6 @@ def easing(track: FaceTrack, frames: int) -> np.ndarray:
 
 
 def smooth_step(x: np.ndarray) -> np.ndarray:
-    """0 up to 0, 1 from 1 on, and between them without a corner."""
+    """Smoothstep: 0 up to 0, 1 from 1 on, a cubic with continuous slope between them."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3 - 2 * x)

@@ -1,4 +1,4 @@
-"""What becomes of frames in which no face is known: left alone, bridged by the last known face, or a reason to stop."""
+"""The policies for frames without a face: pass them through, hold the last known face, or stop."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ from ..face_track import (
 )
 from ..landmarks import alignment_points, mesh_box
 
-GLIDE_FRAMES = 10  # over which a held face moves to where the face is found again
+TRANSITION_FRAMES = 10  # over which a held face moves to where the face is found again
 
 
 def without_gaps(track: FaceTrack, missing: str, times: Sequence[Fraction], end: Fraction) -> FaceTrack:
-    """The track as `missing` wants it: "pass" as it is, "hold" with its gaps held, "stop" only if it has none.
+    """The track by the policy `missing`: "pass" as it is, "hold" with its gaps held, "stop" only if it has none.
 
     times: seconds of every frame; end: of the last one. Raises LatentSyncError for "stop" with the times of the gaps,
     and for other words.
@@ -53,7 +53,7 @@ def hold_gaps(track: FaceTrack) -> FaceTrack:
             continue
         mesh[start:stop], states[start:stop] = mesh_before, FaceState.HELD
         if found_again:
-            glide = min(GLIDE_FRAMES, stop - start)
-            share = (np.arange(1, glide + 1, dtype=np.float32) / (glide + 1))[:, None, None]
-            mesh[stop - glide : stop] = (1 - share) * mesh_before + share * mesh[stop]
+            length = min(TRANSITION_FRAMES, stop - start)
+            share = (np.arange(1, length + 1, dtype=np.float32) / (length + 1))[:, None, None]
+            mesh[stop - length : stop] = (1 - share) * mesh_before + share * mesh[stop]
     return replace(track, mesh=mesh, points=alignment_points(mesh), boxes=mesh_box(mesh), states=states)

@@ -1,7 +1,7 @@
-"""Look for one face, the largest and surest of each shot, as lazily as it can be done.
+"""Search for one face, the most prominent one of each shot, with as few runs of the detector as possible.
 
-While the face is followed the detector looks only every CHECK_INTERVAL frames, to see that the mesh has not slipped;
-who comes in meanwhile is noted as a bystander and never followed. Where the face is lost the detector looks in every
+While the face is followed the detector runs only every CHECK_INTERVAL frames, to check that the mesh has not drifted;
+who comes in meanwhile is noted as a bystander and never followed. Where the face is lost the detector runs in every
 frame, and in every TILE_INTERVAL-th also for small faces. A face found elsewhere in a changed picture begins a shot.
 """
 
@@ -25,14 +25,16 @@ from .search import (
 )
 from .tracked_face import Sighting, TrackedFace
 
-CHECK_INTERVAL = 12  # frames between two looks of the detector at a face that the mesh follows
-MOST_TRIED = 3  # detections that the mesh may examine in one frame
-LOOK_BACK = TILE_INTERVAL  # frames without a face kept, to find in them the face that the detector finds later
+CHECK_INTERVAL = 12  # frames between two runs of the detector on a face that the mesh follows
+MOST_TRIED = 3  # detections that are fitted in one frame
+BACKWARD_FRAMES = (
+    TILE_INTERVAL  # frames without a face that are kept, to track a face found later backwards through them
+)
 
 
 @dataclass
 class Surroundings:
-    """What is known of a shot beside the face's mesh.
+    """The state of a shot beside the face's mesh.
 
     last_box: (4,) where the face was seen last in this shot; bystanders: (K, 4) boxes of the faces seen beside it.
     """
@@ -60,7 +62,7 @@ class Surroundings:
         return is_near(boxes, self.last_box[None])[:, 0]
 
     def move_bystanders(self, faces: Detections) -> None:
-        """Keep up with the others while the face is out of sight."""
+        """Update the bystanders' boxes while the face is out of sight."""
         for j, box in enumerate(self.bystanders):
             shared = overlap(box, faces.boxes)
             if shared.max(initial=0) >= SAME_PLACE:
@@ -68,14 +70,16 @@ class Surroundings:
 
 
 class MainFaceSearch(FaceSearch):
-    """Keeps to one face through each shot; the tracker knows a single TrackedFace, whoever it is in each shot."""
+    """Follows one face through each shot; the tracker has a single TrackedFace, whoever it is in each shot."""
 
     def __init__(self, nets: FaceNets, settings: TrackingSettings):
         super().__init__(nets, settings)
-        self.presences: list[float] = []  # by frame: how sure the mesh network was at best of a face
-        self.doubted = 0.0  # the same for where the face was looked for in this frame and not confirmed
+        self.presences: list[float] = []  # by frame: the highest presence score of the mesh network
+        self.doubted = 0.0  # the same for faces that were not confirmed in this frame
         self.around = Surroundings()
-        self.faceless: deque[np.ndarray] = deque(maxlen=LOOK_BACK)  # the frames just before this one without a face
+        self.faceless: deque[np.ndarray] = deque(
+            maxlen=BACKWARD_FRAMES
+        )  # the frames just before this one without a face
 
     def begin_shot(self, index: int) -> None:
         """Forget everybody: frame `index` belongs to another shot."""
@@ -83,21 +87,21 @@ class MainFaceSearch(FaceSearch):
         self.faceless.clear()
 
     def memory(self) -> Surroundings:
-        """What is known of this shot."""
+        """The state of this shot."""
         return replace(self.around)
 
     def recall(self, memory: Surroundings) -> None:
-        """Go on from an earlier `memory`."""
+        """Return to an earlier `memory`."""
         self.around = memory
         self.faceless.clear()
 
-    def leaped(self, index: int, followed: Seen) -> Seen:
-        """The face goes on in the new shot: nothing is forgotten but what was before it."""
+    def after_cut(self, index: int, followed: Seen) -> Seen:
+        """The face continues in the new shot; only the frames before it are dropped."""
         self.faceless.clear()
         return followed
 
     def confirm(self, moment: Moment, face: TrackedFace, fitted: Sighting) -> Sighting | None:
-        """What the mesh network fitted, now and then compared with the detector's face at that place."""
+        """What the mesh network fitted, compared every CHECK_INTERVAL frames with the detector's face at that place."""
         around, frame, threshold = self.around, moment.frame, self.settings.presence_threshold
         self.doubted = fitted.presence
         held = fitted.presence >= threshold
@@ -111,7 +115,7 @@ class MainFaceSearch(FaceSearch):
             return fitted if fitted.presence >= SURE_PRESENCE else None
         if held and overlap(box, detection.boxes)[0] >= 0.5:
             return fitted
-        mesh, presence = self.fit_detection(frame, detection)  # the mesh drifted or was shaken off
+        mesh, presence = self.fit_detection(frame, detection)  # the mesh drifted or lost the face
         neighbour = around.are_bystanders(mesh_box(mesh)[None])[0]
         if presence >= max(fitted.presence, threshold) and not neighbour:
             return Sighting(mesh, presence)
@@ -128,7 +132,7 @@ class MainFaceSearch(FaceSearch):
         return faces.keep(np.flatnonzero(same)[:1])
 
     def find(self, moment: Moment, followed: Seen) -> tuple[Seen, Seen]:
-        """Take up the face anew, or for the first time, from the detector's faces; nobody while it is followed."""
+        """Find the face among the detector's; nobody new while it is followed."""
         if followed:
             return followed, {}
         face, lost = moment.faces[0] if moment.faces else TrackedFace(), self.doubted
@@ -152,17 +156,17 @@ class MainFaceSearch(FaceSearch):
             mesh, presence = self.fit_detection(moment.frame, candidates.keep(np.array([i])))
             self.doubted = max(self.doubted, presence)
             box = mesh_box(mesh)[None]
-            # the mesh may slip to a neighbour
+            # the mesh may converge to a neighbour
             if presence < self.settings.presence_threshold or around.are_bystanders(box)[0]:
                 continue
             if around.last_box is None:
                 around.bystanders = faces.boxes[overlap(box[0], faces.boxes) < SAME_PLACE]
-            jumped = around.last_box is not None and not is_near(box, around.last_box[None]).item()
-            return Sighting(mesh, presence, jumped=jumped)
+            elsewhere = around.last_box is not None and not is_near(box, around.last_box[None]).item()
+            return Sighting(mesh, presence, discontinuous=elsewhere)
         return None
 
     def finish(self, moment: Moment, seen: Seen) -> None:
-        """Note where the face is; once it is taken up, follow it backwards into frames where the detector missed it."""
+        """Record where the face is; once it is found, track it backwards into frames where the detector missed it."""
         around = self.around
         if not seen:
             self.presences.append(self.doubted)
@@ -171,10 +175,10 @@ class MainFaceSearch(FaceSearch):
         for face, sighting in seen.items():
             self.presences.append(sighting.presence)
             around.last_box, around.frames_missing = mesh_box(sighting.mesh), 0
-            self._look_back(moment.index, face, sighting.mesh)
+            self._track_back(moment.index, face, sighting.mesh)
         self.doubted = 0.0
 
-    def _look_back(self, index: int, face: TrackedFace, mesh: np.ndarray) -> None:
+    def _track_back(self, index: int, face: TrackedFace, mesh: np.ndarray) -> None:
         """Find in the frames just before frame `index`, which held no face for the detector, the one with `mesh`."""
         for earlier in range(index - 1, index - 1 - len(self.faceless), -1):
             mesh, presence = self.fitter.fit(self.faceless.pop(), roi_from_mesh(mesh))

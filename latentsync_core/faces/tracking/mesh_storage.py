@@ -1,4 +1,4 @@
-"""Meshes of a long clip, kept where their memory can be given back."""
+"""Storage for the meshes of a long clip, in blocks whose memory returns to the system."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ BLOCK_MESHES = 512  # 2.9 MB: the system takes back blocks of this size as soon 
 class MeshMemory:
     """Keeps meshes in large blocks.
 
-    As thousands of arrays of 5.6 kB, allocated among others that come and go, they would leave the heap full of holes:
-    after tracking 10 minutes, as much again as the track itself would stay with the process to its end.
+    As thousands of arrays of 5.6 kB, allocated among others that come and go, they would fragment the
+    heap: after tracking 10 minutes, as much again as the track itself would stay with the process to its end.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a face may be a moment later, and which steps only a cut makes; boxes are x0, y0, x1, y1 in pixels."""
+"""How far a face can move between frames, and which steps only a cut explains; boxes are x0, y0, x1, y1 in pixels."""
 
 from collections import deque
 
@@ -9,34 +9,34 @@ from ..landmarks import mesh_box
 SAME_PLACE = 0.2  # intersection over union of two boxes that may show one face in consecutive frames
 NEARBY = 1.5  # distance from the last place, in face sizes, that a face may cover while out of sight
 SIMILAR_SIZE = 1.6  # factor
-LEAP_SHIFT = 0.2  # face sizes from one frame to the next
-LEAP_GROWTH = 1.1  # factor from one frame to the next
-JUMP_STEP, JUMP_RATIO = 0.08, 3.0  # face sizes between frames, and times the largest step of the few before
-JUMP_FRAMES = 3
+CUT_SHIFT = 0.2  # face sizes from one frame to the next
+CUT_GROWTH = 1.1  # factor from one frame to the next
+OUTLIER_STEP, OUTLIER_RATIO = 0.08, 3.0  # face sizes between frames, and times the largest step of the few before
+OUTLIER_FRAMES = 3
 
 
 class FaceSteps:
-    """How far one face moves from frame to frame, and whether a step is out of all proportion to those before."""
+    """How far one face moves from frame to frame, and whether a step is an outlier among those before."""
 
     def __init__(self):
-        self.recent: deque[float] = deque(maxlen=JUMP_FRAMES)
+        self.recent: deque[float] = deque(maxlen=OUTLIER_FRAMES)
 
-    def jump(self, before: np.ndarray, after: np.ndarray) -> bool:
-        """Whether the step between two meshes (468, 3) of consecutive frames is one that only a cut makes."""
+    def add_step(self, before: np.ndarray, after: np.ndarray) -> bool:
+        """Record the step between two meshes (468, 3) of consecutive frames; whether it is an outlier, as at a cut."""
         size = max(box_sizes(mesh_box(before)[None])[0], 1e-6)
         step = float(np.abs(after[:, :2] - before[:, :2]).mean() / size)
-        enough = len(self.recent) == JUMP_FRAMES
-        jumped = enough and step > JUMP_STEP and step > JUMP_RATIO * max(self.recent)
+        enough = len(self.recent) == OUTLIER_FRAMES
+        is_outlier = enough and step > OUTLIER_STEP and step > OUTLIER_RATIO * max(self.recent)
         self.recent.append(step)
-        return jumped
+        return is_outlier
 
 
-def leaps(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether a face, by its meshes (468, 3) in two consecutive frames, moved or grew as only a cut can make it."""
+def is_discontinuous(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a face, by its meshes (468, 3) in two consecutive frames, moved or grew by more than motion explains."""
     boxes = np.stack([mesh_box(before), mesh_box(after)])
     sizes = box_sizes(boxes)
     shift = np.linalg.norm(np.diff(box_middles(boxes), axis=0))
-    return bool(shift > LEAP_SHIFT * sizes.min() or sizes.max() > LEAP_GROWTH * sizes.min())
+    return bool(shift > CUT_SHIFT * sizes.min() or sizes.max() > CUT_GROWTH * sizes.min())
 
 
 def box_sizes(boxes: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def distances(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def shift_of(before: np.ndarray, after: np.ndarray) -> float:
-    """How far a face went from one box (4,) to another, in sizes of the first."""
+    """How far a face moved from one box (4,) to another, in sizes of the first."""
     return float(distances(before[None], after[None])[0, 0] / max(box_sizes(before[None])[0], 1e-6))
 
 

@@ -17,7 +17,7 @@ from .search import TrackingSettings
 from .tracked_face import TrackedFace
 from .tracker import Tracker, feed
 
-FEWEST_FRAMES = 5  # seen in fewer frames of a clip of twice as many, it was no person
+FEWEST_FRAMES = 5  # seen in fewer frames of a clip of twice as many, it counts as a false detection
 COVERED = 0.1  # intersection over union with another face from which a face out of sight is behind that one
 
 
@@ -76,11 +76,14 @@ def track_people(
     total: int | None = None,
     **thresholds: Any,
 ) -> People:
-    """Follow everybody through a clip; the arguments are those of track_faces.
+    """Follow everybody through a clip.
 
     Who crosses another, is hidden for a while or leaves and comes back within a shot keeps the number; across a cut,
-    who looks much the same as before (appearance.py). Raises LatentSyncError for frames of other kinds and no frames; a
-    clip without anybody gives nobody.
+    who looks much the same as before (appearance.py).
+
+    Args:
+        frames, settings, device, nets, on_progress, check_cancelled, total, thresholds: as of track_faces.
+    Raises LatentSyncError for frames of other kinds and no frames; a clip without a face gives no persons.
     """
     settings = replace(settings or TrackingSettings(), **thresholds)
     tracker = Tracker(EverybodySearch(nets or FaceNets(device), settings))
@@ -97,7 +100,15 @@ def people_of(tracker: Tracker[EverybodySearch]) -> People:
     hidden = hidden_frames(faces, [tracker.track(face, max_gap) for face in faces])
     tracks = [tracker.track(face, max_gap, hidden=frames) for face, frames in zip(faces, hidden, strict=True)]
     persons = tuple(Person(number, track) for number, track in enumerate(tracks, 1))
-    return People(persons, tuple(tracker.cuts), tracker.count, *tracker.shape[:2], tracker.search.best_detection)
+    height, width = tracker.shape[:2]
+    return People(
+        persons=persons,
+        cuts=tuple(tracker.cuts),
+        count=tracker.count,
+        height=height,
+        width=width,
+        best_detection=tracker.search.best_detection,
+    )
 
 
 def first_appearance(face: TrackedFace) -> tuple[int, float]:
@@ -109,7 +120,7 @@ def first_appearance(face: TrackedFace) -> tuple[int, float]:
 def hidden_frames(faces: list[TrackedFace], tracks: list[FaceTrack]) -> list[set[int]]:
     """For each track the interpolated frames in which somebody else's face is where this one would be.
 
-    That face is in front: to paint a mouth there would paint it on the wrong person.
+    That face is in front: a mouth pasted there would be on the wrong person.
     """
     hidden: list[set[int]] = [set() for _ in tracks]
     for mine, track in enumerate(tracks):

@@ -1,4 +1,4 @@
-"""What a tracker asks of a search for faces: whom to believe, whom to take up besides, and which faces may be."""
+"""The interface between a tracker and its search for faces, and the settings of both."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from .tracked_face import Sighting, TrackedFace
 Seen = dict[TrackedFace, Sighting]
 """Who is where in one frame."""
 
-DEFAULT_PRESENCE = 0.5  # MediaPipe's threshold for the mesh network's own opinion
-SURE_PRESENCE = 0.8  # asked of a mesh where the detector sees no face
+DEFAULT_PRESENCE = 0.5  # MediaPipe's threshold for the mesh network's presence score
+SURE_PRESENCE = 0.8  # required of a mesh where the detector finds no face
 TILE_INTERVAL = 8  # frames between two searches for small faces while there is none
 
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """Which faces are taken up and followed.
+    """Which faces are tracked.
 
-    detection_threshold, presence_threshold: probabilities asked of the detector and, to confirm it, of the mesh;
+    detection_threshold, presence_threshold: probabilities required of the detector and, to confirm it, of the mesh;
     lower ones also take drawn and half-hidden faces. minimum_size: longer side of the detector's box in pixels; region:
-    only faces whose middle lies in x0, y0, x1, y1 (pixels); both restrict who may be taken up, not where they may go.
+    only faces whose middle lies in x0, y0, x1, y1 (pixels); both restrict where tracks begin, not where they lead.
     max_gap: intervals of up to so many frames without the face are interpolated.
     """
 
@@ -62,7 +62,7 @@ class Moment:
 
 
 class FaceSearch(ABC):
-    """Decides for a tracker who is followed and when the detector looks, which costs more than following."""
+    """Decides for a tracker who is followed and when the detector runs, which costs more than following."""
 
     def __init__(self, nets: FaceNets, settings: TrackingSettings):
         self.detector = FaceDetector(nets=nets, threshold=settings.detection_threshold)
@@ -72,35 +72,36 @@ class FaceSearch(ABC):
 
     @abstractmethod
     def begin_shot(self, index: int) -> None:
-        """The picture is another one from frame `index` on: where somebody was says nothing any more."""
+        """A new shot begins with frame `index`: earlier positions no longer count."""
 
     @abstractmethod
     def confirm(self, moment: Moment, face: TrackedFace, fitted: Sighting) -> Sighting | None:
         """Where `face` is, given what the mesh network `fitted` around its last place; None where it is lost."""
 
     @abstractmethod
-    def leaped(self, index: int, followed: Seen) -> Seen:
-        """Which of the `followed` are still believed, as one of them moved as only a cut to another shot explains."""
+    def after_cut(self, index: int, followed: Seen) -> Seen:
+        """Which of the `followed` are kept after a cut that was recognised by their motion."""
 
     @abstractmethod
     def find(self, moment: Moment, followed: Seen) -> tuple[Seen, Seen]:
-        """Those of the `followed` who are believed, and who is found besides, known already or new."""
+        """Those of the `followed` who are kept, and who is found besides, known already or new."""
 
     @abstractmethod
     def finish(self, moment: Moment, seen: Seen) -> None:
-        """Take note of who was seen in a frame, after all of them have been written down."""
+        """Update the search's state after everybody seen in a frame has been recorded."""
 
     def memory(self) -> Any:
-        """What is known of this shot, for `recall` to go on from after a flash."""
+        """The search's state in this shot, which `recall` restores after a flash."""
         return None
 
-    def recall(self, memory: Any) -> None:  # noqa: B027 - a search that keeps nothing has nothing to recall
-        """Go on from an earlier `memory`, as if nothing had been seen since."""
+    def recall(self, memory: Any) -> None:  # noqa: B027 - a search without state has nothing to restore
+        """Restore an earlier `memory`."""
 
     def fit_detection(self, frame: np.ndarray, detection: Detections) -> tuple[np.ndarray, float]:
         """Mesh of a single detection; fitted twice, so that the first frame is as exact as those that follow."""
         eyes = detection.keypoints[0, [LEFT_EYE, RIGHT_EYE]]
-        mesh, presence = self.fitter.fit(frame, roi_from_box(detection.boxes[0], *eyes))
+        roi = roi_from_box(detection.boxes[0], left_eye=eyes[0], right_eye=eyes[1])
+        mesh, presence = self.fitter.fit(frame, roi)
         if presence >= self.settings.presence_threshold:
             mesh, presence = self.fitter.fit(frame, roi_from_mesh(mesh))
         return mesh, presence

@@ -27,7 +27,7 @@ HOW = f"{', '.join(FACE_WORDS)}, a number such as 1, a point x,y, a box x0,y0,x1
 
 @dataclass(frozen=True, eq=False)
 class FaceSelection:
-    """What the user said. text: as given, for messages; numbers: of a person, point or box; mask: (h, w) in 0..1.
+    """The user's choice. text: as given, for messages; numbers: of a person, point or box; mask: (h, w) in 0..1.
 
     kind: "auto", "largest", "left", "right", "number", "point", "box" or "mask". relative: the numbers of a point or
     box are shares of width and height, not pixels.
@@ -46,7 +46,7 @@ class FaceSelection:
 
 
 def parse_face(text: str) -> FaceSelection:
-    """Understand "auto", "largest", "left", "right", "2", "x,y", "x0,y0,x1,y1" or the path of a mask picture.
+    """Parse "auto", "largest", "left", "right", "2", "x,y", "x0,y0,x1,y1" or the path of a mask picture.
 
     Points and boxes are in pixels of the upright frame; with a decimal point and none above 1 they are shares of width
     and height. Raises LatentSyncError for anything else, and for a mask that cannot be used.
@@ -117,7 +117,7 @@ def track_numbered(
 ) -> tuple[FaceTrack, People]:
     """The track of the person who is to speak, and everybody with numbers to show, from one pass over the frames.
 
-    As track_selected, at the cost of a second look at every frame where the selection is "auto".
+    As track_selected, at the cost of two trackers on every frame where the selection is "auto".
     """
     settings, options = split_settings(settings, options)
     everybody = Tracker(EverybodySearch(nets, settings))
@@ -164,7 +164,7 @@ def choose(people: People, selection: FaceSelection, detection_threshold: float 
 
 
 Rating = Callable[[np.ndarray], float | None]
-"""How well a face's box (4,) fulfils a wish, None where it does not."""
+"""How well a face's box (4,) fits a selection, None where it does not."""
 
 
 def first_with(people: People, rating: Rating) -> list[Person]:

@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins, from small views of consecutive frames."""
+"""Shot boundaries, from small views of consecutive frames."""
 
 from collections import deque
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ ABRUPT, ABRUPT_LAYOUT = 8.0, 10.0  # times the largest of at least two before it
 CALM = 0.8  # layout change of a nearly still picture
 LIGHT = 0.95  # correlation of the layouts from which a change to brighter or darker all over is a change of light
 FLASH_FRAMES = 4  # after so many at most a flash, or a black frame, is over and the picture is back
-JUMP_LAYOUT = 2.5  # layout change above which a face that leaps shows a cut within one framing
+JUMP_CUT_LAYOUT = 2.5  # layout change above which a face that moves discontinuously shows a jump cut
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Change:
         return self.colours > SUSPECT_COLOURS or self.layout > SUSPECT_LAYOUT
 
     @property
-    def may_jump(self) -> bool:
-        """A cut if the face leaps as well."""
-        return self.sudden and (self.is_suspicious or self.layout > JUMP_LAYOUT) and not self.returned
+    def may_be_jump_cut(self) -> bool:
+        """A cut if the face moves discontinuously as well."""
+        return self.sudden and (self.is_suspicious or self.layout > JUMP_CUT_LAYOUT) and not self.returned
 
 
 class ShotChanges:

@@ -32,11 +32,17 @@ def track_faces(
 ) -> FaceTrack:
     """Follow one face, the largest and surest of each shot, through a clip.
 
-    frames: (H, W, 3) uint8 RGB, consumed once, never held beyond a few; total: their number, for on_progress only.
-    nets: the networks to use, where they are; by default they are loaded onto `device`.
-    settings: which face may be taken up, and how surely; thresholds: single fields of it by name, as
-    detection_threshold=0.3, which go before those of `settings`.
-    While the face is followed nobody else is looked for (main_face.py says when newcomers are).
+    While the face is followed nobody else is searched for (main_face.py says when newcomers are). All arguments but the
+    frames are optional and given by name.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, consumed once; a few are held at a time.
+        settings: which faces may be tracked.
+        device: where the networks are loaded if `nets` is None.
+        nets: networks that are loaded already.
+        on_progress, check_cancelled: called for each frame.
+        total: the number of frames, for on_progress only.
+        thresholds: single fields of `settings` by name, as detection_threshold=0.3, which take precedence.
     Raises LatentSyncError for frames of other kinds or changing size, no frames, and no face in the whole clip.
     """
     settings = replace(settings or TrackingSettings(), **thresholds)
@@ -46,7 +52,7 @@ def track_faces(
 
 
 def main_track(tracker: Tracker[MainFaceSearch]) -> FaceTrack:
-    """The track of the face that a tracker followed which looked for the main one; its meshes are given away.
+    """The track of a tracker that searched for the main face, whose own meshes are released.
 
     Raises LatentSyncError for no frames and no face.
     """
@@ -56,13 +62,13 @@ def main_track(tracker: Tracker[MainFaceSearch]) -> FaceTrack:
         raise LatentSyncError(no_face(tracker))
     (face,) = tracker.faces
     scores = np.array(search.presences)
-    track = tracker.track(face, search.settings.max_gap, scores=scores, give_away=True)
+    track = tracker.track(face, search.settings.max_gap, scores=scores, release=True)
     logger.info("tracked a face over %d frames: %s, cuts at %s", tracker.count, track.counts(), list(track.cuts))
     return track
 
 
 def no_face(tracker: Tracker[MainFaceSearch]) -> str:
-    """What to say where no frame showed a face."""
+    """The error message where no frame showed a face."""
     search = tracker.search
     text = (
         f"No face found in frames 0-{tracker.count - 1} (every frame, small faces every "

@@ -7,20 +7,20 @@ import numpy as np
 
 from ..landmarks import mesh_box
 from .mesh_storage import MeshMemory
-from .motion import FaceSteps, leaps
+from .motion import FaceSteps, is_discontinuous
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A face in one frame: its mesh (468, 3) in pixels and how sure the mesh network was of it.
+    """A face in one frame: its mesh (468, 3) in pixels and the presence score of the mesh network.
 
-    jumped: the face is where it cannot have moved to, so that a shot must have begun.
-    lip_shift: how far the lips moved in a second look, NaN without one.
+    discontinuous: the face is where it cannot have moved to, so that a shot must have begun.
+    lip_shift: how far the lips moved in a second fit, NaN without one.
     """
 
     mesh: np.ndarray
     presence: float
-    jumped: bool = False
+    discontinuous: bool = False
     lip_shift: float = math.nan
 
 
@@ -41,15 +41,15 @@ class TrackedFace:
         return None if sighting is None else sighting.mesh
 
     def step_is_a_cut(self, before: np.ndarray, after: np.ndarray) -> bool:
-        """Whether only a cut takes this face from one mesh (468, 3) to that of the frame that follows."""
-        jump = self.steps.jump(before, after)  # always asked, since it remembers the step
-        return jump or leaps(before, after)
+        """Whether only a cut explains this face's step from one mesh (468, 3) to that of the next frame."""
+        is_outlier = self.steps.add_step(before, after)  # in any case, since it records the step
+        return is_outlier or is_discontinuous(before, after)
 
     def see(self, index: int, shot: int, sighting: Sighting) -> None:
-        """Write down where this face is in frame `index`, the newest one."""
+        """Record where this face is in frame `index`, the newest one."""
         self.write(index, sighting)
         self.box, self.seen, self.shot = mesh_box(sighting.mesh), index, shot
 
     def write(self, index: int, sighting: Sighting) -> None:
-        """Keep what was seen in any frame to the clip's end."""
+        """Store a sighting in any frame to the clip's end."""
         self.sightings[index] = replace(sighting, mesh=self.meshes.keep(sighting.mesh))

@@ -1,7 +1,7 @@
-"""Follow faces through a clip: the mesh network looks again where each of them was, a search finds the others.
+"""Follow faces through a clip: the mesh network fits each of them again where it was, a search finds the others.
 
-Shots, flashes, faces that leap and second looks at the lips are known here, the same for one face as for many. Who is
-looked for, and how often the costly detector looks, is the search's: everybody.py or main_face.py.
+Shots, flashes, discontinuous motion and second fits of the lips are handled here, the same for one face as for many.
+Who is searched for, and how often the costly detector runs, is the search's: everybody.py or main_face.py.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,11 +12,11 @@ import numpy as np
 
 from ...errors import LatentSyncError
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ..face_track import FaceTrack
+from ..face_track import FaceTrack, GapFilling
 from ..landmarks import roi_from_mesh
 from ..networks.facemesh import MESH_POINTS
 from ..pictures import NO_FRAMES, require_frame
-from .occlusion import LOOK_INTERVAL, lip_shift
+from .occlusion import REFIT_INTERVAL, lip_shift
 from .search import FaceSearch, Moment
 from .shot_cuts import Change, ShotChanges
 from .tracked_face import Sighting, TrackedFace
@@ -26,7 +26,7 @@ SearchT = TypeVar("SearchT", bound=FaceSearch)
 
 @dataclass(frozen=True)
 class BeforeFlash:
-    """All that is known before what may be a flash."""
+    """The state before what may be a flash."""
 
     faces: list[TrackedFace]
     shot: int
@@ -60,18 +60,18 @@ class Tracker(Generic[SearchT]):
         followed = self._follow(frame, index)
         if self._show_a_cut(followed, change):
             self._cut(index)
-            followed = self.search.leaped(index, followed)
+            followed = self.search.after_cut(index, followed)
 
         moment = Moment(frame, index, self.shot, self.faces, change.is_suspicious)
         followed, found = self.search.find(moment, followed)
-        if index not in self.cuts and (_jumped(found) or self._show_a_cut(found, change)):
+        if index not in self.cuts and (_discontinuous(found) or self._show_a_cut(found, change)):
             self._cut(index)
-            self.search.leaped(index, found)
+            self.search.after_cut(index, found)
 
         self.faces += [face for face in found if face not in self.faces]
         seen = followed | found
         for face, sighting in seen.items():
-            if index % LOOK_INTERVAL == 0:
+            if index % REFIT_INTERVAL == 0:
                 sighting = replace(sighting, lip_shift=lip_shift(self.search.fitter, frame, sighting.mesh))
             face.see(index, self.shot, sighting)
         self.previous = index
@@ -88,7 +88,7 @@ class Tracker(Generic[SearchT]):
             self.search.begin_shot(index)
 
     def _undo_flash(self, start: int) -> None:
-        """Take back the cuts since frame `start`: a flash is over, and all are where they were before it."""
+        """Undo the cuts since frame `start`: a flash is over, and the state before it counts again."""
         before = self.before_flash
         self.cuts = [cut for cut in self.cuts if cut < start]
         self.faces, self.shot, self.previous = before.faces, before.shot, start - 1
@@ -107,20 +107,20 @@ class Tracker(Generic[SearchT]):
         for face in self.faces:
             if face.seen != self.previous or face.shot != self.shot:
                 continue
-            fitted = self.search.fitter.fit(frame, roi_from_mesh(face.mesh_at(self.previous)))
-            sighting = self.search.confirm(moment, face, Sighting(*fitted))
+            mesh, presence = self.search.fitter.fit(frame, roi_from_mesh(face.mesh_at(self.previous)))
+            sighting = self.search.confirm(moment, face, Sighting(mesh, presence))
             if sighting is not None:
                 followed[face] = sighting
         return followed
 
     def _show_a_cut(self, seen: dict[TrackedFace, Sighting], change: Change) -> bool:
-        """Whether faces go on from where they were as only a cut can make them, as in a punch-in."""
-        leaped = False
+        """Whether faces moved as only a cut explains, as in a punch-in."""
+        discontinuous = False
         for face, sighting in seen.items():
             before = face.mesh_at(self.previous)
             if before is not None:
-                leaped |= face.step_is_a_cut(before, sighting.mesh)
-        return leaped and change.may_jump
+                discontinuous |= face.step_is_a_cut(before, sighting.mesh)
+        return discontinuous and change.may_be_jump_cut
 
     def track(
         self,
@@ -129,32 +129,42 @@ class Tracker(Generic[SearchT]):
         *,
         scores: np.ndarray | None = None,
         hidden: Collection[int] = (),
-        give_away: bool = False,
+        release: bool = False,
     ) -> FaceTrack:
         """One face's track, in which gaps of up to `max_gap` frames are interpolated unless they hold a `hidden` one.
 
-        scores: (frames,) for every frame, by default those of the frames in which the face was seen, and else 0.
-        give_away: the face's own meshes go as they are copied: kept twice they would be a peak of memory.
+        Args:
+            face: one of the tracker's.
+            max_gap: frames.
+            scores: (frames,) for every frame, by default those of the frames in which the face was seen, and else 0.
+            hidden: frames in which another face is in front.
+            release: drop the face's own meshes while they are copied, which halves the peak of memory.
         """
         mesh = np.empty((self.count, MESH_POINTS, 3), np.float32)
         presence, shifts = np.zeros(self.count, np.float32), np.full(self.count, np.nan, np.float32)
         for index in range(self.count):
-            sighting = face.sightings.pop(index, None) if give_away else face.sightings.get(index)
+            sighting = face.sightings.pop(index, None) if release else face.sightings.get(index)
             mesh[index] = np.nan if sighting is None else sighting.mesh
             if sighting is not None:
                 presence[index], shifts[index] = sighting.presence, sighting.lip_shift
         scores = presence if scores is None else scores
-        size = self.shape[:2]
-        return FaceTrack.from_meshes(mesh, scores, self.cuts, size, max_gap, lip_shifts=shifts, hidden=hidden)
+        return FaceTrack.from_meshes(
+            mesh,
+            scores,
+            cuts=self.cuts,
+            size=self.shape[:2],
+            filling=GapFilling(max_gap, hidden),
+            lip_shifts=shifts,
+        )
 
     def require_frames(self) -> None:
-        """Raise LatentSyncError where no frame has come."""
+        """Raise LatentSyncError where there was no frame."""
         if self.count == 0:
             raise LatentSyncError(NO_FRAMES)
 
 
-def _jumped(found: dict[TrackedFace, Sighting]) -> bool:
-    return any(sighting.jumped for sighting in found.values())
+def _discontinuous(found: dict[TrackedFace, Sighting]) -> bool:
+    return any(sighting.discontinuous for sighting in found.values())
 
 
 def feed(
@@ -165,7 +175,14 @@ def feed(
     check_cancelled: CheckCancelled | None = None,
     total: int | None = None,
 ) -> None:
-    """Show a clip's frames, consumed once, to trackers; total: their number, for on_progress only."""
+    """Pass a clip's frames to trackers.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, consumed once.
+        trackers: which get every frame.
+        on_progress, check_cancelled: called for each frame.
+        total: the number of frames, for on_progress only.
+    """
     on_progress, check_cancelled = on_progress or ignore_progress, check_cancelled or never_cancelled
     for done, frame in enumerate(frames, 1):
         check_cancelled()

@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean: matrix and range, and from them 8-bit RGB.
+"""The colour coding of a picture's samples: matrix and range, and from them 8-bit RGB.
 
 The conversion is done here and not by swscale, whose result depends on its version, is off by up to 3 for 4:2:0 and
 wraps round for colours outside RGB; this one is within one level of the formula of ITU-T H.273 on every build.
@@ -85,10 +85,11 @@ def to_rgb(picture: av.VideoFrame, region: Region | None = None) -> np.ndarray:
     """
     layout, coding = layout_of(picture), coding_of(picture)
     left, top, right, bottom = region or (0, 0, picture.width, picture.height)
-    # Grown up and left to whole chroma cells, and cut again at the end.
+    # Extended up and left to whole chroma cells, and cropped again at the end.
     spare_x = left % max(plane.sub_x for plane in layout.planes)
     spare_y = top % max(plane.sub_y for plane in layout.planes)
-    channels = cut_channels(channel_samples(picture), layout, left - spare_x, top - spare_y, right, bottom)
+    covered = (left - spare_x, top - spare_y, right, bottom)
+    channels = cut_channels(channel_samples(picture), layout, covered)
     rgb = np.empty((*channels[0].shape, 3), np.uint8)
     if layout.family == "yuv":
         yuv_to_rgb(channels, layout, coding, rgb)
@@ -101,10 +102,9 @@ def to_rgb(picture: av.VideoFrame, region: Region | None = None) -> np.ndarray:
     return rgb[spare_y:, spare_x:]
 
 
-def cut_channels(
-    channels: list[np.ndarray], layout: PixelLayout, left: int, top: int, right: int, bottom: int
-) -> list[np.ndarray]:
+def cut_channels(channels: list[np.ndarray], layout: PixelLayout, region: Region) -> list[np.ndarray]:
     """The part of every channel that covers a region whose left and top lie on whole chroma cells."""
+    left, top, right, bottom = region
     cut = []
     for index, samples in enumerate(channels):
         plane = layout.planes[layout.channels[index][0]]

@@ -15,9 +15,12 @@ from .planes import (
 def apply_edit(picture: av.VideoFrame, before: np.ndarray, after: np.ndarray, left: int, top: int) -> av.VideoFrame:
     """A copy of `picture` in which the region at (`left`, `top`) goes from `before` to `after`.
 
-    before, after: uint8 (h, w, 3), RGB as `to_rgb` gives it, wholly inside the upright picture. The difference of the
-    two is added in the picture's own format (any that has a layout: 4:2:0 to 4:4:4, nv12, grey, RGB, 8 to 16 bits).
-    Where both are equal, luma or RGB stays bit-identical; a chroma sample does where its whole cell is unchanged.
+    Args:
+        picture: upright, in any format that has a layout: 4:2:0 to 4:4:4, nv12, grey, RGB, 8 to 16 bits.
+        before, after: uint8 (h, w, 3), RGB as `to_rgb` gives it, wholly inside the picture.
+        left, top: of the region, pixels.
+    The difference of the two is added in the picture's own format. Where both are equal,
+    luma or RGB stays bit-identical; a chroma sample does where its whole cell is unchanged.
     Raises ValueError when the regions disagree in shape or leave the picture.
     """
     check_region(picture, before, after, left, top)
@@ -36,7 +39,8 @@ def apply_edit(picture: av.VideoFrame, before: np.ndarray, after: np.ndarray, le
     weights = edit_weights(coding)
     add(channels[0][region], weigh(difference, weights[0]), peak)
     if layout.family == "yuv":
-        means, column, row = cell_means(difference, left, top, layout.planes[layout.channels[1][0]], picture)
+        chroma = layout.planes[layout.channels[1][0]]
+        means, column, row = cell_means(difference, left, top, chroma=chroma, picture=picture)
         cells = slice(row, row + means.shape[0]), slice(column, column + means.shape[1])
         add(channels[1][cells], weigh(means, weights[1]), peak)
         add(channels[2][cells], weigh(means, weights[2]), peak)
@@ -44,7 +48,11 @@ def apply_edit(picture: av.VideoFrame, before: np.ndarray, after: np.ndarray, le
 
 
 def check_region(picture: av.VideoFrame, before: np.ndarray, after: np.ndarray, left: int, top: int) -> None:
-    """Raise ValueError unless the two regions agree and lie inside the picture."""
+    """Raise ValueError unless the two regions agree and lie inside the picture.
+
+    Args:
+        picture, before, after, left, top: as of `apply_edit`.
+    """
     for name, region in (("before", before), ("after", after)):
         if region.dtype != np.uint8 or region.ndim != 3 or region.shape[2] != 3:
             raise ValueError(f"{name} is {region.dtype} {region.shape}, uint8 (h, w, 3) is needed")
@@ -82,8 +90,14 @@ def cell_means(
 ) -> tuple[np.ndarray, int, int]:
     """Mean RGB difference of every chroma cell the region touches, and the first cell's column and row.
 
-    (h, w, 3) -> (rows, columns, 3), both float32. Pixels outside the region count as unchanged; a cell cut by the
-    picture's edge is the mean of the pixels it has.
+    Pixels outside the region count as unchanged; a cell cut by the picture's edge is the mean of the pixels it has.
+
+    Args:
+        difference: of the region, (h, w, 3) float32.
+        left, top: of the region, pixels.
+        chroma: the layout of the chroma plane.
+        picture: of which the region is part.
+    Returns (rows, columns, 3) float32, column, row.
     """
     if chroma.sub_x == chroma.sub_y == 1:
         return difference, left, top

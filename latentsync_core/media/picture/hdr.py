@@ -1,4 +1,4 @@
-"""What a high-dynamic-range video says about the screen it was made on, carried from the source to the encoder."""
+"""The mastering display metadata of high-dynamic-range video, passed from the source to the encoder."""
 
 import struct
 from dataclasses import dataclass

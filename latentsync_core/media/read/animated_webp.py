@@ -1,4 +1,4 @@
-"""Animated WebP, which FFmpeg does not decode: read with Pillow, handed on as FFV1 in Matroska, all in memory."""
+"""Animated WebP, which FFmpeg does not decode: read with Pillow, passed on as FFV1 in Matroska, all in memory."""
 
 import io
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Read a voice: what the file holds, its own sample blocks for the writer, and a mono waveform for the model."""
+"""Read a voice: its format, its own sample blocks for the writer, and a mono waveform for the model."""
 
 import itertools
 import logging
@@ -30,7 +30,7 @@ from .stream_starts import SoundStart, sound_start
 
 log = logging.getLogger(__name__)
 
-SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as missing sound where nothing failed to decode
+SHORTEST_GAP = Fraction(1, 10)  # seconds between time stamps that count as missing sound where every packet was decoded
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def stream_audio(
     0 is the file's own zero (see stream_starts.py); or the first picture of `video`, where that is the same file. A
     sound that begins later follows real silence; what comes before 0 is cut. track: as for probe_audio. Samples are
     exactly the decoder's; what an encoder put before the recording (priming) and, where the file states its length,
-    behind it is left out. Stretches that are missing become silence of the same length, with a warning.
+    behind it is left out. Missing intervals become silence of the same length, with a warning.
     Raises LatentSyncError where nothing decodes or where rate, layout or format change midway.
     """
     yield from placed_blocks(track_blocks(path, track), sound_start(path, track, video), path)
@@ -118,7 +118,7 @@ def stream_audio(
 def placed_blocks(
     blocks: Iterator[av.AudioFrame], start: SoundStart, path: str | os.PathLike
 ) -> Iterator[av.AudioFrame]:
-    """`blocks` at the place that `start` gives them: after silence, or without what comes too early.
+    """`blocks` at the time that `start` gives them: after silence, or without what comes too early.
 
     Raises LatentSyncError where all of the sound comes too early.
     """
@@ -129,14 +129,14 @@ def placed_blocks(
     if lead > 0:
         yield from silent_blocks(first, lead)
     early = max(-lead, 0)  # samples still to be cut
-    heard = False
+    any_left = False
     for block in itertools.chain([first], blocks):
         kept = block.samples - early
         if kept > 0:
             yield cut_block(block, early, block.samples) if early else block
-            heard = True
+            any_left = True
         early = max(-kept, 0)
-    if not heard:
+    if not any_left:
         raise LatentSyncError(
             f"{path}: its sound starts {float(-start.lead):.3f} s before the first picture and ends before that too; "
             "a voice that goes on beside the pictures is needed"
@@ -177,21 +177,21 @@ def stated_samples(stream) -> int | None:
 
 
 def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.AudioFrame]:
-    """The decoder's blocks, and silence where the time stamps show that something between two of them is missing.
+    """The decoder's blocks, and silence where the time stamps show that sound between two of them is missing.
 
-    Where the clock jumps, the sound goes with the picture: what both sides of the join have twice is cut.
+    At a discontinuity of the time stamps the sound follows the picture: what both sides of it hold twice is cut.
     """
     damage: list[str] = []
     packer = Packer()
     expected = None  # seconds at which the next block should start
-    join, excess = None, 0  # seconds at which the clock last jumped; samples there that the sound before it covers
-    for packet, jump in sound_packets(container, stream, path, damage.append):
-        if jump:
-            if join is None:
+    boundary, excess = None, 0  # seconds of the last discontinuity; samples there that the sound before it covers
+    for packet, step in sound_packets(container, stream, path, damage.append):
+        if step:
+            if boundary is None:
                 log.warning(
-                    "%s: the clock of its audio jumps by %.2f s; the sound goes on with the picture", path, jump
+                    "%s: the time stamps of its audio step by %.2f s; the sound follows the picture", path, step
                 )
-            join = packet.pts * packet.time_base
+            boundary = packet.pts * packet.time_base
         try:
             blocks = packet.decode()
         except av.error.FFmpegError as error:
@@ -208,13 +208,13 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
             if block.pts is not None:
                 start = block.pts * block.time_base
                 gap = 0 if expected is None else start - expected
-                joins = join is not None and abs(start - join) * block.sample_rate < 1
-                excess = max(0, round(-gap * block.sample_rate)) if joins else excess
+                at_boundary = boundary is not None and abs(start - boundary) * block.sample_rate < 1
+                excess = max(0, round(-gap * block.sample_rate)) if at_boundary else excess
                 is_missing = damage or gap > SHORTEST_GAP
                 if gap > 0 and is_missing:
                     reason = damage[-1] if damage else "it has a gap"
                     log.warning("%s: %.3f s of its audio are missing (%s), silence stands in", path, gap, reason)
-                if gap > 0 and (joins or is_missing):
+                if gap > 0 and (at_boundary or is_missing):
                     yield from silent_blocks(block, round(gap * block.sample_rate))
                 expected = start + Fraction(block.samples, block.sample_rate)
             damage.clear()
@@ -233,8 +233,8 @@ def read_waveform(
     """The voice in `path` as one mono waveform: float32 (samples,), in [-1, 1], at `sample_rate` Hz.
 
     It starts as stream_audio does. Channels are mixed by mono_weights: mono as it is, stereo as the mean of both,
-    surround with the dialogue channel first, never louder than full scale; where they cancel out, the loudest stands
-    for all, with a warning. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
+    surround with the dialogue channel weighted most, never louder than full scale; where they cancel out, the loudest
+    alone is used, with a warning. Raises LatentSyncError as stream_audio does, and for samples that are NaN.
     """
     return mix_down(lambda: stream_audio(path, track, video), sample_rate, path)
 

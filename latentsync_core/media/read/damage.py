@@ -1,4 +1,4 @@
-"""What is wrong with a video's frames, as the run's report tells it: which were lost, which are patched up."""
+"""The damage of a video, for the run's report: which frames were replaced, which are incomplete."""
 
 import logging
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ class Damage:
     """Faults of a video, filled in as it is read for the first time.
 
     replaced: frames that did not decode and show the last good one before them (the first ones, the first good one).
-    incomplete: frames that decoded in part and are shown as the decoder conceals it; decoders that do not tell are
-    believed. frames: the first of both, each {"frame", "seconds", "what"}. seconds_cut: by how much the file ends
-    before the length its header states. dropped: pictures that decoders make of damage for places already filled,
-    or too late for them; they are shown nowhere.
+    incomplete: frames that decoded in part and are shown as the decoder conceals it; not every decoder reports
+    them. frames: the first of both, each {"frame", "seconds", "what"}. seconds_cut: by how much the file ends
+    before the length its header states. dropped: pictures that decoders make of damage for times already taken,
+    or too late for them; they are not shown.
     """
 
     replaced: int = 0
@@ -28,7 +28,15 @@ class Damage:
     frames: list[dict] = field(default_factory=list)
 
     def note(self, path: Path, frame: int, time: Fraction, reason: str, replaced: bool) -> None:
-        """Count one frame, list it while there is room, and warn of the first."""
+        """Count one frame, list the first hundred, and warn of the first.
+
+        Args:
+            path: of the video, for the warning.
+            frame: its index.
+            time: of it, seconds.
+            reason: the sign of damage.
+            replaced: whether it is replaced; else it is incomplete.
+        """
         what = "replaced" if replaced else "incomplete"
         if not self.replaced + self.incomplete:
             log.warning(
@@ -44,19 +52,19 @@ class Damage:
             self.frames.append({"frame": frame, "seconds": round(float(time), 3), "what": what})
 
     def warn_of_dropped(self, path: Path) -> None:
-        """Warn of the pictures that are shown nowhere."""
+        """Warn of the pictures that are not shown."""
         log.warning(
-            "%s: %d pictures that came out of damaged data too late for their places are left out; "
-            "the frames before them stand there. A fresh copy of the file is better.",
+            "%s: %d pictures that were decoded from damaged data too late for their times are left out; "
+            "the frames before them are shown instead. A fresh copy of the file is better.",
             path,
             self.dropped,
         )
 
     def note_cut(self, path: Path, end: Fraction, missing: float) -> None:
-        """Warn that the file ends before its time."""
+        """Warn that the file ends before its stated length."""
         self.seconds_cut = round(missing, 3)
         log.warning(
-            "%s: ends after %.2f s, %.2f s before the length its header states: the copy or recording was cut short. "
+            "%s: ends after %.2f s, %.2f s before the length its header states: the copy or recording was truncated. "
             "What is there is used.",
             path,
             end,

@@ -1,7 +1,7 @@
-"""What the decoder makes of a track's packets, and what the packets say should have come out.
+"""Decode a track's packets, and find the pictures that are missing from the decoder's output.
 
-A damaged packet gives an error, a picture marked corrupt, or silently nothing. A packet that names its picture's time
-stamp makes the loss plain all the same; where the container lost the packet too, the hole in a constant rate does.
+A damaged packet gives an error, a picture marked corrupt, or silently nothing. The time stamp of the packet shows the
+loss all the same; where the container lost the packet too, the gap in a constant rate does.
 """
 
 import heapq
@@ -20,26 +20,33 @@ from .output_order import OutputOrder
 from .source import read_packets
 from .stamps import StampClock
 
-SUSPECT_PICTURES = 64  # pictures after a sign of damage within which holes count as lost: decoders lag by 32 at most
-BELIEVED_JUMP = 10  # seconds: after a sign of damage, a time stamp further ahead is part of the damage
+SUSPECT_PICTURES = 64  # pictures after a sign of damage within which gaps count as losses: decoders delay by 32 at most
+PLAUSIBLE_STEP = 10  # seconds: after a sign of damage, a time stamp further ahead is part of the damage
 SIZE_CHANGES = 25  # pictures in a row of another size that are a change of size; fewer are a damaged key picture
 END_SIZE_CHANGES = 3  # and so many where the track ends with them
 CHUNKED_FORMATS = {"matroska", "avi"}  # packets lie end to end in them, so that bytes in no packet show
 CHUNK_BYTES = 256  # more than the headers between two packets take
 INDEXED_FORMATS = {"mov", "matroska", "avi"}  # state their length in a header, not by an estimate
-CUT_SECONDS = 0.5  # an end this much before the stated one is a file cut short
+CUT_SECONDS = 0.5  # an end this much before the stated one is a truncated file
 
 
 class TrackDecoder:
     """Stored pictures of a track in the order they are shown, and the time stamps for which none came.
 
-    container, stream: where they stand is where decoding starts. fps: the average rate. path: for messages. sizes:
-    (width, height) that pictures may have. offset: ticks by which the clock is mended there (see stamps.py). clock,
-    order: what became of the stamps. reason: the latest sign of damage. troubled: whether there was one. dropped:
-    pictures left out, because their places were filled already.
+    clock, order: the corrections of the stamps. reason: the latest sign of damage. troubled: whether there was one.
+    dropped: pictures left out, because their times were taken already.
     """
 
-    def __init__(self, container, stream, path: Path, fps: Fraction, sizes: set[tuple[int, int]], offset: int = 0):
+    def __init__(self, container, stream, path: Path, *, fps: Fraction, sizes: set[tuple[int, int]], offset: int = 0):
+        """Decode from the container's present position on.
+
+        Args:
+            container, stream: an open file and its video track.
+            path: of the file, for messages.
+            fps: the track's average rate.
+            sizes: (width, height) that pictures may have.
+            offset: ticks by which time stamps are corrected at the start (see stamps.py).
+        """
         self._container, self._stream, self._path, self._sizes = container, stream, path, sizes
         self._step = 1 / (fps * stream.time_base)  # ticks
         self._formats = set(container.format.name.split(","))
@@ -80,7 +87,7 @@ class TrackDecoder:
         yield self._overdue(None), None, None
 
     def _decode(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
-        """The pictures that come of a packet and have a place."""
+        """The pictures decoded from a packet whose times are free."""
         try:
             pictures = packet.decode()
         except av.error.FFmpegError as error:
@@ -97,7 +104,7 @@ class TrackDecoder:
                 self.dropped += 1
 
     def _in_order(self, patient: bool) -> Iterator[tuple[list[int], int | Fraction | None, av.VideoFrame]]:
-        """What of the pictures held back can go out, each with the stamps that were due before it."""
+        """The held pictures that can be returned now, each with the stamps that were due before it."""
         ready = self.order.ready(self._expected, patient)
         for _, picture in ready:
             if picture.pts in self._expected:
@@ -121,21 +128,21 @@ class TrackDecoder:
         for name in due:
             # Second fields and pictures never meant to be shown lie closer than half a frame to a neighbour.
             alone = all(abs(name - other) > self._step / 2 for other in (before, stamp) if other is not None)
-            if alone and (before is None or name > before) and self.believes(name, before):
+            if alone and (before is None or name > before) and self.is_plausible(name, before):
                 lost.append(name)
                 before = name
         ends = [*lost, *([] if stamp is None else [stamp])]
-        if constant and last is not None and ends and self.believes(ends[-1], last):
+        if constant and last is not None and ends and self.is_plausible(ends[-1], last):
             if self._suspect or self._is_cut_before(ends[-1]):
-                lost = fill_holes([last, *ends], self._step) + ([] if stamp is not None else [ends[-1]])
+                lost = fill_gaps([last, *ends], self._step) + ([] if stamp is not None else [ends[-1]])
         self._places += len(lost)
         return lost
 
     def _is_cut_before(self, stamp: int | Fraction) -> bool:
-        """Whether pictures shown before `stamp` may lie behind the place at which the file was cut.
+        """Whether pictures shown before `stamp` may be stored after the point at which the file was truncated.
 
-        Those that are stored before pictures they refer to are still there, others shown between them are not. The
-        hole they leave is filled like any other, so that nothing that decodes is lost and a constant rate stays one.
+        Reference pictures stored earlier are still there, others shown between them are not. Their gap is filled like
+        any other, so that every decoded picture is kept and a constant rate stays constant.
         """
         stated = self._stated_end()
         whole = stated is not None and stated - self._reached < self._step * self._stream.time_base / 2
@@ -144,14 +151,14 @@ class TrackDecoder:
             self.reason = "the file ends before it was stored"
         return cut
 
-    def believes(self, stamp: int, last: int | None) -> bool:
-        """Whether a picture stamped `stamp` may follow one stamped `last`: not where damage made it leap ahead."""
+    def is_plausible(self, stamp: int, last: int | None) -> bool:
+        """Whether a picture stamped `stamp` may follow one stamped `last`: not where damage changed the stamp."""
         time, stated = stamp * self._stream.time_base, self._stated_end()
         late = (
             stated is not None and time > stated + max(0, self._container.start_time or 0) / av.time_base + CUT_SECONDS
         )
-        leaps = last is not None and time - last * self._stream.time_base > BELIEVED_JUMP
-        return not (late and self._suspect or leaps and (late or self._suspect))
+        is_far = last is not None and time - last * self._stream.time_base > PLAUSIBLE_STEP
+        return not (late and self._suspect or is_far and (late or self._suspect))
 
     def seconds_missing(self) -> float:
         """At the end: seconds by which the file ends before the length that its header states, 0 for a whole one."""
@@ -161,27 +168,27 @@ class TrackDecoder:
         return float(gap) if gap > enough else 0.0
 
     def _stated_end(self) -> Fraction | None:
-        """Seconds that the file's header says it lasts; None where that is an estimate, or of a clock that jumps."""
+        """Seconds that the file's header says it lasts; None where that is an estimate or has discontinuities."""
         stated = self._container.duration
         known = stated and self._formats & INDEXED_FORMATS and not (self.clock.runs or self.clock.offset)
         return Fraction(stated, av.time_base) if known else None
 
     def _is_ours(self, packet: av.Packet) -> bool:
-        """Whether a packet is one to decode; takes note of what every packet tells."""
+        """Whether a packet is one to decode; records the extent and damage that every packet shows."""
         self._check_position(packet)
         time = packet.dts if packet.pts is None else packet.pts
         if time is not None and packet.size:
             self._reached = max(self._reached, (time + (packet.duration or 0)) * packet.time_base)
         if packet.stream.index != self._stream.index:
             if packet.stream.type == "audio":
-                self.clock.hear(packet)
+                self.clock.note_sound(packet)
             return False
         if packet.is_corrupt:
             self._on_trouble("a packet is incomplete")
         return True
 
     def _note_stamps(self, packet: av.Packet) -> None:
-        """Expect a picture of a packet whose stamps are mended."""
+        """Expect a picture of a packet whose stamps are corrected."""
         self._read_all |= not packet.size
         if packet.dts is not None:
             self._last_dts = max(self._last_dts, packet.dts)
@@ -194,7 +201,7 @@ class TrackDecoder:
             self._stamped = True
 
     def _is_due(self, stamp: int | None) -> bool:
-        """Whether a picture belongs to a packet, and its place is free: damage makes decoders invent or delay some."""
+        """Whether a picture belongs to a packet, and its time is free: damage makes decoders invent or delay some."""
         if stamp is None or not self._stamped:
             return True
         odd = stamp not in self._expected or stamp <= self._shown
@@ -203,8 +210,8 @@ class TrackDecoder:
         return stamp not in self._given_up
 
     def _overdue(self, stamp: int | None) -> list[int]:
-        """The stamps before `stamp` (None: all) for which no picture came; they and `stamp` are done with."""
-        if stamp is not None and self._expected and not self.believes(stamp, self._expected[0]):
+        """The stamps before `stamp` (None: all) for which no picture came; they and `stamp` are no longer expected."""
+        if stamp is not None and self._expected and not self.is_plausible(stamp, self._expected[0]):
             return []
         due = []
         while self._expected and (stamp is None or self._expected[0] <= stamp):
@@ -246,7 +253,7 @@ class TrackDecoder:
         )
 
 
-def fill_holes(stamps: list[int], step: Fraction) -> list[int]:
+def fill_gaps(stamps: list[int], step: Fraction) -> list[int]:
     """`stamps` without the first and last, with those added that a constant rate of `step` ticks asks for between."""
     filled = []
     for before, after in zip(stamps, stamps[1:], strict=False):

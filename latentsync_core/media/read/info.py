@@ -1,4 +1,4 @@
-"""What a video file holds, read from its headers and its first picture."""
+"""The properties of a video file, read from its headers and its first picture."""
 
 import logging
 import os
@@ -21,23 +21,23 @@ from ..picture.planes import (
     upright,
 )
 from .source import open_media, read_packets, stated_seconds, video_stream
-from .stamps import LEAP, StampClock
+from .stamps import DISCONTINUITY, StampClock
 
 log = logging.getLogger(__name__)
 
 FALLBACK_FPS = Fraction(25)  # for pictures and streams that state no rate
 HDR_TRANSFERS = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}  # H.273 transfer characteristics
-PATIENCE_PACKETS = 64  # read in search of a whole first picture before one with gaps is taken
-STRETCHED_RATE = Fraction(9, 10)  # an average this far below the usual rate may be that of a clock that was set
+FIRST_PICTURE_PACKETS = 64  # read in search of a complete first picture before an incomplete one is taken
+IMPLAUSIBLE_RATE = Fraction(9, 10)  # share of the usual rate below which an average may include discontinuities
 HIGHEST_FPS = 1000  # rates above this are a time base mistaken for a rate
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """One video track as a viewer sees it.
+    """One video track as a player shows it.
 
     width, height: upright, pixels. fps: average (or guessed) rate. duration: seconds, None where not stated.
-    frames: the container's own count, None where it has none; only decoding tells the true one. pixel_format: of the
+    frames: the container's own count, None where it has none; only decoding gives the true one. pixel_format: of the
     upright pictures. rotation: degrees clockwise that were applied to the stored pictures, after `mirrored`.
     color_*: the file's tags as ITU-T H.273 codes (color_range: 1 limited, 2 full); 2, for the range 0, is untagged.
     sample_aspect_ratio: width to height of one pixel, upright; None where not stated. alpha: whether the file carries
@@ -88,7 +88,7 @@ class VideoInfo:
 
 
 def probe_video(path: str | os.PathLike) -> VideoInfo:
-    """What the first video track of `path` holds; decodes one picture.
+    """The properties of the first video track of `path`; decodes one picture.
 
     Raises LatentSyncError for a file that cannot be opened, has no video track or none that decodes.
     """
@@ -101,7 +101,7 @@ def first_picture(container, stream, path: str | os.PathLike) -> av.VideoFrame:
     """The first picture that decodes whole, else the first that decodes at all; LatentSyncError if none does."""
     reasons, patched = ["it holds no pictures"], None
     for number, packet in enumerate(read_packets(container, stream, reasons.append)):
-        if patched is not None and number > PATIENCE_PACKETS:
+        if patched is not None and number > FIRST_PICTURE_PACKETS:
             break
         try:
             for picture in packet.decode():
@@ -114,7 +114,7 @@ def first_picture(container, stream, path: str | os.PathLike) -> av.VideoFrame:
         return patched
     raise LatentSyncError(
         f"{path}: not one picture of its {stream.codec_context.name} video track could be decoded ({reasons[-1]}); "
-        "the file is damaged or cut short, make a fresh copy of it"
+        "the file is damaged or truncated, make a fresh copy of it"
     )
 
 
@@ -164,8 +164,8 @@ def carries_alpha(stream, picture: av.VideoFrame) -> bool:
 
 
 def running_rate(stream, path: str | os.PathLike) -> Fraction:
-    """The average rate of a track of the file `path` while its clock runs, leaps left out."""
-    return (leaps_left_out(stream, path) if may_leap(stream) else None) or frame_rate(stream)
+    """The average rate of a track of the file `path`, without the discontinuities of its time stamps."""
+    return (continuous_rate(stream, path) if may_be_discontinuous(stream) else None) or frame_rate(stream)
 
 
 def frame_rate(stream) -> Fraction:
@@ -177,17 +177,17 @@ def frame_rate(stream) -> Fraction:
     return FALLBACK_FPS
 
 
-def may_leap(stream) -> bool:
-    """Whether a track's average rate, over its stated length, may count time that passed on its clock alone."""
+def may_be_discontinuous(stream) -> bool:
+    """Whether a track's stated length, and so its average rate, may include discontinuities of its time stamps."""
     usual, average = stream.guessed_rate, stream.average_rate
     if not (usual and average and stream.frames and stream.duration) or usual > HIGHEST_FPS:
         return False
     unfilled = stream.duration * stream.time_base - stream.frames / Fraction(usual)
-    return average < STRETCHED_RATE * usual and unfilled > LEAP
+    return average < IMPLAUSIBLE_RATE * usual and unfilled > DISCONTINUITY
 
 
-def leaps_left_out(stream, path: str | os.PathLike) -> Fraction | None:
-    """The average rate of a track whose clock leaps ahead, the leaps left out; None where it does not leap."""
+def continuous_rate(stream, path: str | os.PathLike) -> Fraction | None:
+    """The average rate of a track without the forward discontinuities of its time stamps; None where there is none."""
     with open_media(path, "a video file") as container:
         track = video_stream(container, path)
         step = 1 / (stream.guessed_rate * track.time_base)
@@ -195,10 +195,10 @@ def leaps_left_out(stream, path: str | os.PathLike) -> Fraction | None:
         stamps: list[int] = []
         for packet in read_packets(container, [track, *container.streams.audio], log.debug):
             if packet.stream.index != track.index:
-                clock.hear(packet)
+                clock.note_sound(packet)
                 continue
             stamps += [settled.pts for settled in clock.push(packet) if settled.pts is not None]
-        ahead = [run for run in clock.runs if run.jump > 0]
+        ahead = [run for run in clock.runs if run.step > 0]
     span = max(stamps, default=0) - min(stamps, default=0)
     return (len(stamps) - 1) / (span * track.time_base) if ahead and span else None
 

@@ -1,7 +1,7 @@
 """Pictures in the order a decoder gives them, each with a time stamp later than the one before.
 
 Where nothing is damaged the decoder's order is right and the stamps have to follow it: AVI stores none, and files
-copied out of it carry those that FFmpeg makes up, which B-frames take out of order; others hold one stamp twice.
+remuxed from it have those that FFmpeg derives, out of order with B-frames; others have one stamp twice.
 """
 
 import logging
@@ -14,11 +14,11 @@ import av
 
 log = logging.getLogger(__name__)
 
-HELD_PICTURES = 16  # waited for before a stamp counts as lost: no codec in use reorders by more
+HELD_PICTURES = 16  # held back before a stamp counts as lost: no codec in use reorders by more
 
 
 def warn_of_squeezed(path: Path, frame: int) -> None:
-    """Say that stamps do not rise near a frame."""
+    """Warn that time stamps do not increase near a frame."""
     log.warning(
         "%s: frame %d, or one near it, is stamped no later than the one before; it is shown between its neighbours",
         path,
@@ -38,7 +38,7 @@ class OutputOrder:
         self.squeezed = 0
         self._step = step
         self._held: list[av.VideoFrame] = []
-        self._last: Fraction | int | None = None  # stamp of the latest picture that went out
+        self._last: Fraction | int | None = None  # stamp of the latest picture returned
         self._given_up: set[int] = set()
 
     def add(self, picture: av.VideoFrame) -> None:
@@ -46,22 +46,22 @@ class OutputOrder:
         self._held.append(picture)
 
     def ready(self, expected: Collection[int], patient: bool) -> list[tuple[Fraction | int | None, av.VideoFrame]]:
-        """(stamp, picture) of those that can go out now; the stamp is None where the file states none.
+        """(stamp, picture) of those that can be returned now; the stamp is None where the file states none.
 
         expected: stamps of packets whose pictures are still to come. patient: whether they are waited for at all.
         """
         if not self._held:
             return []
         if not patient or self._held[-1].pts is None:
-            return self._let_go(len(self._held))
+            return self._release(len(self._held))
         waited = self._waited_for(expected)
         count = self._settled(waited)
         if len(self._held) > HELD_PICTURES and not count:
-            if not waited:  # the clock stands still
-                return self._let_go(len(self._held))
+            if not waited:  # the time stamps do not increase
+                return self._release(len(self._held))
             self._given_up.add(waited[0])
             count = self._settled(waited[1:])
-        return self._let_go(count)
+        return self._release(count)
 
     def _waited_for(self, expected: Collection[int]) -> list[int]:
         """The stamps still to come that belong before a picture held here, rising."""
@@ -76,7 +76,7 @@ class OutputOrder:
         )
 
     def _settled(self, waited: list[int]) -> int:
-        """How many held pictures can go out: as many as all that is still to come is later than."""
+        """How many held pictures can be returned: those earlier than all that is still to come."""
         stamps = [picture.pts for picture in self._held if picture.pts is not None]
         if len(stamps) < len(self._held):
             return len(self._held)
@@ -87,7 +87,7 @@ class OutputOrder:
                 return count
         return 0
 
-    def _let_go(self, count: int) -> list[tuple[Fraction | int | None, av.VideoFrame]]:
+    def _release(self, count: int) -> list[tuple[Fraction | int | None, av.VideoFrame]]:
         """The first `count` held pictures, in the order they came, with their stamps in rising order."""
         pictures, self._held = self._held[:count], self._held[count:]
         own = [picture.pts for picture in pictures if picture.pts is not None]

@@ -1,4 +1,4 @@
-"""Open a media file for reading, or refuse it with one sentence that says what it is instead.
+"""Open a media file for reading, or raise an error that says what it is instead.
 
 Only plain local files are opened: no playlists, scripts, devices or network addresses, whatever the name looks like.
 """
@@ -80,11 +80,11 @@ def describe_address(scheme: str, rest: str, needs: str) -> str:
 
 
 def describe_unopened(path: Path, error: Exception) -> str:
-    """What a file that no demuxer accepts most likely is."""
+    """A description of a file that no demuxer accepts."""
     with open(path, "rb") as file:
         start = file.read(4096)
     if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return "its index (moov) is missing or damaged, so the recording or the copy was cut short"
+        return "its index (moov) is missing or damaged, so the recording or the copy was truncated"
     if b"\0" not in start:
         return "this is a text file"
     return f"no known media format was found in it ({getattr(error, 'strerror', None) or error})"
@@ -107,9 +107,9 @@ def decodable(stream, path):
 
 
 def read_packets(container, stream, on_damage: Callable[[str], None]) -> Iterator[av.Packet]:
-    """The packets of `stream` to the end of the file, past places where the container itself is damaged.
+    """The packets of `stream` to the end of the file, past damaged parts of the container.
 
-    on_damage hears the reason each time; after several failures in a row the file counts as ended.
+    on_damage gets the reason each time; after several failures in a row the file counts as ended.
     """
     failures = 0
     while failures < GIVE_UP_FAILURES:

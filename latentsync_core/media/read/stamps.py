@@ -1,8 +1,8 @@
-"""The clock of a track: packet stamps made one unbroken run where the clock was set back, leapt ahead or slipped once.
+"""Discontinuities of a track's time stamps: packets are restamped onto one continuous clock before they are decoded.
 
-Files joined end to end, cameras that split or pause, streams that were restarted and counters that wrap give stamps
-that begin anew in the middle. Stamps are mended before the decoder sees the packets, so that each picture and block of
-sound carries a stamp of its own, and whatever comes later needs to know only one clock.
+Concatenated files, cameras that split or pause, restarted streams and counters that wrap give time stamps that start
+again in the middle of a track. After the correction each picture and block of sound has a time stamp of its own, and
+all later stages see one clock.
 """
 
 import logging
@@ -15,8 +15,8 @@ import av
 
 log = logging.getLogger(__name__)
 
-LEAP = 60  # seconds: a longer step ahead is a clock that was set, not a picture or a silence that lasts
-BROADCAST_LEAP = 10  # the same in formats made to be joined and restarted
+DISCONTINUITY = 60  # seconds: a longer step ahead is a clock that was set, not a long picture or silence
+BROADCAST_DISCONTINUITY = 10  # the same in formats made to be concatenated and restarted
 BROADCAST_FORMATS = {"mpegts", "mpeg", "flv", "live_flv"}
 UNORDERED_FORMATS = {
     "matroska",
@@ -25,99 +25,113 @@ UNORDERED_FORMATS = {
     "avi",
 }  # store no decoding times: FFmpeg derives them
 REORDERED_PICTURES = 16  # by which a stamp may lie behind the highest one before it where decoding times are not stored
-LOOK_AHEAD = 8  # packets after a strange one that tell whether the clock jumped or that one is odd
-RUN_ON = 1  # seconds: what goes on this close to where something ended continues it
+LOOK_AHEAD = 8  # packets after an implausible one that decide between a discontinuity and a single wrong time stamp
+CONTINUES_WITHIN = 1  # seconds: what begins this close to where something ended continues it
 
 
 @dataclass(frozen=True)
 class ClockRun:
-    """A run of packets on one clock. first: the mended stamp of its first one. offset: mended minus stored stamps, both
-    in ticks. place: seconds from the start of the track at which it begins. jump: seconds by which the clock jumped."""
+    """A run of packets on one clock.
+
+    first: the corrected stamp of its first one. offset: corrected minus stored stamps, both in ticks. place: seconds
+    from the start of the track at which it begins. step: seconds by which the stored stamps depart from the expected
+    one there.
+    """
 
     first: int
     offset: int
     place: float
-    jump: float
+    step: float
 
     def warn(self, path: Path) -> None:
-        """Say that the clock of the picture jumps here."""
+        """Warn of the discontinuity in the video's time stamps."""
         log.warning(
-            "%s: the clock of its video jumps %s by %.2f s at %.2f s, as where recordings were joined or paused; "
-            "every frame is kept, and the frames after it follow at once",
+            "%s: the time stamps of its video step %s by %.2f s at %.2f s, as where recordings were joined or paused; "
+            "every frame is kept, and the frames after the discontinuity follow without a gap",
             path,
-            "ahead" if self.jump > 0 else "back",
-            abs(self.jump),
+            "ahead" if self.step > 0 else "back",
+            abs(self.step),
             self.place,
         )
 
 
 class StampClock:
-    """Mends the stamps of one track's packets, in the order in which they are stored.
+    """Corrects the time stamps of one track's packets, in the order in which they are stored.
 
-    time_base: seconds per tick. step: ticks from one picture to the next. formats: FFmpeg's names of the container's.
-    reordered: whether pictures are stored in another order than they are shown. offset: the one of the run to begin
-    with, where decoding starts in the middle. runs: those found after a jump.
+    runs: those found after a discontinuity. offset: of the present one, in ticks.
     """
 
     def __init__(self, time_base: Fraction, step: Fraction, formats: set[str], reordered: bool, offset: int = 0):
+        """Begin at the first packet.
+
+        Args:
+            time_base: seconds per tick.
+            step: ticks from one picture to the next.
+            formats: FFmpeg's names of the container's format.
+            reordered: whether pictures are stored in another order than they are shown.
+            offset: of the first run, in ticks, where decoding starts in the middle.
+        """
         self.runs: list[ClockRun] = []
         self.offset = offset
         self._time_base, self._step = time_base, step
-        self._leap = max((BROADCAST_LEAP if formats & BROADCAST_FORMATS else LEAP) / time_base, 3 * step)
+        longest = BROADCAST_DISCONTINUITY if formats & BROADCAST_FORMATS else DISCONTINUITY  # seconds
+        self._longest_step = max(longest / time_base, 3 * step)
         self._stored_order = not formats & UNORDERED_FORMATS
         self._window = REORDERED_PICTURES * step if reordered else 0
         self._start: int | None = None
-        self._highest: int | None = None  # mended stamp
-        self._latest: int | None = None  # mended decoding time
+        self._highest: int | None = None  # corrected stamp
+        self._latest: int | None = None  # corrected decoding time
         self._held: list[av.Packet] = []
         self._before = 0  # offset of the run before this one
-        self._join = 0  # highest mended stamp of that
-        self._near_join = 0  # packets still to come among which one may belong to that
+        self._boundary = 0  # highest corrected stamp of that
+        self._near_boundary = 0  # packets still to come among which one may belong to that
         self._others: dict[int, tuple[Fraction, Fraction]] = {}
 
     @property
     def end(self) -> Fraction | None:
-        """Seconds, mended, of the highest stamp so far."""
+        """Seconds, corrected, of the highest stamp so far."""
         return None if self._highest is None else self._highest * self._time_base
 
-    def hear(self, packet: av.Packet) -> None:
-        """Note a packet of a track of sound: one that runs on through a gap of the picture shows that time did pass."""
+    def note_sound(self, packet: av.Packet) -> None:
+        """Note a packet of an audio track: one that continues through a gap of the video shows that time passed."""
         if packet.pts is not None:
             time = packet.pts * packet.time_base
             begin, latest = self._others.get(packet.stream.index, (time, time))
-            self._others[packet.stream.index] = (begin if abs(time - latest) <= RUN_ON else time, time)
+            self._others[packet.stream.index] = (begin if abs(time - latest) <= CONTINUES_WITHIN else time, time)
 
     def push(self, packet: av.Packet) -> Iterator[av.Packet]:
-        """The packets whose stamps are settled now, mended; one with a strange stamp waits for what follows it."""
+        """The packets whose stamps are decided now, corrected; an implausible one waits for the packets after it."""
         if self._held:
             self._held.append(packet)
             if packet.pts is None or len(self._held) > LOOK_AHEAD:
                 yield from self._settled()
-        elif packet.pts is not None and self._is_strange(packet):
+        elif packet.pts is not None and self._is_implausible(packet):
             self._held.append(packet)
         else:
-            yield self._mended(packet)
+            yield self._corrected(packet)
 
     def _settled(self) -> Iterator[av.Packet]:
-        """The packet that waited, and of those after it what does not have to wait itself."""
+        """The waiting packet, and those after it that need not wait themselves."""
         (first, *following), self._held = self._held, []
-        self._judge(first, [packet for packet in following if packet.pts is not None])
-        yield self._mended(first)
+        self._decide(first, [packet for packet in following if packet.pts is not None])
+        yield self._corrected(first)
         for packet in following:
             yield from self.push(packet)
 
-    def _is_strange(self, packet: av.Packet) -> bool:
-        return self._offset_of(packet) == self.offset and (self._leaps(packet) or self._falls_back(packet))
+    def _is_implausible(self, packet: av.Packet) -> bool:
+        return self._offset_of(packet) == self.offset and (self._steps_ahead(packet) or self._steps_back(packet))
 
-    def _leaps(self, packet: av.Packet) -> bool:
-        """Whether a packet is stamped too far ahead, and no sound ran on meanwhile."""
-        if self._highest is None or packet.pts + self.offset <= self._highest + self._leap:
+    def _steps_ahead(self, packet: av.Packet) -> bool:
+        """Whether a packet is stamped too far ahead, and no sound continued meanwhile."""
+        if self._highest is None or packet.pts + self.offset <= self._highest + self._longest_step:
             return False
         left = (self._highest - self.offset) * self._time_base
-        ran_on = left + self._leap * self._time_base / 2
-        return not any(begin <= left + RUN_ON and latest >= ran_on for begin, latest in self._others.values())
+        continued = left + self._longest_step * self._time_base / 2
+        return not any(
+            begin <= left + CONTINUES_WITHIN and latest >= continued for begin, latest in self._others.values()
+        )
 
-    def _falls_back(self, packet: av.Packet) -> bool:
+    def _steps_back(self, packet: av.Packet) -> bool:
         """Whether a packet is stamped no later than what is stored before it must be."""
         if self._highest is None:
             return False
@@ -130,36 +144,36 @@ class StampClock:
     def _has_order(self, packet: av.Packet) -> bool:
         return self._stored_order and packet.dts is not None
 
-    def _judge(self, packet: av.Packet, following: list[av.Packet]) -> None:
-        """Begin a new run with `packet` if those after it go on from there; else its stamp alone is odd."""
-        if self._leaps(packet):
-            leaping = [later for later in following if self._leaps(later)]
-            if 2 * len(leaping) >= len(following):
-                self._begin_run([packet, *leaping], [later for later in following if later not in leaping])
+    def _decide(self, packet: av.Packet, following: list[av.Packet]) -> None:
+        """Begin a new run with `packet` if those after it continue from there; else its stamp alone is wrong."""
+        if self._steps_ahead(packet):
+            ahead = [later for later in following if self._steps_ahead(later)]
+            if 2 * len(ahead) >= len(following):
+                self._begin_run([packet, *ahead], [later for later in following if later not in ahead])
             else:
-                packet.pts, packet.dts = self._highest - self.offset, None  # a place near its neighbours
-        elif following and self._falls_back(packet):
+                packet.pts, packet.dts = self._highest - self.offset, None  # a time near its neighbours
+        elif following and self._steps_back(packet):
             later = following[0]
             if self._has_order(packet) and self._has_order(later):
-                goes_on = packet.dts < later.dts <= self._latest - self.offset
+                continues = packet.dts < later.dts <= self._latest - self.offset
             elif packet.is_keyframe:
-                goes_on = later.pts != packet.pts and later.pts <= self._highest - self.offset
+                continues = later.pts != packet.pts and later.pts <= self._highest - self.offset
             else:
-                goes_on = later.pts != packet.pts and self._falls_back(later)
-            if goes_on:
+                continues = later.pts != packet.pts and self._steps_back(later)
+            if continues:
                 self._begin_run([packet, *following], [])
 
     def _begin_run(self, members: list[av.Packet], stragglers: list[av.Packet]) -> None:
         """Choose the offset with which `members` come next: that of an earlier run where they return to one.
 
-        stragglers: packets stored among them that are shown before the jump.
+        stragglers: packets stored among them that are shown before the discontinuity.
         """
         begin = min(packet.pts for packet in members)
         highest = max([self._highest, *(packet.pts + self.offset for packet in stragglers)])
-        jump = begin + self.offset - highest
+        step = begin + self.offset - highest
         earlier = [0, *(run.offset for run in self.runs)]
-        returned = [o for o in reversed(earlier) if 0 < begin + o - highest <= RUN_ON / self._time_base]
-        self._before, self._join, self._near_join = self.offset, highest, LOOK_AHEAD
+        returned = [o for o in reversed(earlier) if 0 < begin + o - highest <= CONTINUES_WITHIN / self._time_base]
+        self._before, self._boundary, self._near_boundary = self.offset, highest, LOOK_AHEAD
         self.offset = returned[0] if returned else round(highest + self._step) - begin
         first = begin + self.offset
         self.runs.append(
@@ -167,21 +181,21 @@ class StampClock:
                 first=first,
                 offset=self.offset,
                 place=float((first - self._start) * self._time_base),
-                jump=float(jump * self._time_base),
+                step=float(step * self._time_base),
             )
         )
         self._latest = None
 
     def _offset_of(self, packet: av.Packet) -> int:
-        """The offset of the run a packet belongs to: just after a leap it may still be the run before."""
-        if self._near_join and packet.pts + self.offset < self._join - self._leap:
-            if abs(packet.pts + self._before - self._join) <= RUN_ON / self._time_base:
+        """The offset of the run a packet belongs to: just after a discontinuity it may still be the run before."""
+        if self._near_boundary and packet.pts + self.offset < self._boundary - self._longest_step:
+            if abs(packet.pts + self._before - self._boundary) <= CONTINUES_WITHIN / self._time_base:
                 return self._before
         return self.offset
 
-    def _mended(self, packet: av.Packet) -> av.Packet:
-        """`packet` on the one clock; takes note of where that stands now."""
-        self._near_join = max(0, self._near_join - 1)
+    def _corrected(self, packet: av.Packet) -> av.Packet:
+        """`packet` on the continuous clock, whose state is updated."""
+        self._near_boundary = max(0, self._near_boundary - 1)
         if packet.pts is not None:
             if offset := self._offset_of(packet):
                 packet.pts += offset

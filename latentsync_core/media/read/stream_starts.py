@@ -1,9 +1,9 @@
-"""When the tracks of a file begin, and so how much silence precedes a sound, or how much of it comes too early.
+"""The start times of a file's tracks: how much silence precedes a sound, or how much of it comes too early.
 
 What a player shows together is shown together: times are those of decoded pictures and blocks, after edit lists and
 encoders' delays, on the container's own clock. A file's zero is where players begin to count: the earliest start of its
-pictures and sounds. Transport and program streams run on a clock that may stand anywhere, MP3 states its encoder's
-delay as a start, live Matroska goes on from the hour: none of that is silence. Elsewhere nothing before the time stamp
+pictures and sounds. Transport and program streams have a clock with any origin, MP3 states its encoder's delay as a
+start, live Matroska continues a wall clock: none of that is silence. Elsewhere nothing before the time stamp
 0 is played, so that the zero is never below it.
 """
 
@@ -19,11 +19,11 @@ from .audio_tracks import audio_stream
 from .source import is_cover_art, open_media, read_packets
 from .video_reader import VideoReader
 
-RUNNING_CLOCKS = {"mpegts", "mpeg"}  # formats whose time stamps begin anywhere, even below 0
+ARBITRARY_ORIGIN = {"mpegts", "mpeg"}  # formats whose time stamps begin anywhere, even below 0
 STATED_LENGTH = {"mov", "matroska", "avi"}  # formats that state their length in a header, not by an estimate
-LONGEST_LEAD = Fraction(60)  # seconds between two starts that are believed where no length is stated
+LONGEST_LEAD = Fraction(60)  # seconds between two starts that are plausible where no length is stated
 COARSEST_TICK = Fraction(1, 1000)  # seconds: of a finer or equal tick, less than one is rounding and no offset
-INTERLEAVING = 10  # seconds after a sound's start within which an earlier one would have come up
+INTERLEAVING = 10  # seconds after a sound's start within which earlier starts are interleaved
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def sound_start(
         starts[pictures] = first_picture_time(path)
     picture, sound = starts.get(pictures), starts.setdefault(chosen, Fraction(0))
     earliest = min(starts.values())
-    zero = earliest if formats & RUNNING_CLOCKS else max(earliest, Fraction(0))
+    zero = earliest if formats & ARBITRARY_ORIGIN else max(earliest, Fraction(0))
     lead = sound - (picture if beside_itself else zero)
     distrusted = abs(lead) > (Fraction(stated, av.time_base) if stated else LONGEST_LEAD)
     if distrusted or abs(lead) < tick:
@@ -106,7 +106,7 @@ def first_decoded_time(packet: av.Packet) -> Fraction | None:
     """Seconds at which what a packet decodes to begins; None where it gives nothing with a time stamp."""
     try:
         frames = packet.decode()
-    except av.error.FFmpegError:  # whoever reads the track in earnest reports the damage
+    except av.error.FFmpegError:  # the damage is reported where the track is read for use
         return None
     return next((frame.pts * frame.time_base for frame in frames if frame.pts is not None), None)
 

@@ -2,8 +2,8 @@
 
 The picture returned for index i is always bit-identical to the i-th of a straight decode. Going back works by seeking
 to a key picture and decoding from there, and every picture so reached is compared with a checksum taken on the way
-forwards (open groups of pictures, refresh without key pictures and broken indexes all make a seek lie). Where one
-differs, the file is decoded from its start instead: slower, never wrong.
+forwards (open groups of pictures, refresh without key pictures and broken indexes all make seeking inexact). Where
+one differs, the file is decoded from its start instead, which is slower but exact.
 
 A picture that does not decode is replaced by the last good one before it, at its own time, so that nothing after it
 moves; what was replaced is counted and listed (see damage.py).
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 RECENT_FRAMES = 8  # pictures kept behind the newest one while reading forwards
 BACKWARD_FRAMES = 48  # pictures decoded at a time while reading backwards
-BACKWARD_BYTES = 192 * 2**20  # and never more memory than this, nor fewer pictures than while reading forwards
-CHECKED_ROWS = 4  # every 4th row is compared: no codec's block is lower, so none escapes
+BACKWARD_BYTES = 192 * 2**20  # at most this memory, but not fewer pictures than while reading forwards
+CHECKED_ROWS = 4  # every 4th row is compared: no codec's block is lower, so every block is checked
 VARIABLE_DEVIATION = Fraction(1, 2)  # frames off the constant grid from which a rate counts as variable
 
 
@@ -76,7 +76,7 @@ class VideoReader:
         self._sizes = {(picture.width, picture.height)}
         picture_bytes = sum(plane.buffer_size for plane in picture.planes)
         self._chunk = min(BACKWARD_FRAMES, max(RECENT_FRAMES, BACKWARD_BYTES // picture_bytes))
-        # What the first pass learns about every picture, by index.
+        # What the first pass records of every picture, by index.
         self._times: list[Fraction] = []
         self._stamps: list[int | None] = []
         self._index_of_stamp: dict[int, int] = {}
@@ -98,8 +98,8 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file; frames already handed out stay valid."""
-        self._let_go()
+        """Close the file; frames already returned stay valid."""
+        self._release()
 
     @property
     def damaged(self) -> int:
@@ -125,7 +125,7 @@ class VideoReader:
             yield frame
 
     def frames_at(self, indices: Iterable[int]) -> Iterator[Frame]:
-        """Yield the frames at `indices` in that order: repeats, jumps and runs backwards are fine.
+        """Yield the frames at `indices` in that order, which may repeat, skip and go backwards.
 
         Raises IndexError for an index the file does not have.
         """
@@ -138,7 +138,7 @@ class VideoReader:
     def scan_times(self) -> tuple[Fraction, ...]:
         """Seconds from the first picture of every picture, from the packets alone; nothing is decoded.
 
-        Equals `times` after a full pass where the file is whole and stamps its packets on one clock that never jumps.
+        Equals `times` after a full pass where the file is whole and its time stamps have no discontinuity.
         """
         with open_media(self.path, "a video file") as container:
             stream = video_stream(container, self.path)
@@ -157,7 +157,7 @@ class VideoReader:
         return self._latest
 
     def _reach(self, index: int) -> av.VideoFrame | None:
-        """The stored picture at `index`: buffered, ahead in the stream, or reached by going back."""
+        """The stored picture at `index`: buffered, ahead in the stream, or reached by seeking back."""
         if self._ended and index >= len(self._times):
             return None
         if index < self._position - len(self._recent):
@@ -167,16 +167,16 @@ class VideoReader:
                 if not self._advance():
                     return None
         except SeekError:
-            self._distrust_seeks()
+            self._give_up_seeking()
             return self._reach(index)
         except DamageMetError:
-            self._threads = "NONE"  # what frame threads make of damage differs from one decode to the next
+            self._threads = "NONE"  # with frame threads the output for damaged data differs between decodes
             self._restart(self._chunk)
             return self._reach(index)
         return self._recent[index - self._position]
 
     def _advance(self) -> bool:
-        """Bring one picture more into the buffer; False at the end of the file."""
+        """Read one picture more into the buffer; False at the end of the file."""
         index = self._position
         while index == len(self._times):
             if self._ended or not self._learn():
@@ -199,12 +199,12 @@ class VideoReader:
         return picture
 
     def _learn(self) -> bool:
-        """Note times, checksums and kinds up to the next picture past all known ones; False where none is left."""
+        """Record times, checksums and kinds up to the next picture past all known ones; False where none is left."""
         due, stamp, picture = self._decoded()
         self._held = picture
         if self._decoder.troubled and self._threads != "NONE":
             raise DamageMetError
-        self._note_clock()
+        self._warn_of_stamps()
         last = self._last_stamp if self._times else None
         for lost in self._decoder.lost(due, stamp, last, self._constant):
             self._learn_frame(lost, None)
@@ -216,8 +216,8 @@ class VideoReader:
         self._learn_frame(stamp, picture)
         return True
 
-    def _note_clock(self, squeezed: bool = False) -> None:
-        """Warn once of a clock that jumps, and once of stamps that do not rise."""
+    def _warn_of_stamps(self, squeezed: bool = False) -> None:
+        """Warn once of a discontinuity of the time stamps, and once of stamps that do not increase."""
         clock, order = self._decoder.clock, self._decoder.order
         if clock.runs and not self._runs:
             clock.runs[0].warn(self.path)
@@ -227,19 +227,19 @@ class VideoReader:
             self._warned_of_stamp = True
 
     def _learn_frame(self, stamp: int | Fraction | None, picture: av.VideoFrame | None) -> None:
-        """Note the next frame: `picture`, or None for one that is lost."""
+        """Record the next frame: `picture`, or None for one that is lost."""
         index, step = len(self._times), 1 / self.info.fps
         time = self._times[-1] + step if index else Fraction(0)
         if index == 0:
             self._origin = self._last_stamp = stamp or 0
         elif stamp is not None:
             stated = (stamp - self._origin) * self._stream.time_base
-            if not self._decoder.believes(stamp, self._last_stamp):
+            if not self._decoder.is_plausible(stamp, self._last_stamp):
                 stamp_of_time = self._last_stamp + round(step / self._stream.time_base)
             elif stated > self._times[-1]:
                 time, stamp_of_time = stated, stamp
             else:
-                self._note_clock(squeezed=True)
+                self._warn_of_stamps(squeezed=True)
                 stamp_of_time = stamp
             self._last_stamp = max(self._last_stamp, stamp_of_time)
         self._times.append(time)
@@ -255,7 +255,7 @@ class VideoReader:
             self.damage.note(self.path, index, time, self._decoder.reason, replaced=picture is None)
 
     def _note_end(self) -> None:
-        """At the end of the first pass: whether it came before the file's own end, and what found no place."""
+        """At the end of the first pass: warn of pictures that were dropped, and of an end before the stated one."""
         if self.damage.dropped:
             self.damage.warn_of_dropped(self.path)
         if missing := self._decoder.seconds_missing():
@@ -266,7 +266,7 @@ class VideoReader:
         return picture.pts == self._stamps[index] and checksum(picture) == self._checksums[index]
 
     def _go_back(self, index: int) -> None:
-        """Bring the decoder to a picture so early that decoding on to `index` fills the buffer."""
+        """Move the decoder to a picture so early that decoding on to `index` fills the buffer."""
         start = max(0, index - self._chunk + 1)
         before = bisect_right(self._keys, start)
         for key in reversed(self._keys[max(1, before - 2) : before]):  # the first key is the start of the file
@@ -286,29 +286,31 @@ class VideoReader:
         pictures = self._decode(offset)
         for due, shown, picture in pictures:
             index = None if picture is None else self._index_of_stamp.get(picture.pts)
-            # Pictures shown before the key picture but stored after it may lack what they refer to: passed over.
+            # Pictures shown before the key picture but stored after it may lack their references: skipped.
             if index is not None and picture.key_frame and index <= start:
-                self._stand_at(index, itertools.chain([(due, shown, picture)], pictures), self._chunk, checking=True)
+                self._continue_from(
+                    index, itertools.chain([(due, shown, picture)], pictures), self._chunk, checking=True
+                )
                 return True
             if picture is None or picture.pts is None or picture.pts > self._stamps[start]:
                 return False
         return False
 
-    def _distrust_seeks(self) -> None:
-        """Stop seeking in this file and go on from its start."""
-        level = logging.INFO if self._runs else logging.WARNING  # a clock that was set back has been told of
+    def _give_up_seeking(self) -> None:
+        """Stop seeking in this file and continue from its start."""
+        level = logging.INFO if self._runs else logging.WARNING  # discontinuities have been warned of
         log.log(level, "%s: seeking gives other pictures than decoding in order; going back will be slow", self.path)
         self._seek_works = False
         self._restart(self._chunk)
 
     def _restart(self, kept: int = RECENT_FRAMES) -> None:
-        """Stand at the very start, with a decoder that has seen nothing."""
-        self._let_go()
+        """Return to the very start, with a new decoder."""
+        self._release()
         self._open()
-        self._stand_at(0, self._decode(), kept, checking=False)
+        self._continue_from(0, self._decode(), kept, checking=False)
 
-    def _let_go(self) -> None:
-        """Close the container once its decoder is at rest.
+    def _release(self) -> None:
+        """Close the container once its decoder is idle.
 
         PyAV frees a decoder with the GIL held and waits for its frame threads; one that logs at that moment waits for
         the GIL (torchvision switches FFmpeg's log on), and both wait for ever. Flushing waits without the GIL.
@@ -318,8 +320,8 @@ class VideoReader:
             decoder.flush_buffers()
         self._container.close()
 
-    def _stand_at(self, index: int, pictures: Iterator, kept: int, checking: bool) -> None:
-        """Go on with `pictures`, the first of which is the one at `index`; keep the last `kept` of them."""
+    def _continue_from(self, index: int, pictures: Iterator, kept: int, checking: bool) -> None:
+        """Continue with `pictures`, the first of which is the one at `index`; keep the last `kept` of them."""
         self._position = index
         self._pictures = pictures
         self._checking = checking
@@ -340,7 +342,7 @@ class VideoReader:
         return next(self._pictures, ([], None, None))
 
     def _decode(self, offset: int = 0) -> Iterator[tuple[list[int], int | Fraction | None, av.VideoFrame | None]]:
-        """Stored pictures in the order they are shown, from where the container and, by `offset`, the clock stand."""
+        """Stored pictures in display order from the container's position on; `offset`: as for TrackDecoder."""
         self._decoder = TrackDecoder(
             self._container, self._stream, self.path, fps=self.info.fps, sizes=self._sizes, offset=offset
         )

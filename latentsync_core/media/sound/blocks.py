@@ -31,7 +31,7 @@ UNNAMED = " channels"  # ends the name of a layout that says only how many there
 
 
 class Packer:
-    """Makes the decoded blocks of one track safe to look at; see the module.
+    """Makes the decoded blocks of one track safe to convert to arrays; see the module.
 
     Formats without an array type (64-bit integers) become double precision, which holds 53 bits of them.
     """
@@ -51,14 +51,14 @@ class Packer:
             target = packed if known else "dbl"
             self._kind, self._resampler = kind, av.AudioResampler(format=target, layout=None, rate=block.sample_rate)
         pts, time_base = block.pts, block.time_base
-        block.pts = None  # stamps of their own would make the resampler pad or cut
+        block.pts = None  # with time stamps the resampler would pad or cut
         (result,) = self._resampler.resample(block)  # at an unchanged rate nothing is held back
         result.pts, result.time_base = pts, time_base
         return result
 
 
 def float_format(channels: int) -> str:
-    """The float sample format in which blocks of so many channels can be looked at: planar where PyAV can."""
+    """The float sample format in which blocks of so many channels can be converted to arrays: planar where PyAV can."""
     return "fltp" if channels <= MOST_PLANES else "flt"
 
 
@@ -68,7 +68,7 @@ def layout_name(channels: int) -> str:
 
 
 def samples_of(block: av.AudioFrame) -> np.ndarray:
-    """The samples of a block that Packer has passed: (channels, n), whichever way they lie."""
+    """The samples of a block that Packer has passed: (channels, n), planar or packed."""
     samples = block.to_ndarray()
     return samples if block.format.is_planar else samples.reshape(-1, block.layout.nb_channels).T
 
@@ -76,8 +76,8 @@ def samples_of(block: av.AudioFrame) -> np.ndarray:
 def float_block(samples: np.ndarray, rate: int, layout: str) -> av.AudioFrame:
     """A float block of `samples` (channels, n) at `rate` Hz."""
     form = float_format(len(samples))
-    lying = samples if form == "fltp" else samples.T.reshape(1, -1)
-    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(lying, np.float32), form, layout)
+    planes = samples if form == "fltp" else samples.T.reshape(1, -1)
+    block = av.AudioFrame.from_ndarray(np.ascontiguousarray(planes, np.float32), form, layout)
     block.sample_rate = rate
     return block
 

@@ -1,4 +1,4 @@
-"""A voice as the model takes it: channels mixed to one waveform, resampled, and refused where it is silent."""
+"""A voice as the model takes it: channels mixed to one waveform, resampled, and rejected where it is silent."""
 
 import itertools
 import logging
@@ -13,11 +13,11 @@ from .blocks import float_format, samples_of, waveform_blocks
 
 log = logging.getLogger(__name__)
 
-MODEL_RATE = 16_000  # Hz, what whisper hears
+MODEL_RATE = 16_000  # Hz, of Whisper's input
 SILENCE_DBFS = -60.0  # dB below full scale: a recording whose loudest sample is quieter holds no voice
 MONO_WEIGHTS = {"FC": 1.0, "FL": 0.5**0.5, "FR": 0.5**0.5, "LFE": 0.0, "LFE2": 0.0}
 SURROUND_WEIGHT = 0.5  # of every other channel
-CANCELLED = 0.1  # of the energy that the channels would have together if they were unlike: what is below cancels out
+CANCELLED = 0.1  # share of the energy of uncorrelated channels, below which they cancel out
 
 
 def resample_waveform(waveform: np.ndarray, rate: int, sample_rate: int = MODEL_RATE) -> np.ndarray:
@@ -30,13 +30,13 @@ def mix_down(
 ) -> np.ndarray:
     """Blocks of one rate, layout and format as one mono waveform; `path` is what errors call them.
 
-    open_blocks: gives them from the start. They are read twice only where the channels cancel out: whether they do
-    shows at the end, and memory is not to hold more than the mix until then.
+    open_blocks: gives them from the start. They are read twice only where the channels cancel out, which is known at
+    the end alone: until then memory holds just the mix.
     """
     waveform, loudest = weighted_mix(open_blocks(), sample_rate)
     if loudest is not None:
         log.warning(
-            "%s: its channels cancel out when they are mixed (one is another upside down); the mouth follows the "
+            "%s: its channels cancel out when they are mixed (one is another inverted); the mouth follows the "
             "loudest alone, channel %d",
             path,
             loudest + 1,
@@ -52,9 +52,9 @@ def weighted_mix(
 ) -> tuple[np.ndarray, int | None]:
     """The channels mixed by mono_weights, or one `only`, not yet limited; and where they cancel out, the loudest.
 
-    Cancelling is told by energy: unlike channels add theirs, each times its squared weight, like ones exceed that.
+    Cancelling shows in the energy: that of uncorrelated channels adds up, each times its squared weight.
     """
-    samples, weights = bytearray(), None  # grows in place: thousands of pieces would leave the heap full of holes
+    samples, weights = bytearray(), None  # grows in place: thousands of pieces would fragment the heap
     energies, mixed_energy, resampler = 0.0, 0.0, None
     for block in itertools.chain(blocks, [None]):
         if block is not None:
@@ -62,7 +62,7 @@ def weighted_mix(
                 names = [channel.name for channel in block.layout.channels]
                 weights = mono_weights(names) if only is None else np.eye(len(names), dtype=np.float32)[only]
                 resampler = av.AudioResampler(format=float_format(len(names)), layout=None, rate=sample_rate)
-            block.pts = None  # the resampler counts on: samples, not stamps, make the length
+            block.pts = None  # the number of samples, not the time stamps, gives the length
         elif resampler is None:
             break
         for piece in resampler.resample(block):

@@ -1,4 +1,4 @@
-"""Many channels mixed to two, for a sound that no codec of the result's file holds as it is."""
+"""Many channels mixed to two, for sound that no codec of the result's container can store as it is."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +9,7 @@ from .blocks import float_block, float_format, samples_of
 
 FRONT = ("FL", "FR")
 OTHER_WEIGHT = 0.5**0.5  # beside a front channel's 1, as in ITU-R BS.775
-EFFECTS = ("LFE", "LFE2")  # low frequencies, which stereo does without
+EFFECTS = ("LFE", "LFE2")  # low-frequency effects, left out of stereo
 
 
 def stereo_blocks(blocks: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
@@ -20,7 +20,7 @@ def stereo_blocks(blocks: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
             names = [channel.name for channel in block.layout.channels]
             weights = stereo_weights(names)
             resampler = av.AudioResampler(format=float_format(len(names)), layout=None, rate=block.sample_rate)
-        block.pts = None  # samples, not stamps, make the length
+        block.pts = None  # the number of samples, not the time stamps, gives the length
         for piece in resampler.resample(block):
             yield float_block(weights @ samples_of(piece), piece.sample_rate, "stereo")
 

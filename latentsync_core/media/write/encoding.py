@@ -32,7 +32,7 @@ SAME_SAMPLES = {"nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24":
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """What the encoder is set to. colors: H.273 codes by codec-context attribute name."""
+    """The encoder's configuration. colors: H.273 codes by codec-context attribute name."""
 
     encoder: str
     pixel_format: str
@@ -58,7 +58,7 @@ def plan_encoding(info: VideoInfo, settings: EncodeSettings, extension: str) -> 
         pixel_format = "yuv420p10le"
     elif info.hdr:
         raise LatentSyncError(
-            f"{info.path}: this is a high dynamic range video ({info.hdr}), which 8-bit H.264 would spoil; "
+            f"{info.path}: this is a high dynamic range video ({info.hdr}), which 8-bit H.264 cannot represent; "
             "choose the codec hevc, which keeps 10 bits, or a lossless result"
         )
     options = encoder_options(settings)
@@ -89,7 +89,7 @@ def what_is_lost(info: VideoInfo, plan: EncodePlan) -> list[str]:
         losses.append(f"the source's transparency (alpha channel) is left out{kept}")
     if info.interlaced:
         losses.append(
-            "the source is interlaced and the result says that it is not: both fields stay woven in each frame; "
+            "the source is interlaced and the result says that it is not: both fields stay interleaved in each frame; "
             "deinterlace the source first where that shows"
         )
     metadata = info.hdr_metadata
@@ -128,7 +128,7 @@ def encoder_options(settings: EncodeSettings) -> dict[str, str]:
     if settings.codec == "h264" and settings.lossless:
         return options | {"qp": "0"}
     if settings.codec == "h264":
-        # x264's macroblock tree reads memory it has not set, so that equal pictures give unequal files from run to run.
+        # x264's macroblock tree reads uninitialised memory, so that equal pictures give unequal files from run to run.
         # Without it they are equal; at the same CRF the file is a quarter larger and 0.2 dB better.
         return options | {"crf": str(settings.crf), "x264-params": "mbtree=0"}
     if settings.lossless:

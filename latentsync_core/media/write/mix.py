@@ -1,4 +1,4 @@
-"""The voice added to the sound that the video already has, to the sample, without clipping."""
+"""The voice mixed with the sound that the video already has, sample by sample, without clipping."""
 
 import itertools
 import logging
@@ -26,10 +26,10 @@ Blocks = Iterator[av.AudioFrame]
 def mixed_blocks(voice: Callable[[], Blocks], video: str | os.PathLike, duration: Fraction) -> Blocks:
     """Blocks (float) of `voice` added to the sound of `video`, for `duration` seconds from the first picture.
 
-    voice: opens the voice's blocks. The video's sound keeps its place beside its pictures.
+    voice: opens the voice's blocks. The video's sound stays in sync with its pictures.
     Both keep their level; where the sum would exceed full scale, all of it is made quieter by one factor, with a
-    warning. The rate is the higher of the two, and sound at that rate keeps its samples;
-    the channels are those of whichever has more. What is shorter goes on in silence; beyond both there are no blocks.
+    warning. The rate is the higher of the two, and sound at that rate keeps its samples; the channels are those of
+    whichever has more. What is shorter is padded with silence; beyond both there are no blocks.
     A video without sound leaves the voice alone, with a warning. Raises LatentSyncError as stream_audio does.
     """
     if not has_sound(video):
@@ -43,7 +43,8 @@ def mixed_blocks(voice: Callable[[], Blocks], video: str | os.PathLike, duration
 
     def pieces() -> Iterator[np.ndarray]:
         names = [channel.name for channel in layout.channels]
-        return added(*(sound_pieces(sound(), rate, names) for sound in sounds), samples)
+        first, second = (sound_pieces(sound(), rate, names) for sound in sounds)
+        return added(first, second, samples)
 
     peak = max((float(np.abs(piece).max(initial=0)) for piece in pieces()), default=0.0)
     if not math.isfinite(peak):
@@ -66,7 +67,7 @@ def sound_pieces(blocks: Blocks, rate: int, names: list[str]) -> Iterator[np.nda
     resampler = None
     for block in itertools.chain(blocks, [None]):
         if block is not None:
-            block.pts = None  # samples, not stamps, make the length
+            block.pts = None  # the number of samples, not the time stamps, gives the length
             if resampler is None:
                 own = [channel.name for channel in block.layout.channels]
                 resampler = av.AudioResampler(format=float_format(len(own)), layout=None, rate=rate)
@@ -83,7 +84,7 @@ def spread(samples: np.ndarray, own: list[str], names: list[str]) -> np.ndarray:
     if own == names:
         return samples
     result = np.zeros((len(names), samples.shape[1]), np.float32)
-    if 1 < len(own) == len(set(own)) and set(own) <= set(names):  # nameless channels are all called alike
+    if 1 < len(own) == len(set(own)) and set(own) <= set(names):  # unnamed channels all have one name
         for channel, name in zip(samples, own, strict=True):
             result[names.index(name)] = channel
         return result

@@ -79,7 +79,7 @@ class VoiceTrack:
         self._container.mux(self._stream.encode(None))
 
     def close(self) -> None:
-        """Let go of the voice's file."""
+        """Close the voice's file."""
         self._rest = None
         self._blocks = iter(())
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.faces import FaceTrack, FadeLimits, effect_strength, why_unshown
+from latentsync_core.faces.face_track import GapFilling
 from latentsync_core.faces.tracking.fade import (
     CHIN,
     FOREHEAD,
@@ -33,7 +34,10 @@ def turned_mesh(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.n
 def track_of(meshes: list, cuts=(), scores=None, lip_shifts=None) -> FaceTrack:
     stacked = np.stack([np.full((468, 3), np.nan) if m is None else m for m in meshes])
     scores = np.ones(len(meshes)) if scores is None else np.array(scores)
-    return FaceTrack.from_meshes(stacked, scores, list(cuts), (600, 600), max_gap=0, lip_shifts=lip_shifts)
+    filling = GapFilling(max_gap=0)
+    return FaceTrack.from_meshes(
+        stacked, scores, cuts=list(cuts), size=(600, 600), filling=filling, lip_shifts=lip_shifts
+    )
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (30, 0), (-50, 0), (0, 20), (0, -35)])

@@ -7,7 +7,7 @@ import pytest
 
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import effect_strength, without_gaps
-from latentsync_core.faces.face_track import FaceState, FaceTrack
+from latentsync_core.faces.face_track import FaceState, FaceTrack, GapFilling
 
 TIMES = tuple(Fraction(index, 10) for index in range(40))
 END = Fraction(4)
@@ -18,7 +18,7 @@ def track(absent: range, after: float = 0.0, cuts=()) -> FaceTrack:
     mesh = np.repeat(100 * np.random.RandomState(0).rand(1, 468, 3), 40, 0)
     mesh[absent.stop :] += after
     mesh[absent.start : absent.stop] = np.nan
-    return FaceTrack.from_meshes(mesh, np.ones(40), list(cuts), (400, 400), max_gap=5)
+    return FaceTrack.from_meshes(mesh, np.ones(40), cuts=list(cuts), size=(400, 400), filling=GapFilling(max_gap=5))
 
 
 def test_pass_and_a_whole_track_stay_as_they_are():

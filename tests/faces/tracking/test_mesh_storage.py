@@ -34,7 +34,7 @@ class Detector:
         return no_faces(0.0)
 
 class NoChanges:
-    returned = is_cut = may_be_flash = is_suspicious = may_jump = False
+    returned = is_cut = may_be_flash = is_suspicious = may_be_jump_cut = False
     def compare(self, frame): return self
 
 def resident():

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from latentsync_core.demo import CLIP
 from latentsync_core.faces import FaceTrack, effect_strength, track_faces
-from latentsync_core.faces.tracking.occlusion import LOOK_INTERVAL, lips_in_view
+from latentsync_core.faces.tracking.occlusion import REFIT_INTERVAL, lips_in_view
 from latentsync_core.media import VideoReader
 
 FRAMES = 48
@@ -57,7 +57,7 @@ def cover(pictures: list, track: FaceTrack, draw: Callable) -> list[np.ndarray]:
 
 def test_an_open_view_leaves_the_effect_whole(plain):
     assert effect_strength(plain).min() == 1.0
-    assert np.isfinite(plain.lip_shifts).sum() == FRAMES // LOOK_INTERVAL
+    assert np.isfinite(plain.lip_shifts).sum() == FRAMES // REFIT_INTERVAL
 
 
 @pytest.mark.parametrize("draw", [draw_microphone, draw_hand])
@@ -66,15 +66,15 @@ def test_the_effect_fades_under_a_hand_or_a_microphone_and_comes_back(pictures, 
     assert np.median(track.scores[COVERED]) > 0.9  # the mesh network alone would not have noticed
     strength = effect_strength(track)
     assert strength[COVERED].max() == 0
-    fade = 2 * LOOK_INTERVAL
+    fade = 2 * REFIT_INTERVAL
     assert strength[: COVERED.start - fade].min() == 1 and strength[COVERED.stop + fade :].min() == 1
     assert np.abs(np.diff(strength)).max() < 0.5  # it fades, it does not blink
 
 
-def shifts_of(looks: list[float]) -> np.ndarray:
-    """A look at every third frame."""
-    shifts = np.full(3 * len(looks), np.nan)
-    shifts[::3] = looks
+def shifts_of(fits: list[float]) -> np.ndarray:
+    """A second fit in every third frame."""
+    shifts = np.full(3 * len(fits), np.nan)
+    shifts[::3] = fits
     return shifts
 
 

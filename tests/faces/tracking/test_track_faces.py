@@ -12,7 +12,7 @@ from PIL import Image
 from seeded import draw
 
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.faces.face_track import FaceState, FaceTrack
+from latentsync_core.faces.face_track import FaceState, FaceTrack, GapFilling
 from latentsync_core.faces.tracking.track_faces import track_faces
 
 FACE = (slice(52, 185), slice(112, 245))  # rows and columns of the portrait that show the face
@@ -224,7 +224,7 @@ def synthetic_track(shift: float, growth: float, cuts: list[int]) -> FaceTrack:
     mesh = np.full((9, 468, 3), np.nan)
     face = 100 * np.random.RandomState(0).rand(468, 3)
     mesh[:3], mesh[6:] = face, growth * face + shift
-    return FaceTrack.from_meshes(mesh, np.ones(9), cuts, (400, 400), max_gap=3)
+    return FaceTrack.from_meshes(mesh, np.ones(9), cuts=cuts, size=(400, 400), filling=GapFilling(max_gap=3))
 
 
 def test_gaps_are_filled_along_a_line():
@@ -268,7 +268,7 @@ def test_real_footage_has_a_face_in_every_frame(footage, name, count):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["demo1_video.mp4", "demo3_video.mp4"])
 def test_an_edit_of_real_footage_has_its_cuts_and_no_others(footage, name):
-    """Shots of both clips, a jump within one framing, a punch-in; a flash and a dissolve are not cuts."""
+    """Shots of both clips, a jump cut within one framing, a punch-in; a flash and a dissolve are not cuts."""
     shots = {clip: small_frames(footage / clip, 98) for clip in ("demo1_video.mp4", "demo3_video.mp4")}
     mine, other = shots.pop(name), next(iter(shots.values()))
     closer = [np.array(Image.fromarray(f).crop((40, 60, 220, 380)).resize((270, 480))) for f in mine[30:38]]

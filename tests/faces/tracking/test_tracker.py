@@ -43,7 +43,7 @@ def pair(portrait) -> np.ndarray:
 
 
 @pytest.fixture
-def looks(monkeypatch) -> list[int]:
+def detector_runs(monkeypatch) -> list[int]:
     """The pictures of every run of the detector's networks."""
     runs, detect = [], FaceDetector._detect_parts
 
@@ -55,18 +55,18 @@ def looks(monkeypatch) -> list[int]:
     return runs
 
 
-def test_while_one_face_is_followed_the_detector_only_checks_it_now_and_then(portrait, nets, looks):
+def test_while_one_face_is_followed_the_detector_only_checks_it_now_and_then(portrait, nets, detector_runs):
     assert track_faces([portrait] * FRAMES, nets=nets).counts()["detected"] == FRAMES
-    assert len(looks) == 1 + (FRAMES - 1) // CHECK_INTERVAL
+    assert len(detector_runs) == 1 + (FRAMES - 1) // CHECK_INTERVAL
 
 
-def test_newcomers_are_looked_for_only_where_everybody_is_wanted(pair, nets, looks):
+def test_newcomers_are_looked_for_only_where_everybody_is_wanted(pair, nets, detector_runs):
     alone = pair.copy()
     alone[:, 352:] = 60
     shares = np.linspace(0, 1, CHECK_INTERVAL)[:, None, None, None]
     frames = list(((1 - shares) * alone + shares * pair).astype(np.uint8))  # somebody fades in, without a cut
     track = track_faces(frames, nets=nets)
-    assert track.cuts == () and track.boxes[:, 2].max() < 352 and len(looks) == 1
+    assert track.cuts == () and track.boxes[:, 2].max() < 352 and len(detector_runs) == 1
     first, second = track_people(frames, nets=nets).persons
     assert first.frames[0] == 0 and second.frames[0] > 0 and second.frames[0] % SEARCH_INTERVAL == 0
 
