@@ -60,7 +60,7 @@ def smooth_points(points: np.ndarray, present: np.ndarray, breaks: Iterable[int]
     """
     smoothed = points.copy()
     for first, end in _runs(present, breaks):
-        start = points[first]  # relative to it a face at rest is exactly zero, so it stays exactly still
+        start = points[first]  # relative to it a face at rest is exactly zero, hence exactly still
         smoothed[first:end] = start + _local_line(points[first:end] - start)
     return smoothed
 

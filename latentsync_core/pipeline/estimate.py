@@ -31,7 +31,7 @@ from ..faces import (
 )
 from ..faces.networks.facemesh import MESH_POINTS
 from ..media import Frame, VideoReader
-from ..media.write.parts import PartedVideo, PartWriter, PictureTimes
+from ..media.write.parts import PartedVideo, PartWriter
 from .composite import composite
 from .encode import FaceLatents, encode_faces
 from .peak_memory import peak_memory
@@ -269,8 +269,8 @@ def write_few(run: Run, folder: RunFolder, frames: list[Frame], faces: FaceLaten
     """Decode, paste and encode a few frames into a part that never gets its name."""
     settings, count = run.settings, len(frames)
     times = [index / run.info.fps for index in range(count)]
-    shown = PictureTimes(fps=run.info.fps, times=times, variable=False, seconds=count / run.info.fps)
-    video = PartedVideo.of(folder.target, run.info, settings.encode, shown)
+    timing = (run.info.fps, times, False, count / run.info.fps)
+    video = PartedVideo.of(folder.target, run.info, settings.encode, *timing)
     part = PartWriter(folder.path / "segment-00000.nut", video, 0)
     try:
         pictures = enumerate(run.models.codec.decode(faces.reference))

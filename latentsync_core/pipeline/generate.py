@@ -14,7 +14,7 @@ from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..media import VideoReader
 from ..media.write.mix import mixed_blocks
-from ..media.write.parts import PartedVideo, PartWriter, PictureTimes, join_parts
+from ..media.write.parts import PartedVideo, PartWriter, join_parts
 from ..models.loading import Models
 from .composite import composite, generated_faces
 from .encode import ClipConditioning, FaceLatents
@@ -38,8 +38,8 @@ def generate(
     Two readers, each going forwards: one for the faces and, a segment behind, one for the pictures they go into.
     """
     timeline, settings = plan.timeline, run.settings
-    shown = PictureTimes(fps=timeline.fps, times=timeline.times, variable=timeline.variable, seconds=timeline.seconds)
-    video = PartedVideo.of(folder.target, run.info, settings.encode, shown)
+    times = (timeline.times, timeline.variable, timeline.seconds)
+    video = PartedVideo.of(folder.target, run.info, settings.encode, timeline.fps, *times)
     records = []
     with VideoReader(run.video) as crops, VideoReader(run.video) as pictures:
         clip = (timeline.source, plan.matrices, run.resolution, run.models.codec)

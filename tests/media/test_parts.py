@@ -12,15 +12,15 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 from latentsync_core.media import EncodeSettings, VideoReader
-from latentsync_core.media.write.parts import PartedVideo, PartWriter, PictureTimes, join_parts
+from latentsync_core.media.write.parts import PartedVideo, PartWriter, join_parts
 
 source, voice, target, codec, last = sys.argv[1:]
 target, frames = Path(target), 4 + int(last)
 times = [Fraction(number**2, 1000) + Fraction(number, 25) for number in range(frames)]
 settings = EncodeSettings(codec=codec, preset="ultrafast")
 with VideoReader(source) as reader:
-    shown = PictureTimes(fps=Fraction(25), times=times, variable=True, seconds=times[-1] + Fraction(1, 25))
-    video = PartedVideo.of(target, reader.info, settings, shown)
+    timing = dict(fps=Fraction(25), times=times, variable=True, seconds=times[-1] + Fraction(1, 25))
+    video = PartedVideo.of(target, reader.info, settings, **timing)
     parts = [(target.with_suffix(f".{start}.nut"), start, stop) for start, stop in ((0, 4), (4, frames))]
     for path, start, stop in parts:
         with PartWriter(path, video, start) as part:

@@ -21,20 +21,6 @@ PART_EXTENSION = ".nut"
 
 
 @dataclass(frozen=True)
-class PictureTimes:
-    """When the pictures of a video are shown.
-
-    fps: their rate. times: seconds of each picture, which count where the rate is `variable`. seconds: where the last
-    picture ends.
-    """
-
-    fps: Fraction
-    times: Sequence[Fraction]
-    variable: bool
-    seconds: Fraction
-
-
-@dataclass(frozen=True)
 class PartedVideo:
     """What all parts of one video share.
 
@@ -48,17 +34,36 @@ class PartedVideo:
     seconds: Fraction
 
     @classmethod
-    def of(cls, target: Path, like: VideoInfo, settings: EncodeSettings, shown: PictureTimes) -> "PartedVideo":
-        """A video like the source `like`; raises ValueError where the times of a variable rate do not increase."""
+    def of(
+        cls,
+        target: Path,
+        like: VideoInfo,
+        settings: EncodeSettings,
+        fps: Fraction,
+        times: Sequence[Fraction],
+        variable: bool,
+        seconds: Fraction,
+    ) -> "PartedVideo":
+        """A video like the source `like`; raises ValueError where the times of a variable rate do not increase.
+
+        Seven arguments: the last four are a timeline, which belongs to the pipeline.
+
+        Args:
+            target: the file that the parts become.
+            like: the source's VideoInfo.
+            settings: of the encoder.
+            fps: the rate of the pictures.
+            times: seconds of each picture, which count where the rate is variable.
+            variable: whether it is.
+            seconds: where the last picture ends.
+        """
         plan = plan_encoding(like, settings, target.suffix.lower())
         warn_of_losses(target, like, plan)
-        track = VideoTrack(
-            like=like, settings=settings, plan=plan, fps=exact_rate(shown.fps), times_given=shown.variable
-        )
-        ticks = [round(time / track.time_base) for time in shown.times] if shown.variable else range(len(shown.times))
+        track = VideoTrack(like=like, settings=settings, plan=plan, fps=exact_rate(fps), times_given=variable)
+        ticks = [round(time / track.time_base) for time in times] if variable else range(len(times))
         if any(later <= earlier for earlier, later in zip(ticks, ticks[1:], strict=False)):
             raise ValueError("every picture's time must be later than the one before")
-        return cls(target=target, track=track, ticks=ticks, seconds=shown.seconds)
+        return cls(target=target, track=track, ticks=ticks, seconds=seconds)
 
     def end_of(self, picture: int) -> int:
         """The tick at which the next picture is shown or, after the last one, the video ends; later than its own."""
