@@ -1,4 +1,4 @@
-"""Stretches of a clip in frames and seconds, as people read them."""
+"""Intervals of a clip: where a mask is true, in frames, and in seconds as people read them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,24 @@ class Stretch:
         return f"{clock(self.start)}-{clock(self.end)}"
 
 
+def runs_of(mask: Iterable[bool], breaks: Iterable[int] = ()) -> list[tuple[int, int]]:
+    """The longest runs [start, stop) of a mask (N,) in which it is true throughout, split before every one of `breaks`.
+
+    A break where the mask is false, or beyond its ends, splits nothing.
+    """
+    values = np.asarray(mask if isinstance(mask, np.ndarray) else list(mask), bool)
+    edges = np.flatnonzero(np.diff(values, prepend=False, append=False))
+    inside = [place for place in set(breaks) if 0 < place < len(values) and values[place - 1] and values[place]]
+    bounds = np.sort(np.concatenate([edges, np.repeat(inside, 2)]).astype(int))
+    return [(start, stop) for start, stop in bounds.reshape(-1, 2).tolist()]
+
+
 def stretches_of(mask: Iterable[bool], times: Sequence[Fraction], end: Fraction) -> list[Stretch]:
     """The longest stretches in which `mask` is true. times: seconds of every frame; end: of the last one."""
-    edges = np.flatnonzero(np.diff(np.asarray(list(mask), np.int8), prepend=0, append=0)).reshape(-1, 2)
     bounds = [*times, end]
     return [
         Stretch(first, stop - 1, round(float(bounds[first]), 3), round(float(bounds[stop]), 3))
-        for first, stop in edges.tolist()
+        for first, stop in runs_of(mask)
     ]
 
 

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import logging
-import os
 import struct
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..atomic_write import atomic_write
+from ..errors import LatentSyncError
 from ..file_names import utf8_path
 from .encoder import AudioEncoder
 from .feature_file import Features, Keep, join_pieces, spans
@@ -59,15 +59,12 @@ class FeatureCache:
         return features
 
     def _write(self, path: Path, features: Features) -> None:
-        partial = path.with_name(f".{path.stem}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            write_pieces(partial, features)
-            os.replace(partial, path)
-        except OSError as error:
+            with atomic_write(path) as temporary:
+                write_pieces(temporary, features)
+        except (OSError, LatentSyncError) as error:
             log.warning("Features were not cached in %s: %s.", self.directory, error)
-            if partial.exists():
-                partial.unlink()
 
 
 def read_pieces(path: Path) -> Iterator[Tensor]:

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
+from ..intervals import runs_of
 from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, SAMPLES_PER_FEATURE
 
 WINDOW_SAMPLES = 512  # 32 ms at 16 kHz
@@ -139,9 +140,3 @@ def without_short(speech: np.ndarray, steps: int, within: bool, at_ends: bool) -
         if stop - first < steps and (at_ends or (first > 0 and stop < len(speech))):
             speech[first:stop] = not within
     return speech
-
-
-def runs_of(flags: np.ndarray) -> list[tuple[int, int]]:
-    """First and one-past-last index of every run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]

@@ -6,6 +6,7 @@ import io
 import sys
 from pathlib import Path
 
+from ..atomic_write import PendingFile, atomic_write
 from ..errors import LatentSyncError
 from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_options, settings_from
@@ -42,25 +43,18 @@ def check_side_file(path: Path | None, suffix: str) -> None:
         raise LatentSyncError(f"{path} is to be a {suffix} file; name it so.")
     if not path.parent.is_dir() or path.is_dir():
         raise LatentSyncError(f"{path} cannot be written: {path.parent} is no folder, or the name is one.")
-    from ..media.write.target import PendingFile
-
     PendingFile(path, overwrite=True).discard()  # permissions and odd file systems show only when one tries
 
 
 def write_side_file(path: Path, content: bytes, result: Path) -> None:
     """Write a report or contact sheet whole or not at all; by now the `result` stands."""
-    from ..media.write.target import PendingFile
-
-    pending = PendingFile(path, overwrite=True)
     try:
-        pending.temporary.write_bytes(content)
-        pending.commit()
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise LatentSyncError(
             f"{path} could not be written ({error.strerror}); {result} itself is complete."
         ) from error
-    finally:
-        pending.discard()
 
 
 def check_files(args: argparse.Namespace) -> None:

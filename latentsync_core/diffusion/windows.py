@@ -1,10 +1,11 @@
 """Divide a clip into the windows that the UNet denoises: disjoint, or overlapping and fused."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from ..intervals import runs_of
 from ..options import WINDOW_FRAMES, check_window
 
 GROUP_FRAMES = 128  # target length of a group: bounds what is on the device, and what is redone on resume, at once
@@ -56,24 +57,12 @@ def plan_windows(
     """
     check_window(window, overlap)
     windows: list[Window] = []
-    for start, stop in face_intervals(present, breaks):
+    for start, stop in runs_of(present, breaks):
         if overlap == 0:
             windows += [Window(first, min(first + window, stop)) for first in range(start, stop, window)]
         else:
             windows += overlapping_windows(start, stop, window, overlap)
     return tuple(windows)
-
-
-def face_intervals(present: Sequence[bool], breaks: Collection[int]) -> Iterator[tuple[int, int]]:
-    """The longest intervals [start, stop) with a face in every frame and no new shot inside."""
-    start = None
-    for frame in range(len(present) + 1):
-        ended = frame == len(present) or not present[frame] or frame in breaks
-        if start is not None and ended:
-            yield start, frame
-            start = None
-        if start is None and frame < len(present) and present[frame]:
-            start = frame
 
 
 def overlapping_windows(start: int, stop: int, window: int, overlap: int) -> list[Window]:

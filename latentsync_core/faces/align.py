@@ -1,9 +1,11 @@
 """From three facial points per frame to the similarity transform that brings the face upright into its crop."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.ndimage import correlate1d
+
+from ..intervals import runs_of
 
 TEMPLATE = np.array([[17.0, 20.0], [58.0, 20.0], [37.5, 40.0]])  # left brow, right brow, nose; template units
 TEMPLATE_WIDTH, TEMPLATE_HEIGHT = 75, 100  # template units
@@ -59,20 +61,10 @@ def smooth_points(points: np.ndarray, present: np.ndarray, breaks: Iterable[int]
     shrinking towards the mean; points at rest or in uniform motion are returned unchanged. Runs are independent.
     """
     smoothed = points.copy()
-    for first, end in _runs(present, breaks):
+    for first, end in runs_of(present, breaks):
         start = points[first]  # relative to it a face at rest is exactly zero, hence exactly still
         smoothed[first:end] = start + _local_line(points[first:end] - start)
     return smoothed
-
-
-def _runs(present: np.ndarray, breaks: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """[first, end) of every unbroken stretch of frames with a face."""
-    edges = np.zeros(len(present) + 1, bool)
-    edges[[0, -1]] = True
-    edges[1:-1] = present[1:] != present[:-1]
-    edges[[index for index in breaks if 0 <= index < len(present)]] = True
-    bounds = np.flatnonzero(edges)
-    return ((first, end) for first, end in zip(bounds[:-1], bounds[1:], strict=True) if present[first])
 
 
 def _local_line(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from ..intervals import runs_of
 from .align import alignment_matrices
 from .landmarks import alignment_points, mesh_box
 
@@ -13,6 +14,8 @@ DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
 PLAUSIBLE_SHIFT = 1.0  # face sizes by which a face may move across a gap
 PLAUSIBLE_GROWTH = 1.5  # and grow or shrink by this factor
 ARRAYS = ("points", "mesh", "boxes", "scores", "states")
+
+stretches = runs_of  # what faces/tracking calls it
 
 
 class FaceState(IntEnum):
@@ -111,7 +114,7 @@ class FaceTrack:
 
     def runs(self) -> list[tuple[int, int]]:
         """The longest stretches [start, stop) with a face in every frame and without a cut inside."""
-        return stretches(self.present, self.cuts)
+        return runs_of(self.present, self.cuts)
 
     def matrices(self, resolution: int, mode: str = "smooth") -> np.ndarray:
         """Alignment matrices (N, 2, 3) for crops of `resolution` pixels, smoothed within each run; NaN where absent."""
@@ -137,17 +140,9 @@ class FaceTrack:
         return cls(**known, cuts=cuts, height=height, width=width)
 
 
-def stretches(mask: np.ndarray, cuts: tuple[int, ...] | list[int]) -> list[tuple[int, int]]:
-    """The longest [start, stop) with `mask` true throughout, split at `cuts`."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    inside = [cut for cut in cuts if mask[cut - 1] and mask[cut]]
-    bounds = np.sort(np.concatenate([edges, np.repeat(inside, 2)]).astype(int))
-    return [(int(start), int(stop)) for start, stop in bounds.reshape(-1, 2)]
-
-
 def gaps(states: np.ndarray, cuts: list[int]) -> list[tuple[int, int]]:
     """Stretches [start, stop) without a face that have one on both sides in the same shot."""
-    absent = stretches(states == FaceState.ABSENT, ())
+    absent = runs_of(states == FaceState.ABSENT)
     inner = [(start, stop) for start, stop in absent if start > 0 and stop < len(states)]
     return [(start, stop) for start, stop in inner if not any(start <= cut <= stop for cut in cuts)]
 

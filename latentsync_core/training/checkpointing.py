@@ -1,7 +1,6 @@
 """What a run writes to disk: checkpoints with full metadata, and the state from which it resumes bit for bit."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 
 from .. import __version__
+from ..atomic_write import atomic_write
 from ..errors import LatentSyncError
 from ..models.tensor_file import refusing_misfits
 from ..models.unet import save_unet
@@ -44,9 +44,8 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
         }
-        partial = folder / f".{STATE_NAME}.partial"
-        torch.save(content, partial)
-        os.replace(partial, folder / STATE_NAME)
+        with atomic_write(folder / STATE_NAME) as temporary:
+            torch.save(content, temporary)
 
     def restore(self, folder: Path) -> None:
         """Load what `save` wrote. Raises LatentSyncError when the config has changed since."""

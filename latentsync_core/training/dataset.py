@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..atomic_write import atomic_write
 from ..audio import indices_at
 from ..errors import LatentSyncError
 from ..faces import LATENT_STRIDE, crop_face, fixed_mask
-from ..faces.face_track import stretches
 from ..file_names import utf8_path
+from ..intervals import runs_of
 from ..media import VideoReader, probe_audio, probe_video
 from ..models.loading import Models
 from ..models.syncnet.mel import syncnet_mel
@@ -224,7 +224,7 @@ def track_and_crop(
     plan = plan_clip(run, track_clip(run, audio), audio)
     shown = plan.timeline.source
     present = plan.track.present[list(shown)]
-    intervals = stretches(present, tuple(plan.timeline.breaks(plan.track.cuts)))
+    intervals = runs_of(present, plan.timeline.breaks(plan.track.cuts))
     crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
     positions = np.flatnonzero(present)
     with VideoReader(source.video) as reader:
@@ -260,8 +260,6 @@ def encode_crops(
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a file under a temporary name and rename it when complete, so that no process reads a partial one."""
-    partial = path.with_name(f".{path.stem}-{os.getpid()}.partial")
-    with utf8_path(partial) as openable:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, openable)
-    os.replace(partial, path)
+    """Write a safetensors file whole or not at all, so that nobody reads half of it."""
+    with atomic_write(path) as temporary, utf8_path(temporary) as place:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, place)

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from latentsync_core.atomic_write import PendingFile
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import check_target
-from latentsync_core.media.write.target import PendingFile
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.MOV", "ünï cödé 'q\".mkv", "x" * 251 + ".mp4"])

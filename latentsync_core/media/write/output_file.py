@@ -11,9 +11,10 @@ from pathlib import Path
 import av
 import av.error
 
+from ...atomic_write import PendingFile
 from ..read.info import VideoInfo
 from .encoding import EncodePlan, EncodeSettings
-from .target import PendingFile, refusing_failed_writes
+from .target import refusing_failed_writes
 from .voice_track import VoiceTrack
 
 log = logging.getLogger(__name__)

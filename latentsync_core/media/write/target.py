@@ -1,9 +1,8 @@
-"""Where a result goes: checked before work starts, written under a temporary name, in place only when complete."""
+"""Where a result goes, checked before work starts; what fails while it is written is one error that names it."""
 
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -62,57 +61,3 @@ def refusing_failed_writes(path: Path) -> Iterator[None]:
         if error.errno in DISK_FULL:
             reason = f"the disk is full or the file grew too large: {reason}"
         raise LatentSyncError(f"{path}: the video could not be written ({reason})") from error
-
-
-class PendingFile:
-    """A file that exists under a hidden temporary name beside `path` until commit() puts it in place."""
-
-    def __init__(self, path: Path, overwrite: bool):
-        self.path = path
-        self.overwrite = overwrite
-        # Short whatever the target is called, so that a name of 255 bytes works too.
-        self.temporary = path.parent / f".latentsync-{secrets.token_hex(8)}{path.suffix.lower()}"
-        try:
-            with open(self.temporary, "xb"):
-                pass
-        except OSError as error:
-            raise LatentSyncError(f"{path}: no file can be made in its folder ({error.strerror})") from error
-
-    def commit(self) -> None:
-        """Bring the file to the disk and to its final name; an existing file is replaced only with `overwrite`."""
-        with open(self.temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        if self.overwrite:
-            os.replace(self.temporary, self.path)
-        else:
-            self._place_without_replacing()
-        sync_folder(self.path.parent)
-
-    def discard(self) -> None:
-        """Remove the temporary file."""
-        self.temporary.unlink(missing_ok=True)
-
-    def _place_without_replacing(self) -> None:
-        """Rename, but fail where another program has made a file of that name since the check."""
-        try:
-            os.link(self.temporary, self.path)
-        except FileExistsError as error:
-            raise LatentSyncError(
-                f"{self.path}: a file of this name appeared meanwhile; choose another name"
-            ) from error
-        except OSError:  # a file system without hard links
-            check_target(self.path)
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut, where the system can (POSIX)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

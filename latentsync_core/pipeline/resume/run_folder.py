@@ -17,11 +17,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from torch import Tensor
 
+from ...atomic_write import TEMPORARY_PREFIX, atomic_write, sync_folder
 from ...audio import FeatureFile
 from ...errors import LatentSyncError
 from ...faces import FaceTrack
 from ...media.write.parts import PART_EXTENSION, part_order
-from ...media.write.target import PendingFile, refusing_failed_writes, sync_folder
+from ...media.write.target import refusing_failed_writes
 from ..plan import TrackedSource
 from ..report import Report
 from ..segments import Segment
@@ -31,10 +32,9 @@ from .folder_lock import FolderInUseError, FolderLock
 log = logging.getLogger(__name__)
 
 FOLDER_SUFFIX = ".parts"
-SCRATCH_PREFIX = ".latentsync-"  # as PendingFile calls its files
 NAME_BYTES = 255  # the longest name common file systems take
 OWN_FILES = re.compile(
-    rf"run\.json|track\.npz|lock|segment-\d+(\.json|{re.escape(PART_EXTENSION)})|{re.escape(SCRATCH_PREFIX)}.*"
+    rf"run\.json|track\.npz|lock|segment-\d+(\.json|{re.escape(PART_EXTENSION)})|{re.escape(TEMPORARY_PREFIX)}.*"
 )
 DIFFERENCES_NAMED = 3
 
@@ -144,7 +144,7 @@ class RunFolder:
     def keep(self, pieces: Iterable[Tensor]) -> FeatureFile:
         """Pieces of features in a nameless file that goes with the run."""
         with refusing_failed_writes(self.target):
-            file = tempfile.TemporaryFile(dir=self.path, prefix=SCRATCH_PREFIX)
+            file = tempfile.TemporaryFile(dir=self.path, prefix=TEMPORARY_PREFIX)
             self._scratch.append(file)
             return FeatureFile(file, pieces)
 
@@ -184,7 +184,7 @@ class RunFolder:
             raise LatentSyncError(
                 f"{self.path}: this folder is needed for finished segments but holds {foreign[0]!r}; move it away"
             )
-        for stump in self.path.glob(f"{SCRATCH_PREFIX}*"):  # what a kill has cut off
+        for stump in self.path.glob(f"{TEMPORARY_PREFIX}*"):  # what a kill has cut off
             stump.unlink()
         note = self.path / "run.json"
         if not note.exists() or (self._overwrite and not self._resume):
@@ -206,13 +206,8 @@ class RunFolder:
 
     def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         with refusing_failed_writes(self.target):
-            pending = PendingFile(self.path / name, overwrite=True)
-            try:
-                with open(pending.temporary, "wb") as file:
-                    write(file)
-                pending.commit()
-            finally:
-                pending.discard()
+            with atomic_write(self.path / name) as temporary, open(temporary, "wb") as file:
+                write(file)
 
     def _clear(self) -> None:
         """Remove what runs have put here, the note that says so first."""
