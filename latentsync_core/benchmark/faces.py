@@ -108,6 +108,4 @@ def replace_face(frame: Frame, matrix: np.ndarray, resolution: int, share: Tenso
     crop = stopwatch.call("crop", crop_face, image, matrix, resolution, True)
     face = pixels_of([crop])[0].flip(-1)
     region = stopwatch.call("paste", paste_region, image, face, matrix, resolution, True, share=share)
-    height, width = region.alpha.shape
-    before = image[region.top : region.top + height, region.left : region.left + width]
-    stopwatch.call("edit", apply_edit, frame.picture, before, region.pixels, region.left, region.top)
+    stopwatch.call("edit", apply_edit, frame.picture, image[region.slices], region.pixels, region.left, region.top)

@@ -13,8 +13,9 @@ from ..diffusion import Guidance, SamplerSettings, plan_windows, sample_clip, sh
 from ..faces import LATENT_STRIDE, FaceTrack, Seam, crop_face, mouth_masks, mouth_share, track_faces
 from ..media import Frame, VideoReader, read_waveform
 from ..models.loading import Models
-from ..pipeline.composite import generated_faces, paste_generated
+from ..pipeline.composite import Blend, generated_faces, paste_generated
 from ..pipeline.encode import (
+    Alignment,
     ClipConditioning,
     FaceLatents,
     batches_by_window,
@@ -124,7 +125,8 @@ def encode(clip: Clip, models: Models, generator: torch.Generator) -> FaceLatent
     """The latents of every face of the clip."""
     windows = plan_windows(clip.track.present.tolist(), clip.track.cuts)
     batches = batches_by_window(windows, range(len(clip.track)))
-    return encode_faces(clip.frames(), batches, clip.matrices, clip.resolution, models.codec, generator, antialias=True)
+    alignment = Alignment(clip.matrices, clip.resolution, antialias=True)
+    return encode_faces(alignment.crops(clip.frames()), batches, models.codec, generator)
 
 
 def frame_changes(faces: Iterator[tuple[int, Tensor]], clip: Clip) -> dict[int, float]:
@@ -146,14 +148,14 @@ def measure_blend_edges(clip: Clip, edges: Sequence[Seam]) -> list[EdgeGradient]
     The test face is the source's own face with colours off by a known amount, as a VAE may shift them, so that only the
     blend edge is visible.
     """
-    masks = [mouth_masks(clip.track, clip.resolution, edge) for edge in edges]
+    blends = [Blend(mouth_masks(clip.track, clip.resolution, edge), antialias=True) for edge in edges]
     found: list[list[tuple[float, ...]]] = [[] for _ in edges]
     for frame in clip.frames():
         matrix = clip.matrices[frame.index]
         image, local, left, top = face_of(frame, matrix, clip.resolution)
         test_face = colour_shifted(pixels_of([crop_face(image, local, clip.resolution, True)])[0])
-        for rows, mask in zip(found, masks, strict=True):
-            region = paste_generated(frame, test_face, matrix, mask, "mouth", True, 1.0).region
+        for rows, blend in zip(found, blends, strict=True):
+            region = paste_generated(frame, test_face, matrix, blend).region
             y, x = region.top - top, region.left - left
             under = image[y : y + region.alpha.shape[0], x : x + region.alpha.shape[1]]
             rows.append(edge_gradients(under, region.pixels, region.alpha))

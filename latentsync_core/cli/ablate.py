@@ -5,9 +5,11 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from ..progress import Callbacks
 from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_model_options
 from .terminal import StageBars, show_log
@@ -77,10 +79,11 @@ def evaluate(args: argparse.Namespace, bars: StageBars) -> str:
     lora = {"lora": args.lora, "lora_strength": args.lora_strength}
     models = load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
     exams = make_evaluation_clips(args.exams, args.seconds)
-    bars.on_stage("exams")
+    progress = partial(bars.on_progress, "exams")
+    progress(0, len(args.guidance) * len(exams))
     with tempfile.TemporaryDirectory(prefix="latentsync-exams-") as folder:
         settings = [Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance]
-        found = evaluate_model(models, exams, settings, Path(folder), on_progress=bars.on_progress)
+        found = evaluate_model(models, exams, settings, Path(folder), on_progress=progress)
     every = {name: [scores.to_dict() for scores in row] for name, row in found.every.items()}
     (args.out / "evidence.json").write_text(json.dumps(every, indent=1), encoding="utf-8")
     plot_openings(found.curves[:4], args.out / "openings.png")
@@ -105,7 +108,6 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
     # runs share what is prepared once per clip
     base = replace(base, data=replace(base.data, cache=base.data.cache or (args.runs or args.out / "runs") / "cache"))
     exams = make_evaluation_clips(args.exams, args.seconds)
-    bars.on_stage("train")
     results = []
     plan = AblationPlan(
         base=base,
@@ -116,7 +118,7 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
         folder=args.runs or args.out / "runs",
         sample_steps=args.steps,
     )
-    for result in run_ablations(plan, on_progress=bars.on_progress):
+    for result in run_ablations(plan, callbacks=Callbacks(on_progress=bars.on_progress)):
         results.append(result)
         record = [found.to_dict() for found in results]
         (args.out / "ablations.json").write_text(json.dumps(record, indent=1), encoding="utf-8")

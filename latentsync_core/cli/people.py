@@ -3,6 +3,7 @@
 import argparse
 import io
 import sys
+from functools import partial
 from pathlib import Path
 
 from ..errors import LatentSyncError
@@ -41,14 +42,14 @@ def run(args: argparse.Namespace) -> int:
 
     bars = StageBars()
     with VideoReader(args.video) as reader:
-        bars.on_stage("faces")
+        bars.on_progress("faces", 0, reader.info.frames or 0)
         try:
             people = track_people(
                 (frame.rgb() for frame in reader.frames()),
                 device=choose_device(args.device),
                 detection_threshold=args.threshold,
                 total=reader.info.frames,
-                on_progress=bars.on_progress,
+                on_progress=partial(bars.on_progress, "faces"),
             )
         except LatentSyncError as error:
             raise LatentSyncError(f"{args.video}: {error}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..atomic_write import PendingFile, atomic_write
 from ..errors import LatentSyncError
+from ..progress import Callbacks, ignore_frame
 from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_options, settings_from
 from .terminal import StageBars, show_log
@@ -99,10 +100,11 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             models,
             settings,
-            bars.on_progress,
-            on_stage=bars.on_stage,
-            on_frame=sheet.observe if sheet else None,
-            on_forecast=bars.on_forecast,
+            Callbacks(
+                on_progress=bars.on_progress,
+                on_frame=sheet.observe if sheet else ignore_frame,
+                on_estimate=bars.on_estimate,
+            ),
         )
     finally:
         bars.close()

@@ -29,7 +29,7 @@ class StageClock:
 
     title: str
     unit: str
-    first: int | None = None
+    first: int
     done: int = 0
     total: int = 0
     seconds: float = 0.0
@@ -38,7 +38,7 @@ class StageClock:
     @property
     def left(self) -> float:
         """Seconds of work left at the pace so far; 0 while there is none to go by."""
-        paced = self.done - (self.first or 0)
+        paced = self.done - self.first
         return self.seconds / paced * (self.total - self.done) if paced > 0 else 0.0
 
 
@@ -55,47 +55,48 @@ class StageBars:
         self.current: StageClock | None = None
         self.ticked = self.told = time.monotonic()
 
-    def on_stage(self, name: str) -> None:
-        """Begin a stage, or go on with it."""
-        self.ticked = time.monotonic()
-        self.current = self.clocks.get(name)
-        if self.current is not None:
-            return
-        self.current = self.clocks[name] = StageClock(*STAGES[name])
-        if self.live:
-            form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} {postfix}"
-            bar = {"desc": f"{self.current.title:<20}", "unit": f"{self.current.unit}s", "file": self.stream}
-            self.current.bar = tqdm(**bar, total=1, bar_format=form, dynamic_ncols=True)
-        else:
-            self.told = self.ticked
-            self.stream.write(f"{self.current.title} ...\n")
-
-    def on_progress(self, done: int, total: int) -> None:
-        """Move on in the current stage."""
-        clock, now = self.current, time.monotonic()
-        if clock.first is None:
-            clock.first = done
-        else:
+    def on_progress(self, stage: str, done: int, total: int) -> None:
+        """Begin a stage, go on with it, or move on in it."""
+        now = time.monotonic()
+        clock = self.clocks.get(stage) or self._begin(stage, done, now)
+        if clock is self.current:  # else other stages were at work since its last report
             clock.seconds += now - self.ticked
-        self.ticked = now
+        self.current, self.ticked = clock, now
         clock.done, clock.total = done, total
         left = sum(other.left for other in self.clocks.values())
         if clock.bar is not None:
-            clock.bar.total = total
+            clock.bar.total = max(total, 1)
             clock.bar.set_postfix_str(f"{duration(left)} left" if left else "", refresh=False)
             clock.bar.update(done - clock.bar.n)
         elif now - self.told > QUIET_SECONDS and done < total:
             self.told = now
             self.stream.write(f"{clock.title}: {done} of {total}, {duration(left)} left\n")
 
-    def on_forecast(self, forecast) -> None:
+    def _begin(self, stage: str, done: int, now: float) -> StageClock:
+        title, unit = STAGES[stage]
+        clock = self.clocks[stage] = StageClock(title, unit, first=done)
+        if self.live:
+            clock.bar = tqdm(
+                desc=f"{title:<20}",
+                unit=f"{unit}s",
+                total=1,
+                file=self.stream,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} {postfix}",
+                dynamic_ncols=True,
+            )
+        else:
+            self.told = now
+            self.stream.write(f"{title} ...\n")
+        return clock
+
+    def on_estimate(self, estimate) -> None:
         """Say what is to come; once tracking is done, what is left of it."""
-        work, ahead = forecast.work, "at most" if forecast.work.read else "another"
-        ram = "unknown" if forecast.ram is None else gibibytes(forecast.ram)
-        vram = "no" if forecast.vram is None else gibibytes(forecast.vram)
+        work, ahead = estimate.work, "at most" if estimate.work.read else "another"
+        ram = "unknown" if estimate.ram is None else gibibytes(estimate.ram)
+        vram = "no" if estimate.vram is None else gibibytes(estimate.vram)
         windows = f"{work.windows} window{'s' if work.windows > 1 else ''}"
         line = (
-            f"Forecast: {work.frames} frames in {windows}, {ahead} {duration(forecast.seconds)}, {ram} RAM, {vram} VRAM"
+            f"Forecast: {work.frames} frames in {windows}, {ahead} {duration(estimate.seconds)}, {ram} RAM, {vram} VRAM"
         )
         tqdm.write(line, file=self.stream)
 

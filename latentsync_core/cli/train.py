@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..progress import Callbacks
 from .first_checks import announce, check_inputs
 from .terminal import StageBars, show_log
 
@@ -35,9 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.steps is not None:
         config = replace(config, optimizer=replace(config.optimizer, steps=args.steps))
     bars = StageBars()
-    bars.on_stage("train")
     try:
-        path = train(config, resume=args.resume, on_progress=bars.on_progress)
+        path = train(config, resume=args.resume, callbacks=Callbacks(on_progress=bars.on_progress))
     finally:
         bars.close()
     if path is not None:

@@ -15,9 +15,8 @@ from ..models.loading import Models
 from ..options import DEFAULT_STEPS
 from ..pipeline.settings import Settings
 from ..progress import (
+    Callbacks,
     CheckCancelled,
-    OnProgress,
-    ignore_progress,
     never_cancelled,
 )
 from ..training.checkpointing import STATE_NAME
@@ -119,21 +118,21 @@ class AblationPlan:
 def run_ablations(
     plan: AblationPlan,
     *,
-    on_progress: OnProgress = ignore_progress,
-    check_cancelled: CheckCancelled = never_cancelled,
+    callbacks: Callbacks | None = None,
 ) -> Iterator[Result]:
     """Train and evaluate every cell with every seed; yields results as they come.
 
-    on_progress counts steps of one training run.
+    callbacks: as for train, one run after the other.
     """
+    callbacks = callbacks or Callbacks()
     for name in plan.names:
         for cell, seed in itertools.product(ABLATIONS[name], plan.seeds):
             config = vary(plan.base, cell, seed, plan.folder)
-            checkpoint = train_cell(config, on_progress, check_cancelled)
+            checkpoint = train_cell(config, callbacks)
             models = plan.load(checkpoint, config)
             for guidance, position in itertools.product(cell.guidances, cell.positions):
                 settings = Settings(steps=plan.sample_steps, guidance=Guidance(guidance), position=position)
-                scores = recorded_scores(models, plan.clips, settings, config.output, check_cancelled)
+                scores = recorded_scores(models, plan.clips, settings, config.output, callbacks.check_cancelled)
                 yield Result(name, cell.name, seed, guidance, position, scores)
 
 
@@ -153,13 +152,13 @@ def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
     return replace(base, conditioning=conditioning, loss=loss, model=model, seed=seed, output=folder / "_".join(parts))
 
 
-def train_cell(config: TrainConfig, on_progress: OnProgress, check_cancelled: CheckCancelled) -> Path:
+def train_cell(config: TrainConfig, callbacks: Callbacks) -> Path:
     """Train one cell, resume it, or find it finished; returns its checkpoint."""
     finished = config.output / f"unet-{config.optimizer.steps:07d}.safetensors"
     if finished.is_file():
         return finished
     resume = (config.output / STATE_NAME).exists()
-    return train(config, resume=resume, on_progress=on_progress, check_cancelled=check_cancelled)
+    return train(config, resume=resume, callbacks=callbacks)
 
 
 def recorded_scores(

@@ -16,7 +16,7 @@ from ..media import EncodeSettings, VideoReader
 from ..models.loading import Models
 from ..pipeline.lipsync import lipsync
 from ..pipeline.settings import Settings
-from ..progress import CheckCancelled, never_cancelled
+from ..progress import Callbacks, CheckCancelled, never_cancelled
 from ..training.synthetic.animate import true_opening
 from ..training.synthetic.clips import (
     FPS,
@@ -112,7 +112,7 @@ def evaluate_clip(
     video, result = folder / f"exam{stem}.mp4", folder / f"result{stem}.mkv"
     write_clip(replace(clip.source, speech=clip.ground_truth.speech), video)
     lossless = replace(settings, length="video", cache=None, overwrite=True, encode=EncodeSettings("ffv1"))
-    lipsync(video, video.with_suffix(".wav"), result, models, lossless, check_cancelled=check_cancelled)
+    lipsync(video, video.with_suffix(".wav"), result, models, lossless, Callbacks(check_cancelled=check_cancelled))
     frames = read_frames(result)
     borders = list(range(settings.window, len(frames), settings.window))
     return DubbedClip(frames, measured_opening(frames), borders)

@@ -48,6 +48,12 @@ class PastedRegion:
     pixels: np.ndarray
     alpha: np.ndarray
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns in the frame: ``image[region.slices] = region.pixels``."""
+        height, width = self.alpha.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
 
 def paste_face(
     image: np.ndarray, face: torch.Tensor, matrix: np.ndarray, resolution: int, antialias: bool = False
@@ -63,9 +69,8 @@ def paste_face(
     Source: REFERENCE, paste.
     """
     region = paste_region(image, face, matrix, resolution, antialias)
-    height, width = region.alpha.shape
     pasted = image.copy()
-    pasted[region.top : region.top + height, region.left : region.left + width] = region.pixels
+    pasted[region.slices] = region.pixels
     return pasted
 
 

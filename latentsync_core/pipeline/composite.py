@@ -1,6 +1,6 @@
 """From face latents back to a clip: decode, keep what the mask keeps, paste into the frame's own planes, write."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from ..diffusion import Window, disjoint_windows
 from ..faces import (
     MouthMasks,
     PastedRegion,
-    Seam,
     composite_crop,
     crop_face,
     fixed_mask,
@@ -22,19 +21,13 @@ from ..faces import (
 from ..media import (
     EncodeSettings,
     Frame,
-    ImageReader,
-    VideoReader,
+    VideoInfo,
     VideoWriter,
     apply_edit,
 )
 from ..models.vae import LatentCodec
-from ..progress import (
-    CheckCancelled,
-    OnProgress,
-    ignore_progress,
-    never_cancelled,
-)
-from .encode import face_of, pixels_of
+from ..progress import Callbacks
+from .encode import Alignment, face_of, pixels_of
 from .timeline import Timeline
 
 DECODED_FRAMES = 4  # generated faces held as pixels at a time
@@ -73,114 +66,102 @@ class Composited:
         return self.region is not None
 
 
-def composite(
-    frames: Iterable[Frame],
-    faces: Iterator[tuple[int, Tensor]],
-    matrices: np.ndarray,
-    resolution: int,
-    blend: str = "mouth",
-    antialias: bool = False,
-    strength: np.ndarray | None = None,
-    masks: MouthMasks | None = None,
-) -> Iterator[Composited]:
-    """Put each generated face into its frame; a frame without one passes untouched.
+@dataclass(frozen=True)
+class Blend:
+    """How generated faces are put into their frames.
 
     blend: "mouth" takes only the redrawn lower face, feathered, and leaves eyes and nose the frame's own pixels;
     "reference" pastes the whole crop, with the kept part of it resampled, as published.
+    antialias: see `paste_region`. masks: what is taken of a face in every frame, and how its colours are matched; the
+    reference's blend obeys their limit alone. strength: in 0..1 by output frame, how much of the mouth to show; all by
+    default, and always with the reference's blend.
+    """
+
+    masks: MouthMasks
+    blend: str = "mouth"
+    antialias: bool = False
+    strength: np.ndarray | None = None
+
+    def shown(self, position: int) -> float:
+        """How much of the mouth to show in an output frame, 0..1."""
+        return 1.0 if self.strength is None or self.blend != "mouth" else float(self.strength[position])
+
+    def part(self, frames: slice) -> "Blend":
+        """The blend of some of the output frames, counted from the first of them."""
+        return self if self.strength is None else replace(self, strength=self.strength[frames])
+
+
+def composite(
+    frames: Iterable[Frame], faces: Iterator[tuple[int, Tensor]], alignment: Alignment, blend: Blend
+) -> Iterator[Composited]:
+    """Put each generated face into its frame; a frame without one passes untouched.
 
     frames: what each output frame shows, in output order. faces: (output frame, face (3, r, r) in [-1, 1]), rising.
-    matrices: (N, 2, 3) by source frame. strength: in 0..1 by output frame, how much of the mouth to show; all by
-    default, and always with the reference's blend. masks: what is taken of a face in every frame, and how its colours
-    are matched; the reference's blend obeys their limit alone. By default the fixed shape, with colours as they are.
-    Outside the soft mask every sample of every plane is the source's, bit for bit.
+    alignment: of the source frames. Outside the soft mask every sample of every plane is the source's, bit for bit.
     """
-    masks = masks or MouthMasks(resolution, Seam(color_match="off"))
     upcoming = next(faces, None)
     for position, frame in enumerate(frames):
         if upcoming is None or upcoming[0] != position:
             yield Composited(frame, frame.picture)
             continue
-        shown = 1.0 if strength is None or blend != "mouth" else float(strength[position])
+        shown = blend.shown(position)
         if shown == 0:
             yield Composited(frame, frame.picture)
-            upcoming = next(faces, None)
-            continue
-        yield paste_generated(frame, upcoming[1], matrices[frame.index], masks, blend, antialias, shown)
+        else:
+            yield paste_generated(frame, upcoming[1], alignment.matrices[frame.index], blend, shown)
         upcoming = next(faces, None)
 
 
 def paste_generated(
-    frame: Frame, generated: Tensor, matrix: np.ndarray, masks: MouthMasks, blend: str, antialias: bool, shown: float
+    frame: Frame, generated: Tensor, matrix: np.ndarray, blend: Blend, shown: float = 1.0
 ) -> Composited:
     """Put one generated face (3, r, r) into its frame; see `composite`. shown: 0..1, how much of the mouth."""
-    resolution, seam = masks.resolution, masks.seam
+    masks, resolution, antialias = blend.masks, blend.masks.resolution, blend.antialias
     image, local, left, top = face_of(frame, matrix, resolution)
     crop = crop_face(image, local, resolution, antialias)
-    if blend == "mouth":
-        face = match_color(generated, crop) if seam.color_match == "ring" else generated
+    if blend.blend == "mouth":
+        face = match_color(generated, crop) if masks.seam.color_match == "ring" else generated
         share = masks.share(frame.index, matrix) * shown
     else:
         face, share = composite_crop(generated[None], pixels_of([crop]), fixed_mask(resolution))[0], None
     limit = masks.limit_at(frame.index, (left, top, left + image.shape[1], top + image.shape[0]))
     region = paste_region(image, face, local, resolution, antialias, share=share, limit=limit)
-    height, width = region.alpha.shape
     if not region.alpha.size:  # the masks leave nothing of it
         return Composited(frame, frame.picture)
-    before = image[region.top : region.top + height, region.left : region.left + width]
+    before = image[region.slices]
     region = replace(region, left=left + region.left, top=top + region.top)
     picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
     return Composited(frame, picture, crop, generated, region)
 
 
-OnFrame = Callable[[int, Composited], None]
-
-
-def ignore_frame(index: int, frame: Composited) -> None:
-    """Watch no frames: the default."""
-
-
-def render_clip(
+def clip_writer(
     target: Path,
-    reader: VideoReader | ImageReader,
+    like: VideoInfo,
     timeline: Timeline,
-    faces: Iterator[tuple[int, Tensor]],
-    matrices: np.ndarray,
-    resolution: int,
     voice: Path | Iterable[av.AudioFrame],
-    *,
-    blend: str = "mouth",
-    antialias: bool = False,
-    strength: np.ndarray | None = None,
-    masks: MouthMasks | None = None,
     encode: EncodeSettings | None = None,
-    overwrite: bool = False,
-    on_frame: OnFrame = ignore_frame,
-    on_progress: OnProgress = ignore_progress,
-    check_cancelled: CheckCancelled = never_cancelled,
-) -> int:
-    """Paste every generated face into its frame and write the clip with its voice; returns how many were synced.
-
-    Frames stream from the reader to the file one by one. voice: a file, or blocks at its own rate.
-    """
-    synced = 0
-    with VideoWriter(
+) -> VideoWriter:
+    """What writes a clip of `timeline` with its voice: a file, or blocks at its own rate. like: the source's info."""
+    return VideoWriter(
         target,
-        reader.info,
+        like,
         encode,
         fps=timeline.fps,
         times_given=timeline.variable,
         audio=voice,
         duration=timeline.seconds,
-        overwrite=overwrite,
         inputs=(voice,) if isinstance(voice, Path) else (),
-    ) as writer:
-        frames = composite(
-            reader.frames_at(timeline.source), faces, matrices, resolution, blend, antialias, strength, masks
-        )
-        for index, composited in enumerate(frames):
-            check_cancelled()
-            writer.write(composited.picture, timeline.times[index] if timeline.variable else None)
-            synced += composited.synced
-            on_frame(index, composited)
-            on_progress(index + 1, len(timeline))
+    )
+
+
+def write_clip(writer: VideoWriter, frames: Iterable[Composited], timeline: Timeline, callbacks: Callbacks) -> int:
+    """Write every output frame as it comes, stage "write"; returns how many were synced."""
+    synced, progress = 0, callbacks.progress("write")
+    progress(0, len(timeline))
+    for index, composited in enumerate(frames):
+        callbacks.check_cancelled()
+        writer.write(composited.picture, timeline.times[index] if timeline.variable else None)
+        synced += composited.synced
+        callbacks.on_frame(index, composited)
+        progress(index + 1, len(timeline))
     return synced

@@ -1,6 +1,6 @@
 """Faces as the UNet sees them: each source frame's masked and reference latents, encoded once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +27,27 @@ from ..progress import (
     never_cancelled,
 )
 
-OnCrop = Callable[[np.ndarray], None]
 
+@dataclass(frozen=True)
+class Alignment:
+    """How every face of a clip is cut out of its frame.
 
-def ignore_crop(crop: np.ndarray) -> None:
-    """Watch no crops: the default."""
+    matrices: (N, 2, 3) from frame to crop by source frame, NaN where there is no face. resolution: of the crop in
+    pixels. antialias: whether large faces are prefiltered before they are shrunk; the reference does not.
+    """
+
+    matrices: np.ndarray
+    resolution: int
+    antialias: bool = False
+
+    def crop(self, frame: Frame) -> np.ndarray:
+        """The face of a source frame: uint8 (r, r, 3)."""
+        image, matrix, _, _ = face_of(frame, self.matrices[frame.index], self.resolution)
+        return crop_face(image, matrix, self.resolution, self.antialias)
+
+    def crops(self, frames: Iterable[Frame]) -> Iterator[tuple[int, np.ndarray]]:
+        """(source frame, crop) of each of some frames, as they come."""
+        return ((frame.index, self.crop(frame)) for frame in frames)
 
 
 @dataclass(frozen=True)
@@ -96,47 +112,40 @@ def face_of(frame: Frame, matrix: np.ndarray, resolution: int) -> tuple[np.ndarr
 
 
 def encode_faces(
-    frames: Iterable[Frame],
+    crops: Iterable[tuple[int, np.ndarray]],
     batches: Sequence[Sequence[int]],
-    matrices: np.ndarray,
-    resolution: int,
     codec: LatentCodec,
     generator: torch.Generator,
     *,
-    antialias: bool = False,
-    on_crop: OnCrop = ignore_crop,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> FaceLatents:
-    """Crop and encode every source frame that some window shows (REFERENCE section 1, "Latents and mask").
+    """Encode the face of every source frame that some window shows (REFERENCE section 1, "Latents and mask").
 
-    frames: those of `batches`, in that order.
+    crops: (source frame, uint8 (r, r, 3)) of those in `batches`, in that order, as `Alignment.crops` gives them.
     batches: source frames in the order of first showing, grouped by window: the latents' noise is drawn in the
     reference's order, per window first for the masked faces, then for the reference faces.
-    matrices: (N, 2, 3) of all source frames. generator: a CPU generator, after the clip's noise was drawn from it.
-    on_crop sees every crop, uint8 (r, r, 3).
+    generator: a CPU generator, after the clip's noise was drawn from it.
     """
-    mask = fixed_mask(resolution)
-    stream = iter(frames)
+    stream = iter(crops)
     masked, reference, row_of = [], [], {}
     total = sum(map(len, batches))
     for batch in batches:
-        crops = []
+        faces = []
         for expected in batch:
             check_cancelled()
-            frame = next(stream)
-            if frame.index != expected:
-                raise ValueError(f"frame {frame.index} came where frame {expected} was expected")
-            image, matrix, _, _ = face_of(frame, matrices[expected], resolution)
-            crops.append(crop_face(image, matrix, resolution, antialias))
-            on_crop(crops[-1])
+            index, crop = next(stream)
+            if index != expected:
+                raise ValueError(f"frame {index} came where frame {expected} was expected")
+            faces.append(crop)
             row_of[expected] = len(row_of)
-        pixels = pixels_of(crops)
-        for store, faces in ((masked, pixels * mask), (reference, pixels)):
+        pixels = pixels_of(faces)
+        mask = fixed_mask(pixels.shape[-1])
+        for latents, shown in ((masked, pixels * mask), (reference, pixels)):
             check_cancelled()
-            store.append(codec.encode(faces).sample(generator))
+            latents.append(codec.encode(shown).sample(generator))
         on_progress(len(row_of), total)
-    return FaceLatents(torch.cat(masked), torch.cat(reference), latent_mask(mask), row_of, resolution)
+    return FaceLatents(torch.cat(masked), torch.cat(reference), latent_mask(mask), row_of, len(mask))
 
 
 def batches_by_window(windows: Iterable[Window], source: Sequence[int]) -> list[list[int]]:

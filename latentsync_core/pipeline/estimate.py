@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,20 +25,24 @@ from ..diffusion import (
 from ..errors import LatentSyncError
 from ..faces import (
     LATENT_STRIDE,
+    MouthMasks,
+    Seam,
     alignment_matrices,
     parse_face,
     track_selected,
 )
 from ..faces.networks.facemesh import MESH_POINTS
-from ..media import Frame, VideoReader
+from ..media import Frame, VideoInfo, VideoReader
 from ..media.write.parts import PartedVideo, PartWriter
-from .composite import composite
-from .encode import FaceLatents, encode_faces
+from ..models.loading import Models
+from ..progress import OnEstimate
+from .composite import Blend, Composited, composite
+from .encode import Alignment, FaceLatents, encode_faces
 from .peak_memory import peak_memory
-from .plan import Plan, Run
-from .report import Report
+from .plan import Inputs, Plan
 from .resume.run_folder import RunFolder
 from .segments import SEGMENT_FRAMES, Segment
+from .settings import Settings
 
 PROBE_FRAMES = 8  # of the source, on which all work is tried
 WARM_SECONDS = 1.0  # what takes less is done twice, as the first time includes setting up
@@ -76,7 +80,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Estimate:
     """Seconds by stage, and bytes of memory at the peak; vram is None where there is no GPU, ram where nobody tells."""
 
     work: Work
@@ -94,40 +98,49 @@ class Forecast:
         return {"seconds": round(self.seconds, 1), "stages": self.stages, "ram": self.ram, "vram": self.vram}
 
 
-class Predictor:
-    """Tells `on_forecast` what a run will take, and the report how true that was; does nothing without it."""
+class Estimator:
+    """Tells `on_estimate` what a run will take, and the report how true that was; does nothing without it."""
 
-    def __init__(self, run: Run, folder: RunFolder, report: Report, on_forecast: Callable[[Forecast], None] | None):
-        self._run, self._folder, self._report, self._tell = run, folder, report, on_forecast
-        if on_forecast is not None:
-            self._costs = measure_costs(run, folder)
-            self._told("at_most", work_at_most(run))
+    def __init__(
+        self,
+        inputs: Inputs,
+        models: Models,
+        settings: Settings,
+        folder: RunFolder,
+        on_estimate: OnEstimate | None = None,
+    ):
+        self._inputs, self._settings, self._folder = inputs, settings, folder
+        self._device, self._on_estimate = models.device, on_estimate
+        self._told: dict[str, Any] = {}
+        if on_estimate is not None:
+            self._costs = measure_costs(inputs, models, settings, folder)
+            self._tell("at_most", work_at_most(inputs, settings))
 
-    def rest(self, plan: Plan, segments: Sequence[Segment]) -> None:
+    def tell_rest(self, plan: Plan) -> None:
         """Once the source has been read: what is left to do."""
-        if self._tell is not None:
-            left = [part for part in segments if not (self._folder.before and self._folder.part(part).exists())]
-            self._told("after_tracking", work_left(plan, left))
+        if self._on_estimate is not None:
+            kept = self._folder.before is not None
+            left = [part for part in plan.segments if not (kept and self._folder.part(part).exists())]
+            self._tell("after_tracking", work_left(plan, left))
 
-    def compare(self) -> None:
-        """Add to the report what it really took."""
-        if self._tell is None:
-            return
-        device = self._run.models.device
-        vram = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-        stages = dict(self._report.stages)
+    def compared(self, stages: Mapping[str, float]) -> dict[str, Any]:
+        """For the report: what was told, and what it really took, by the seconds of each stage."""
+        if self._on_estimate is None:
+            return {}
+        vram = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
         seconds = round(sum(stages.values()), 1)
-        actual = {"seconds": seconds, "stages": stages, "ram": peak_memory(), "vram": vram}
-        self._report.forecast["actual"] = actual
+        actual = {"seconds": seconds, "stages": dict(stages), "ram": peak_memory(), "vram": vram}
+        return {**self._told, "actual": actual}
 
-    def _told(self, when: str, work: Work) -> None:
-        found = forecast(self._run, work, self._costs)
-        self._report.forecast[when] = found.to_dict()
-        self._tell(found)
+    def _tell(self, when: str, work: Work) -> None:
+        ram = peak_estimate(self._inputs.video, self._settings, work)
+        found = Estimate(work, stage_seconds(work, self._costs), ram, self._costs.vram)
+        self._told[when] = found.to_dict()
+        self._on_estimate(found)
 
 
-def forecast(run: Run, work: Work, costs: Costs) -> Forecast:
-    """Scale measured costs to the whole of the work."""
+def stage_seconds(work: Work, costs: Costs) -> dict[str, float]:
+    """Scale measured costs to the whole of the work: seconds of every stage."""
     stages = {
         "voice": math.ceil(work.voice / BLOCK_SECONDS) * costs.voice,
         "faces": work.read * costs.faces,
@@ -135,33 +148,31 @@ def forecast(run: Run, work: Work, costs: Costs) -> Forecast:
         "sample": work.windows * costs.sample,
         "write": work.frames * costs.write,
     }
-    return Forecast(
-        work, {name: round(value, 1) for name, value in stages.items()}, peak_forecast(run, work), costs.vram
-    )
+    return {name: round(value, 1) for name, value in stages.items()}
 
 
-def peak_forecast(run: Run, work: Work) -> int | None:
+def peak_estimate(video: VideoInfo, settings: Settings, work: Work) -> int | None:
     """Bytes at the peak: what trying everything took, and what grows with the clip on top."""
     tried = peak_memory()
     if tried is None:
         return None
-    side = run.resolution // LATENT_STRIDE
+    side = settings.resolution // LATENT_STRIDE
     track = work.read * MESH_POINTS * 3 * FLOAT_BYTES
     latents = min(work.frames, 2 * SEGMENT_FRAMES) * LATENT_CHANNELS * side * side * FLOAT_BYTES
-    picture = run.info.width * run.info.height * 3 / 2 * math.ceil(run.info.bit_depth / 8)
+    picture = video.width * video.height * 3 / 2 * math.ceil(video.bit_depth / 8)
     ahead = (min(ENCODER_FRAMES, work.frames) - PROBE_FRAMES) * ENCODER_SHARE * picture
     return int(tried + max(work.voice * VOICE_BYTES, track + latents + max(ahead, 0)))
 
 
-def work_at_most(run: Run) -> Work:
+def work_at_most(inputs: Inputs, settings: Settings) -> Work:
     """What the headers say there is to do, if every frame shows a face."""
-    info, voice = run.info, run.voice.seconds or 0.0
+    info, voice = inputs.video, inputs.voice.seconds or 0.0
     stated = info.frames or round((info.duration or voice) * info.fps)
     heard = round(voice * info.fps)
-    seconds = {"audio": voice, "video": stated / info.fps}.get(run.settings.length, min(voice, stated / info.fps))
-    frames = max(1, round(seconds * (run.settings.rate or info.fps)))
-    read = stated if run.settings.length == "video" else min(stated, heard)
-    windows = window_groups(plan_windows([True] * frames, (), run.settings.window, run.settings.overlap))
+    seconds = {"audio": voice, "video": stated / info.fps}.get(settings.length, min(voice, stated / info.fps))
+    frames = max(1, round(seconds * (settings.rate or info.fps)))
+    read = stated if settings.length == "video" else min(stated, heard)
+    windows = window_groups(plan_windows([True] * frames, (), settings.window, settings.overlap))
     return Work(voice, read, min(read, frames), count_windows(windows), frames)
 
 
@@ -179,31 +190,37 @@ def count_windows(groups: Iterable[WindowGroup]) -> int:
     return sum(len(group.windows) for group in groups)
 
 
-def measure_costs(run: Run, folder: RunFolder) -> Costs:
+def measure_costs(inputs: Inputs, models: Models, settings: Settings, folder: RunFolder) -> Costs:
     """Do every kind of work once, with what it needs on a few frames of the source, and time it.
 
     Draws no random numbers but its own, and leaves nothing in `folder`.
     """
-    if run.models.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(run.models.device)
+    on_gpu = models.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(models.device)
     silence = torch.zeros(SAMPLE_RATE_HZ // 2)
-    voice = timed(lambda: extract_features(silence, run.models.whisper))
-    with VideoReader(run.video) as reader:
-        frames, matrix, tracking = track_few(run, reader)
-    matrices = np.repeat(matrix[None], len(frames), axis=0)
+    voice = timed(lambda: extract_features(silence, models.whisper))
+    with VideoReader(inputs.video.path) as reader:
+        frames, matrix, tracking = track_few(reader, settings, models.device)
+    alignment = Alignment(np.repeat(matrix[None], len(frames), axis=0), settings.resolution, settings.antialias)
     encoded: list[FaceLatents] = []
 
     def encode() -> None:
-        own = torch.Generator().manual_seed(0)
-        places, codec = [list(range(len(frames)))], run.models.codec
-        antialias = run.settings.antialias
-        encoded.append(encode_faces(frames, places, matrices, run.resolution, codec, own, antialias=antialias))
+        own, batches = torch.Generator().manual_seed(0), [list(range(len(frames)))]
+        encoded.append(encode_faces(alignment.crops(frames), batches, models.codec, own))
 
     face = timed(encode) / len(frames)
-    window = timed(lambda: denoise_few(run, encoded[-1]))
-    frame = timed(lambda: write_few(run, folder, frames, encoded[-1], matrices)) / len(frames)
-    vram = torch.cuda.max_memory_allocated(run.models.device) if run.models.device.type == "cuda" else None
-    return Costs(voice, tracking, face, window * passes(run), frame, vram)
+    window = timed(lambda: denoise_few(encoded[-1], settings, models))
+
+    def write() -> None:
+        faces = enumerate(models.codec.decode(encoded[-1].reference))
+        masks = MouthMasks(settings.resolution, Seam(color_match="off"))
+        blend = Blend(masks, blend=settings.blend, antialias=settings.antialias)
+        write_few(composite(frames, faces, alignment, blend), len(frames), inputs.video, settings, folder)
+
+    frame = timed(write) / len(frames)
+    vram = torch.cuda.max_memory_allocated(models.device) if on_gpu else None
+    return Costs(voice, tracking, face, window * passes(settings), frame, vram)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -217,15 +234,14 @@ def timed(work: Callable[[], Any]) -> float:
     return seconds
 
 
-def passes(run: Run) -> float:
+def passes(settings: Settings) -> float:
     """How often a guided window's cost is paid: a step without guidance costs half."""
-    settings = run.settings
     scales = [settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps)]
     guided = max(scales) > 1
     return sum(1.0 if scale > 1 or not guided else 0.5 for scale in scales)
 
 
-def track_few(run: Run, reader: VideoReader) -> tuple[list[Frame], np.ndarray, float]:
+def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> tuple[list[Frame], np.ndarray, float]:
     """The first frames, the alignment (2, 3) of the face in them, and seconds per frame to decode and track."""
     frames: list[Frame] = []
     stamps: list[float] = []
@@ -236,13 +252,13 @@ def track_few(run: Run, reader: VideoReader) -> tuple[list[Frame], np.ndarray, f
             frames.append(frame)
             yield frame.rgb()
 
-    points = face_in_the_middle(run.info.width, run.info.height)
+    points = face_in_the_middle(reader.info.width, reader.info.height)
     with contextlib.suppress(LatentSyncError):  # no face this early, which the run itself will tell where it matters
-        track = track_selected(watched(), parse_face(run.settings.face), device=run.models.device)
+        track = track_selected(watched(), parse_face(settings.face), device=device)
         points = track.points[track.present][:1]
     stamps.append(time.perf_counter())
     paces = np.diff(stamps)
-    matrix = alignment_matrices(points, run.resolution, run.settings.alignment)[0]
+    matrix = alignment_matrices(points, settings.resolution, settings.alignment)[0]
     return frames, matrix, float(np.median(paces[1:] if len(paces) > 1 else paces))
 
 
@@ -252,30 +268,33 @@ def face_in_the_middle(width: int, height: int) -> np.ndarray:
     return np.array([[[-unit, -unit], [unit, -unit], [0, unit]]]) + [width / 2, height / 2]
 
 
-def denoise_few(run: Run, faces: FaceLatents) -> None:
+def denoise_few(faces: FaceLatents, settings: Settings, models: Models) -> None:
     """One window through one step."""
-    count, whisper = run.settings.window, run.models.whisper
+    count, whisper = settings.window, models.whisper
     tokens = torch.zeros(count, STEPS_PER_FRAME * whisper.layers, whisper.width)
     condition = faces.condition([next(iter(faces.row_of))] * count)
     noise = torch.zeros(1, 4, 1, *condition.shape[-2:])
-    guidance = max(run.settings.guidance.scale_at(step, run.settings.steps) for step in range(run.settings.steps))
-    settings = SamplerSettings(steps=1, guidance=guidance, solver=run.settings.solver, device=run.models.device)
+    guidance = max(settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps))
+    sampler = SamplerSettings(steps=1, guidance=guidance, solver=settings.solver, device=models.device)
     groups, conditioning = window_groups([Window(0, count)]), TensorConditioning(condition, tokens)
     with contextlib.suppress(NonFiniteLatentsError):  # half precision that fails here is repaired in the run
-        sample_clip(run.models.unet, noise, conditioning, groups, settings, frames=count)
+        sample_clip(models.unet, noise, conditioning, groups, sampler, frames=count)
 
 
-def write_few(run: Run, folder: RunFolder, frames: list[Frame], faces: FaceLatents, matrices: np.ndarray) -> None:
-    """Decode, paste and encode a few frames into a part that never gets its name."""
-    settings, count = run.settings, len(frames)
-    times = [index / run.info.fps for index in range(count)]
-    timing = (run.info.fps, times, False, count / run.info.fps)
-    video = PartedVideo.of(folder.target, run.info, settings.encode, *timing)
+def write_few(frames: Iterable[Composited], count: int, info: VideoInfo, settings: Settings, folder: RunFolder) -> None:
+    """Encode a few frames, as they are composited, into a part that never gets its name."""
+    video = PartedVideo.of(
+        folder.target,
+        info,
+        settings.encode,
+        fps=info.fps,
+        times=[index / info.fps for index in range(count)],
+        variable=False,
+        seconds=count / info.fps,
+    )
     part = PartWriter(folder.path / "segment-00000.nut", video, 0)
     try:
-        pictures = enumerate(run.models.codec.decode(faces.reference))
-        options = (run.resolution, settings.blend, settings.antialias)
-        for composited in composite(frames, pictures, matrices, *options):
+        for composited in frames:
             part.write(composited.picture)
         part.flush()
     finally:

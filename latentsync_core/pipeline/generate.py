@@ -1,8 +1,9 @@
 """One segment after the other: encode its faces, denoise them, paste and write them into a part of its own."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import av
 import torch
@@ -16,86 +17,109 @@ from ..media import VideoReader
 from ..media.write.mix import mixed_blocks
 from ..media.write.parts import PartedVideo, PartWriter, join_parts
 from ..models.loading import Models
+from ..progress import Callbacks
 from .composite import composite, generated_faces
 from .encode import ClipConditioning, FaceLatents
-from .latent_cache import FaceStore
-from .plan import Plan, Run
-from .report import Report
+from .latent_cache import LatentCache
+from .plan import Plan
 from .resume.run_folder import RunFolder, SegmentRecord
+from .run_log import RunLog
 from .segments import Segment
+from .voice import Voice
 
 log = logging.getLogger(__name__)
 
-Stage = Callable[[str], AbstractContextManager]
-"""``with stage("sample"):`` tells the watchers which stage runs, and times it."""
+
+@dataclass(frozen=True)
+class Generated:
+    """The file that was made, how many of its frames were synced, how many segments an earlier run had finished, and
+    the most bytes of latents held at once."""
+
+    target: Path
+    synced: int
+    reused: int
+    latent_bytes: int
 
 
 def generate(
-    run: Run, plan: Plan, segments: Sequence[Segment], heard: Features, folder: RunFolder, report: Report, stage: Stage
-) -> int:
-    """Make every segment that is not finished yet, then join all with the voice; returns how many frames were synced.
+    plan: Plan, voice: Voice, models: Models, folder: RunFolder, run_log: RunLog, callbacks: Callbacks
+) -> Generated:
+    """Make every segment that is not finished yet, then join all with the voice.
 
     Two readers, each going forwards: one for the faces and, a segment behind, one for the pictures they go into.
     """
-    timeline, settings = plan.timeline, run.settings
-    times = (timeline.times, timeline.variable, timeline.seconds)
-    video = PartedVideo.of(folder.target, run.info, settings.encode, timeline.fps, *times)
-    records = []
-    with VideoReader(run.video) as crops, VideoReader(run.video) as pictures:
-        clip = (timeline.source, plan.matrices, run.resolution, run.models.codec)
-        store = FaceStore(crops, segments, *clip, settings.seed, settings.antialias)
-        for segment in segments:
+    path, codec, settings = plan.inputs.video.path, models.codec, plan.settings
+    video, records, reused = parted_video(plan, folder.target), [], 0
+    with VideoReader(path) as crops, VideoReader(path) as pictures:
+        cache = LatentCache(crops, plan.segments, plan.timeline.source, plan.alignment, codec, settings.seed)
+        for segment in plan.segments:
             record = folder.finished(segment)
-            report.segments["computed" if record is None else "reused"] += 1
+            reused += record is not None
             if record is None:
-                known = len(report.warnings)
-                latents = denoise_segment(run, plan, segment, store, heard, stage)
-                with stage("write"), PartWriter(folder.part(segment), video, segment.start) as part:
-                    synced = write_segment(run, plan, segment, latents, pictures, part)
-                    record = SegmentRecord(synced, *precision_of(run.models), tuple(report.warnings[known:]))
+                known, faces = len(run_log.warnings), iter(())
+                if segment.groups:
+                    with run_log.stage("encode"):
+                        encoded = cache.of(segment, callbacks.progress("encode"), callbacks.check_cancelled)
+                    with run_log.stage("sample"):
+                        conditioning = condition_segment(segment, plan, encoded, voice.features, models)
+                        latents = sample_segment(segment, plan, conditioning, cache.noise.start, models, callbacks)
+                    faces = generated_faces(latents, segment.synced, codec)
+                    del encoded, conditioning, latents  # so that they go before the next segment's come
+                with run_log.stage("write"), PartWriter(folder.part(segment), video, segment.start) as part:
+                    synced = write_segment(segment, plan, faces, pictures, part, callbacks)
+                    record = SegmentRecord(synced, *precision_of(models), tuple(run_log.warnings[known:]))
                     folder.note(segment, record)
-            resume_after(record, run.models, report)
+            resume_after(record, models, run_log)
             records.append(record)
-    with stage("write"):
-        parts = [(folder.part(segment), segment.start, segment.stop) for segment in segments]
-        join_parts(video, parts, sound_of(run, plan), overwrite=settings.overwrite)
-    report.memory["latents"] = store.peak
-    return sum(record.synced for record in records)
+    callbacks.on_progress("write", len(plan.timeline), len(plan.timeline))
+    with run_log.stage("write"):
+        parts = [(folder.part(segment), segment.start, segment.stop) for segment in plan.segments]
+        join_parts(video, parts, sound_of(plan), overwrite=settings.overwrite)
+    return Generated(folder.target, sum(record.synced for record in records), reused, cache.peak)
 
 
-def sound_of(run: Run, plan: Plan) -> Iterator[av.AudioFrame]:
+def parted_video(plan: Plan, target: Path) -> PartedVideo:
+    """The video that all segments become parts of."""
+    timeline = plan.timeline
+    return PartedVideo.of(
+        target,
+        plan.inputs.video,
+        plan.settings.encode,
+        fps=timeline.fps,
+        times=timeline.times,
+        variable=timeline.variable,
+        seconds=timeline.seconds,
+    )
+
+
+def sound_of(plan: Plan) -> Iterator[av.AudioFrame]:
     """The blocks of the result's sound: the voice, or the voice and what the video sounds like already."""
-    if run.settings.sound == "voice":
-        return run.voice.blocks()
-    return mixed_blocks(run.voice.blocks, run.video, plan.timeline.seconds)
+    inputs = plan.inputs
+    if plan.settings.sound == "voice":
+        return inputs.voice.blocks()
+    return mixed_blocks(inputs.voice.blocks, inputs.video.path, plan.timeline.seconds)
 
 
-def denoise_segment(
-    run: Run, plan: Plan, segment: Segment, store: FaceStore, features: Features, stage: Stage
-) -> Tensor | None:
-    """The generated latents (1, 4, frames, h, w) of a segment; None where it shows no face."""
-    if not segment.groups:
-        return None
-    with stage("encode"):
-        faces = store.of(segment, run.on_progress, run.check_cancelled)
-    with stage("sample"):
-        return sample_segment(run, plan, segment, faces, features, store.noise.start)
+def condition_segment(
+    segment: Segment, plan: Plan, faces: FaceLatents, features: Features, models: Models
+) -> ClipConditioning:
+    """What the windows of a segment are denoised from."""
+    trained, reach = TrainedConditioning.of_models(models, plan.settings.position), segment.reach
+    tokens = trained.audio_tokens(features, indices_at(len(features), plan.timeline.times[reach]))
+    return ClipConditioning(faces, tokens, plan.timeline.source[reach], trained)
 
 
 def sample_segment(
-    run: Run, plan: Plan, segment: Segment, faces: FaceLatents, features: Features, noise: Tensor
+    segment: Segment, plan: Plan, conditioning: ClipConditioning, noise: Tensor, models: Models, callbacks: Callbacks
 ) -> Tensor:
-    """Denoise a segment; if half precision ends in NaN, once more in float32, and say so.
+    """Denoise a segment to latents (1, 4, frames, h, w); if half precision ends in NaN, once more in float32.
 
-    The network stays in float32 then, for all segments to come.
+    The network stays in float32 then, for all segments to come, and a warning says so.
     """
-    settings, models, timeline = run.settings, run.models, plan.timeline
-    trained = TrainedConditioning.of_models(models, settings.position)
-    reach = segment.reach
-    tokens = trained.audio_tokens(features, indices_at(len(features), timeline.times[reach]))
-    conditioning = ClipConditioning(faces, tokens, timeline.source[reach], trained)
+    settings, reach, progress = plan.settings, segment.reach, callbacks.progress("sample")
     before, total = settings.steps * segment.first_window, settings.steps * segment.all_windows
     sampler = SamplerSettings(settings.steps, settings.guidance, settings.solver, models.device)
+    progress(before, total)
 
     def sample() -> Tensor:
         latents = sample_clip(
@@ -105,8 +129,8 @@ def sample_segment(
             [group.moved(-reach.start) for group in segment.groups],
             sampler,
             frames=reach.stop - reach.start,
-            on_progress=lambda done, _: run.on_progress(before + done, total),
-            check_cancelled=run.check_cancelled,
+            on_progress=lambda done, _: progress(before + done, total),
+            check_cancelled=callbacks.check_cancelled,
         )
         return latents[:, :, segment.start - reach.start : segment.stop - reach.start]
 
@@ -134,27 +158,24 @@ def damaged_checkpoint(where: str, models: Models) -> LatentSyncError:
 
 
 def write_segment(
-    run: Run, plan: Plan, segment: Segment, latents: Tensor | None, reader: VideoReader, part: PartWriter
+    segment: Segment,
+    plan: Plan,
+    faces: Iterator[tuple[int, Tensor]],
+    reader: VideoReader,
+    part: PartWriter,
+    callbacks: Callbacks,
 ) -> int:
     """Decode, paste and encode frame by frame; returns how many frames were synced."""
-    settings, synced = run.settings, 0
-    faces = iter(()) if latents is None else generated_faces(latents, segment.synced, run.models.codec)
-    frames = composite(
-        reader.frames_at(plan.timeline.source[segment.frames]),
-        faces,
-        plan.matrices,
-        run.resolution,
-        settings.blend,
-        settings.antialias,
-        plan.strength[segment.frames],
-        plan.masks,
-    )
+    synced, total, progress = 0, len(plan.timeline), callbacks.progress("write")
+    progress(segment.start, total)
+    shown = reader.frames_at(plan.timeline.source[segment.frames])
+    frames = composite(shown, faces, plan.alignment, plan.blend.part(segment.frames))
     for index, composited in enumerate(frames, start=segment.start):
-        run.check_cancelled()
+        callbacks.check_cancelled()
         part.write(composited.picture)
         synced += composited.synced
-        run.on_frame(index, composited)
-        run.on_progress(index + 1, len(plan.timeline))
+        callbacks.on_frame(index, composited)
+        progress(index + 1, total)
     return synced
 
 
@@ -164,10 +185,10 @@ def precision_of(models: Models) -> tuple[str, str]:
     return tuple(str(getattr(network, "dtype", "")).removeprefix("torch.") for network in (models.unet, vae))
 
 
-def resume_after(record: SegmentRecord, models: Models, report: Report) -> None:
-    """Bring the networks into the precision, and the report to the warnings, that a finished segment left behind."""
+def resume_after(record: SegmentRecord, models: Models, run_log: RunLog) -> None:
+    """Bring the networks into the precision, and the log to the warnings, that a finished segment left behind."""
     networks = (models.unet, getattr(models.codec, "autoencoder", None))
     for network, left_in in zip(networks, (record.unet, record.vae), strict=True):
         if left_in == "float32" and network.dtype != torch.float32:
             network.float()
-    report.warnings += [warning for warning in record.warnings if warning not in report.warnings]
+    run_log.add_warnings(record.warnings)

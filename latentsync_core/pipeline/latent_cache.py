@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from ..faces import LATENT_STRIDE, fixed_mask, latent_mask
 from ..media import VideoReader
 from ..models.vae import LatentCodec
 from ..progress import CheckCancelled, OnProgress
-from .encode import FaceLatents, batches_by_window, encode_faces
+from .encode import Alignment, FaceLatents, batches_by_window, encode_faces
 from .segments import Segment
 
 KEPT_BYTES = 512 * 2**20  # of latents that a later segment shows again; beyond that they are encoded again when needed
@@ -45,11 +44,11 @@ class ClipNoise:
         return torch.Generator().set_state(state)
 
 
-class FaceStore:
+class LatentCache:
     """Face latents segment by segment; a face is encoded in the batch, and with the noise, of the window that first
     shows it, even where only a later showing needs it.
 
-    reader: of the source. source: the frame each output frame shows. matrices: (source frames, 2, 3).
+    reader: of the source. source: the frame each output frame shows. alignment: of the source's faces.
     noise: the clip's. faces: how many source frames are synced. peak: the most bytes of latents held so far.
     """
 
@@ -58,14 +57,11 @@ class FaceStore:
         reader: VideoReader,
         segments: Sequence[Segment],
         source: Sequence[int],
-        matrices: np.ndarray,
-        resolution: int,
+        alignment: Alignment,
         codec: LatentCodec,
         seed: int,
-        antialias: bool,
     ):
-        self._reader, self._source, self._matrices = reader, source, matrices
-        self._resolution, self._codec, self._antialias = resolution, codec, antialias
+        self._reader, self._source, self._alignment, self._codec = reader, source, alignment, codec
         self._batches = batches_by_window([span for segment in segments for span in segment.windows], source)
         self._batch_of = {frame: number for number, batch in enumerate(self._batches) for frame in batch}
         self._done = list(itertools.accumulate(map(len, self._batches)))
@@ -76,7 +72,7 @@ class FaceStore:
                 first.setdefault(frame, segment.index)
                 self._last[frame] = segment.index
         again = {self._batch_of[frame] for frame, last in self._last.items() if last > first[frame]}
-        self.noise = ClipNoise(seed, resolution // LATENT_STRIDE, self._batches, again)
+        self.noise = ClipNoise(seed, alignment.resolution // LATENT_STRIDE, self._batches, again)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}  # source frame -> masked and whole, (4, h, w) each
         self.faces = len(self._batch_of)
         self.peak = 0
@@ -84,7 +80,9 @@ class FaceStore:
     def of(self, segment: Segment, on_progress: OnProgress, check_cancelled: CheckCancelled) -> FaceLatents:
         """The latents of every face `segment` shows, encoded unless an earlier segment left them behind."""
         shown = self._shown(segment)
-        for number in sorted({self._batch_of[frame] for frame in shown if frame not in self._rows}):
+        numbers = sorted({self._batch_of[frame] for frame in shown if frame not in self._rows})
+        on_progress(self._done_before(numbers[0]) if numbers else self._done[self._batch_of[shown[-1]]], self.faces)
+        for number in numbers:
             self._encode(number, check_cancelled)
             on_progress(self._done[number], self.faces)
         rows = [self._rows[frame] for frame in shown]
@@ -92,22 +90,24 @@ class FaceStore:
         self.peak = max(self.peak, sum(map(bytes_of, [*self._rows.values(), (masked, reference)])))
         self._forget(segment.index)
         row_of = {frame: row for row, frame in enumerate(shown)}
-        return FaceLatents(masked, reference, latent_mask(fixed_mask(self._resolution)), row_of, self._resolution)
+        resolution = self._alignment.resolution
+        return FaceLatents(masked, reference, latent_mask(fixed_mask(resolution)), row_of, resolution)
 
     def _shown(self, segment: Segment) -> list[int]:
         """The source frames whose faces `segment` generates, in the order of first showing."""
         return list(dict.fromkeys(self._source[f] for span in segment.windows for f in range(span.start, span.stop)))
 
+    def _done_before(self, number: int) -> int:
+        """How many faces the batches before batch `number` hold."""
+        return self._done[number] - len(self._batches[number])
+
     def _encode(self, number: int, check_cancelled: CheckCancelled) -> None:
         batch = self._batches[number]
         latents = encode_faces(
-            self._reader.frames_at(batch),
+            self._alignment.crops(self._reader.frames_at(batch)),
             [batch],
-            self._matrices,
-            self._resolution,
             self._codec,
             self.noise.before(number),
-            antialias=self._antialias,
             check_cancelled=check_cancelled,
         )
         for frame, row in latents.row_of.items():

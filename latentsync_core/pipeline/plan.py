@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..diffusion import Window, plan_windows
 from ..errors import LatentSyncError
 from ..faces import (
-    FaceState,
     FaceTrack,
-    MouthMasks,
     effect_strength,
     mouth_masks,
     parse_face,
@@ -27,11 +26,14 @@ from ..media import (
     VideoInfo,
     VideoReader,
     is_variable,
+    probe_audio,
+    probe_video,
 )
-from ..models.loading import Models
-from ..progress import CheckCancelled, OnProgress
-from .composite import OnFrame
-from .report import plain
+from ..media.read.stream_starts import sound_start
+from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .composite import Blend
+from .encode import Alignment
+from .segments import Segment, plan_segments
 from .settings import Settings
 from .timeline import Timeline, plan_timeline
 from .voice import Voice
@@ -39,19 +41,29 @@ from .voice import Voice
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Run:
-    """One run's inputs and watchers, passed from stage to stage."""
+@dataclass(frozen=True)
+class Inputs:
+    """The two files of a run.
 
-    video: Path
-    info: VideoInfo
+    starts: when pictures and sound begin in either file, and what silence or cut keeps the sound in place; "video" is
+    None for one without sound; its "unreadable" says why, where that cannot be decoded and is not asked for.
+    """
+
+    video: VideoInfo
     voice: AudioInfo
-    models: Models
-    settings: Settings
-    resolution: int
-    on_progress: OnProgress
-    check_cancelled: CheckCancelled
-    on_frame: OnFrame
+    starts: dict[str, dict | None]
+
+    @classmethod
+    def probe(cls, video: Path | str, voice: Path | str, track: str | None = None) -> "Inputs":
+        """Look into both files; track: of the voice's. Raises LatentSyncError for what cannot be read."""
+        info, sound = probe_video(video), probe_audio(voice, track, video)
+        own = None
+        if info.has_audio:
+            try:
+                own = sound_start(info.path, video=info.path).to_dict()
+            except LatentSyncError as error:  # only mixing needs this sound, and refuses it
+                own = {"unreadable": str(error)}
+        return cls(info, sound, {"video": own, "audio": sound.start.to_dict()})
 
 
 @dataclass(frozen=True)
@@ -70,14 +82,24 @@ class TrackedSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done with every frame, known once the source has been read through."""
+    """What is to be done with every frame, known once the source has been read through.
 
-    track: FaceTrack
+    settings: with the working resolution. alignment: by source frame. blend: by output frame.
+    """
+
+    inputs: Inputs
+    settings: Settings
+    tracked: TrackedSource
     timeline: Timeline
     windows: tuple[Window, ...]
-    matrices: np.ndarray  # (source frames, 2, 3), NaN where there is no face
-    strength: np.ndarray  # (output frames,) in 0..1, the share of the generated mouth that is shown
-    masks: MouthMasks  # what of each generated face goes where
+    segments: tuple[Segment, ...]
+    alignment: Alignment
+    blend: Blend
+
+    @property
+    def track(self) -> FaceTrack:
+        """The face in every source frame."""
+        return self.tracked.track
 
     @property
     def synced(self) -> np.ndarray:
@@ -85,13 +107,20 @@ class Plan:
         generated = np.zeros(len(self.timeline), bool)
         for span in self.windows:
             generated[span.start : span.stop] = True
-        return generated & (self.strength > 0)
+        return generated & (self.blend.strength > 0)
 
 
-def track_clip(run: Run, heard: Voice) -> TrackedSource:
+def track_clip(
+    video: VideoInfo,
+    voice_seconds: Fraction,
+    settings: Settings,
+    *,
+    device: torch.device,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+) -> TrackedSource:
     """Read the source once, as far as the voice needs it, and follow the face."""
-    settings, info = run.settings, run.info
-    needed = None if settings.length == "video" else heard.seconds
+    needed = None if settings.length == "video" else voice_seconds
     complete = True
 
     def pictures(reader: VideoReader) -> Iterator[np.ndarray]:
@@ -102,59 +131,72 @@ def track_clip(run: Run, heard: Voice) -> TrackedSource:
                 return
             yield frame.rgb()
 
-    stated = info.frames or (round(info.duration * info.fps) if info.duration else None)
-    wanted = None if needed is None else round(needed * info.fps)
-    with VideoReader(run.video) as reader:
+    total = expected_frames(video, needed)
+    on_progress(0, total or 0)
+    with VideoReader(video.path) as reader:
         try:
             track = track_selected(
                 pictures(reader),
                 parse_face(settings.face),
-                device=run.models.device,
-                total=min((count for count in (stated, wanted) if count), default=None),
-                on_progress=run.on_progress,
-                check_cancelled=run.check_cancelled,
+                device=device,
+                total=total,
+                on_progress=on_progress,
+                check_cancelled=check_cancelled,
             )
             times = reader.times[: len(track)]
-            track = without_gaps(track, settings.missing, times, times[-1] + 1 / info.fps)
+            track = without_gaps(track, settings.missing, times, times[-1] + 1 / video.fps)
         except LatentSyncError as error:
-            raise LatentSyncError(f"{run.video}: {error}") from error
-        damage = plain({"damaged": reader.damaged, "damage": reader.damage})
-        return TrackedSource(track, times, complete, damage)
+            raise LatentSyncError(f"{video.path}: {error}") from error
+        return TrackedSource(track, times, complete, {"damaged": reader.damaged, "damage": reader.damage})
 
 
-def plan_clip(run: Run, tracked: TrackedSource, heard: Voice) -> Plan:
-    """Lay out the output, cut it into windows, align every face."""
-    settings, info, track = run.settings, run.info, tracked.track
+def expected_frames(video: VideoInfo, needed: Fraction | None) -> int | None:
+    """How many source frames will be read by the headers, for `needed` seconds of output; None where nothing tells."""
+    stated = video.frames or (round(video.duration * video.fps) if video.duration else None)
+    wanted = None if needed is None else round(needed * video.fps)
+    return min((count for count in (stated, wanted) if count), default=None)
+
+
+def plan_clip(inputs: Inputs, tracked: TrackedSource, voice: Voice, settings: Settings) -> Plan:
+    """Lay out the output, cut it into windows and segments, align every face; settings: with a resolution."""
+    video, track = inputs.video, tracked.track
     timeline = plan_timeline(
         tracked.times,
-        info.fps,
-        heard.seconds,
+        video.fps,
+        voice.seconds,
         length=settings.length,
         extend=settings.extend,
         rate=settings.rate,
-        variable=is_variable(tracked.times, info.fps),
+        variable=is_variable(tracked.times, video.fps),
         complete=tracked.complete,
     )
     present = [bool(track.present[source]) for source in timeline.source]
     windows = plan_windows(present, timeline.breaks(track.cuts), settings.window, settings.overlap)
     if not windows:
-        raise LatentSyncError(f"{run.video}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
-    matrices = track.matrices(run.resolution, settings.alignment)
+        raise LatentSyncError(f"{video.path}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
+    blend = plan_blend(track, timeline, voice, settings)
+    if not effect_strength(track, settings.fade)[list(timeline.source)].any() and settings.blend == "mouth":
+        reason = why_unshown(track, settings.fade)
+        log.warning("%s: a face is found, but no frame of it can be synced: %s", video.path, reason)
+    return Plan(
+        inputs,
+        settings,
+        tracked,
+        timeline,
+        windows,
+        segments=plan_segments(len(timeline), windows),
+        alignment=Alignment(
+            track.matrices(settings.resolution, settings.alignment), settings.resolution, settings.antialias
+        ),
+        blend=blend,
+    )
+
+
+def plan_blend(track: FaceTrack, timeline: Timeline, voice: Voice, settings: Settings) -> Blend:
+    """What is pasted of every generated face, and how much of it shows in each output frame."""
     shown = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
     strength = shown[list(timeline.source)]
     if settings.silence == "keep":
-        strength = strength * heard.gate(timeline.times)
-    if not shown[list(timeline.source)].any():
-        reason = why_unshown(track, settings.fade)
-        log.warning("%s: a face is found, but no frame of it can be synced: %s", run.video, reason)
-    masks = mouth_masks(track, run.resolution, settings.seam)
-    return Plan(track, timeline, windows, matrices, strength, masks)
-
-
-def state_runs(states: np.ndarray) -> list[dict]:
-    """A face state for every frame, run by run: {"first", "last", "state"}."""
-    edges = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), len(states)]
-    return [
-        {"first": first, "last": stop - 1, "state": FaceState(states[first]).name.lower()}
-        for first, stop in zip(edges, edges[1:], strict=False)
-    ]
+        strength = strength * voice.gate(timeline.times)
+    masks = mouth_masks(track, settings.resolution, settings.seam)
+    return Blend(masks, blend=settings.blend, antialias=settings.antialias, strength=strength)

@@ -1,27 +1,26 @@
 """What a run did: settings, versions, seconds per stage, frames by state, warnings, as JSON."""
 
 import json
-import logging
-import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
-from fractions import Fraction
-from importlib import metadata
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+import numpy as np
+
+from ..faces import FaceState
 from ..file_names import valid_text
+from ..intervals import Stretch, runs_of, stretches_of
+from ..models.loading import Models
+from .generate import Generated
+from .plan import Plan, TrackedSource
+from .run_log import RunLog
+from .versions import plain, versions
+from .voice import Voice, describe_voice
 
-LIBRARY = __package__.rpartition(".")[0]  # also where a host loads the pack under a name of its own
-PACKAGES = ("torch", "numpy", "diffusers", "openai-whisper", "av", "safetensors", "einops", "scipy")
 
-
-@dataclass
+@dataclass(frozen=True)
 class Report:
-    """Filled in as the run goes on.
+    """What a finished run did, as `build_report` puts it together.
 
     inputs: what the files hold; "starts": seconds after a file's zero at which its pictures and its sound begin, and
     what silence went before the sound, or how much of it was cut, so that it keeps its place.
@@ -56,61 +55,82 @@ class Report:
         """Indented JSON text, in which a file name's bytes that are no UTF-8 are escaped (see valid_text)."""
         return valid_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False))
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what runs inside under `name`."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = round(self.stages.get(name, 0.0) + time.perf_counter() - started, 3)
 
-    @contextmanager
-    def collecting_warnings(self) -> Iterator[None]:
-        """Write down every warning the library logs meanwhile, whoever else listens."""
-        handler = _WarningList(self.warnings)
-        library = logging.getLogger(LIBRARY)
-        library.addHandler(handler)
-        try:
-            yield
-        finally:
-            library.removeHandler(handler)
-
-
-class _WarningList(logging.Handler):
-    def __init__(self, warnings: list[str]):
-        super().__init__(logging.WARNING)
-        self.warnings = warnings
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if message not in self.warnings:
-            self.warnings.append(message)
+def build_report(
+    plan: Plan, voice: Voice, models: Models, generated: Generated, log: RunLog, forecast: dict[str, Any]
+) -> Report:
+    """Everything worth telling of a finished run. forecast: what it was estimated to take, and took."""
+    inputs, settings, segments = plan.inputs, plan.settings, len(plan.segments)
+    return Report(
+        inputs={"video": inputs.video, "audio": inputs.voice, "starts": inputs.starts},
+        output=describe_output(plan, generated.target),
+        models=dict(models.sources),
+        settings=dict(vars(settings)),
+        versions=versions(),
+        stages=dict(log.stages),
+        voice=describe_voice(voice, settings, plan.timeline),
+        source_frames=describe_source(plan.tracked),
+        output_frames=describe_frames(plan, generated.synced),
+        output_times=describe_times(plan),
+        segments={"total": segments, "computed": segments - generated.reused, "reused": generated.reused},
+        memory={
+            "latents": generated.latent_bytes,
+            "track": sum(array.nbytes for array in plan.track.to_arrays().values()),
+        },
+        forecast=forecast,
+        warnings=list(log.warnings),
+    )
 
 
-def versions() -> dict[str, str]:
-    """Versions of this library, Python and the packages that shape a result."""
-    found = {"latentsync": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+def describe_output(plan: Plan, target: Path) -> dict[str, Any]:
+    """The file that was written."""
+    timeline = plan.timeline
+    return {
+        "path": target,
+        "bytes": target.stat().st_size,
+        "fps": timeline.fps,
+        "variable_rate": timeline.variable,
+        "seconds": float(timeline.seconds),
+        "windows": len(plan.windows),
+    }
 
 
-def plain(value: Any) -> Any:
-    """`value` in what JSON knows: rates as "30000/1001", paths as text."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, Fraction):
-        return f"{value.numerator}/{value.denominator}" if value.denominator != 1 else value.numerator
-    if isinstance(value, Path):
-        return str(value)
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    return str(value)
+def describe_source(tracked: TrackedSource) -> dict[str, Any]:
+    """Source frames by face state."""
+    track = tracked.track
+    return {
+        "read": len(track),
+        **track.counts(),
+        **tracked.damage,
+        "cuts": list(track.cuts),
+        "states": state_runs(track.states),
+    }
+
+
+def describe_frames(plan: Plan, synced: int) -> dict[str, int]:
+    """Output frames by what was done to them."""
+    written, strength = len(plan.timeline), plan.blend.strength
+    return {
+        "written": written,
+        "synced": synced,
+        "untouched": written - synced,
+        "faded": int(((strength > 0) & (strength < 1)).sum()),
+    }
+
+
+def describe_times(plan: Plan) -> dict[str, list[Stretch]]:
+    """When the result shows a generated mouth, and when it does not."""
+    synced, timeline = plan.synced, plan.timeline
+    return {
+        "synced": stretches_of(synced, timeline.times, timeline.seconds),
+        "untouched": stretches_of(~synced, timeline.times, timeline.seconds),
+    }
+
+
+def state_runs(states: np.ndarray) -> list[dict]:
+    """A face state for every frame, run by run: {"first", "last", "state"}."""
+    changes = (np.flatnonzero(np.diff(states)) + 1).tolist()
+    return [
+        {"first": first, "last": stop - 1, "state": FaceState(states[first]).name.lower()}
+        for first, stop in runs_of(np.ones(len(states), bool), changes)
+    ]

@@ -1,4 +1,4 @@
-"""The voice of a run: what Whisper hears in it, when it speaks, and how long it lasts."""
+"""The voice of a run: its Whisper features, when it speaks, and how long it lasts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is 
 
 @dataclass(frozen=True)
 class Voice:
-    """features: (T, L, D) as frames are to hear them, offset and rest included. activity: of the recording itself.
+    """features: (T, L, D) as frames are given them, offset and rest included. activity: of the recording itself.
     seconds: of the recording. offset: milliseconds the mouth is late."""
 
     features: Features
@@ -53,15 +53,16 @@ class Voice:
         return self.activity.gate([time - delay for time in times])
 
 
-def hear_voice(
+def encode_voice(
     info: AudioInfo,
     whisper: WhisperEncoder,
     settings: Settings,
+    *,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
     keep: Keep = keep_on_disk,
 ) -> Voice:
-    """Read the voice and listen to it; features come from the cache if it has them.
+    """Read the voice and encode it with Whisper; features come from the cache if it has them.
 
     keep: where they go, as a long voice's are more than memory should hold for as long as a run lasts.
     """
@@ -70,10 +71,11 @@ def hear_voice(
     check_cancelled()
     activity = detect_voice(waveform)
 
-    def heard() -> Iterator[Tensor]:
-        watchers = {"on_progress": on_progress, "check_cancelled": check_cancelled}
+    def encoded() -> Iterator[Tensor]:
         try:
-            yield from feature_pieces(waveform, whisper, settings.joins, **watchers)
+            yield from feature_pieces(
+                waveform, whisper, settings.joins, on_progress=on_progress, check_cancelled=check_cancelled
+            )
         except LatentSyncError as error:
             raise LatentSyncError(f"{info.path}: {error}") from error
 
@@ -82,9 +84,9 @@ def hear_voice(
         return silent_pieces(waveform, whisper, settings.joins)
 
     if settings.cache is None:
-        features = keep(heard())
+        features = keep(encoded())
     else:
-        features = FeatureCache(settings.cache).get(feature_key(waveform, whisper, settings.joins), heard, keep)
+        features = FeatureCache(settings.cache).get(feature_key(waveform, whisper, settings.joins), encoded, keep)
     if settings.silence == "rest":
         features = put_to_rest(features, silence, activity.step_gate(), keep)
     features = delay_features(features, settings.offset, keep)

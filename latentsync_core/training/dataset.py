@@ -16,17 +16,16 @@ from torch import Tensor
 from ..atomic_write import atomic_write
 from ..audio import indices_at
 from ..errors import LatentSyncError
-from ..faces import LATENT_STRIDE, crop_face, fixed_mask
+from ..faces import LATENT_STRIDE, fixed_mask
 from ..file_names import utf8_path
 from ..intervals import runs_of
-from ..media import VideoReader, probe_audio, probe_video
+from ..media import VideoReader, probe_audio
 from ..models.loading import Models
 from ..models.syncnet.mel import syncnet_mel
-from ..pipeline.composite import ignore_frame
-from ..pipeline.encode import face_of, pixels_of
-from ..pipeline.plan import Run, plan_clip, track_clip
+from ..pipeline.encode import pixels_of
+from ..pipeline.plan import Inputs, plan_clip, track_clip
 from ..pipeline.settings import Settings
-from ..pipeline.voice import Voice, hear_voice
+from ..pipeline.voice import Voice, encode_voice
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 
 log = logging.getLogger(__name__)
@@ -192,7 +191,7 @@ def prepare_clip(
     """The clip with its three files; those that are missing are computed."""
     faces, latents, voice = preparation.paths(source)
     if not (faces.is_file() and voice.is_file()):
-        audio = hear_voice(probe_audio(source.voice, video=source.video), preparation.models.whisper, SETTINGS)
+        audio = encode_voice(probe_audio(source.voice, video=source.video), preparation.models.whisper, SETTINGS)
         write_tensors(voice, {"features": audio.features[:]})
         if not faces.is_file():
             write_tensors(faces, track_and_crop(source, audio, preparation, check_cancelled))
@@ -207,38 +206,28 @@ def track_and_crop(
     source: ClipSource, audio: Voice, preparation: Preparation, check_cancelled: CheckCancelled
 ) -> dict[str, Tensor]:
     """The tensors of a clip's faces, computed by the pipeline's own stages."""
-    models, resolution = preparation.models, preparation.resolution
-    settings = replace(SETTINGS, alignment=preparation.alignment)
-    voice = probe_audio(source.voice, video=source.video)
-    run = Run(
-        video=source.video,
-        info=probe_video(source.video),
-        voice=voice,
-        models=models,
-        settings=settings,
-        resolution=resolution,
-        on_progress=ignore_progress,
-        check_cancelled=check_cancelled,
-        on_frame=ignore_frame,
-    )
-    plan = plan_clip(run, track_clip(run, audio), audio)
+    resolution = preparation.resolution
+    settings = replace(SETTINGS, alignment=preparation.alignment, resolution=resolution)
+    inputs, device = Inputs.probe(source.video, source.voice), preparation.models.device
+    tracked = track_clip(inputs.video, audio.seconds, settings, device=device, check_cancelled=check_cancelled)
+    plan = plan_clip(inputs, tracked, audio, settings)
     shown = plan.timeline.source
     present = plan.track.present[list(shown)]
     intervals = runs_of(present, plan.timeline.breaks(plan.track.cuts))
     crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
     positions = np.flatnonzero(present)
     with VideoReader(source.video) as reader:
-        for frame, position in zip(reader.frames_at(shown[i] for i in positions), positions, strict=True):
-            image, matrix, _, _ = face_of(frame, plan.matrices[shown[position]], resolution)
-            crops[position] = torch.from_numpy(crop_face(image, matrix, resolution, settings.antialias))
+        faces = plan.alignment.crops(reader.frames_at(shown[i] for i in positions))
+        for (_, crop), position in zip(faces, positions, strict=True):
+            crops[position] = torch.from_numpy(crop)
     times = plan.timeline.times
     return {
         "crops": crops,
         "indices": indices_at(len(audio.features), times),
         "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
-        "matrices": torch.from_numpy(plan.matrices[list(shown)]),
+        "matrices": torch.from_numpy(plan.alignment.matrices[list(shown)]),
         "runs": torch.tensor(intervals, dtype=torch.int64).reshape(-1, 2),
-        "mel": syncnet_mel(torch.from_numpy(voice.waveform())),
+        "mel": syncnet_mel(torch.from_numpy(inputs.voice.waveform())),
     }
 
 

@@ -18,7 +18,7 @@ from ..errors import LatentSyncError
 from ..faces import fixed_mask, latent_mask
 from ..models.loading import DTYPES
 from ..models.syncnet import load_syncnet
-from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from ..progress import Callbacks, CheckCancelled, never_cancelled
 from .batches import TrainingWindows
 from .checkpointing import STATE_NAME, TrainingState
 from .config import LossConfig, TrainConfig
@@ -39,24 +39,24 @@ def train(
     config: TrainConfig,
     *,
     resume: bool = False,
-    on_progress: OnProgress = ignore_progress,
-    check_cancelled: CheckCancelled = never_cancelled,
+    callbacks: Callbacks | None = None,
 ) -> Path:
     """Train as `config` says, alone or as one of torchrun's processes, and return the last checkpoint's path.
 
     resume: continue from the state in the output folder, with the identical next step; without it a folder that holds
-    a run is refused. on_progress counts steps. Cancelling loses the steps after the last saved state.
-    Raises LatentSyncError for what a user can correct.
+    a run is refused. callbacks.on_progress counts the steps of the stage "train". Cancelling loses the steps after the
+    last saved state. Raises LatentSyncError for what a user can correct.
     """
     if not resume and (config.output / STATE_NAME).exists():
         raise LatentSyncError(
             f"{config.output} holds a run already; pass --resume to go on with it, or choose another output."
         )
+    callbacks = callbacks or Callbacks()
     with process_group(config.device) as processes:
-        trainer = Trainer(config, processes, check_cancelled)
+        trainer = Trainer(config, processes, callbacks.check_cancelled)
         if resume:
             trainer.state.restore(config.output)
-        return trainer.run(on_progress, check_cancelled)
+        return trainer.run(callbacks)
 
 
 class Trainer:
@@ -79,17 +79,18 @@ class Trainer:
         self.network = processes.wrap(self.networks.unet.train())
         log.info("%d windows of %d clips, %d held out", len(self.windows), len(clips), len(held_out))
 
-    def run(self, on_progress: OnProgress, check_cancelled: CheckCancelled) -> Path | None:
+    def run(self, callbacks: Callbacks) -> Path | None:
         """All remaining steps; the main process writes the files."""
         config, watch = self.config, self.config.watch
         record = RunLog(config.output, self.state.step) if self.processes.is_main else None
         path, last, sums, since = None, config.optimizer.steps, {}, time.monotonic()
+        callbacks.on_progress("train", self.state.step, last)
         while self.state.step < last:
-            check_cancelled()
+            callbacks.check_cancelled()
             for name, value in self.step().items():
                 sums.setdefault(name, []).append(value)
             step = self.state.step
-            on_progress(step, last)
+            callbacks.on_progress("train", step, last)
             if record is None:
                 continue
             if step == last or due(step, watch.log_every):

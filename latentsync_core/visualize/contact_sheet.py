@@ -87,7 +87,7 @@ def sheet_row(index: int, composited: Composited) -> SheetRow:
     region = composited.region
     pasted = source.copy()
     height, width = region.alpha.shape
-    pasted[region.top : region.top + height, region.left : region.left + width] = region.pixels
+    pasted[region.slices] = region.pixels
     around = context_square(region.left, region.top, width, height, source.shape)
     difference = np.abs(pasted.astype(np.int16) - source) * DIFFERENCE_GAIN
     mask = fixed_mask(len(composited.crop)).numpy()[:, :, None]

@@ -7,7 +7,7 @@ from small_media import QUICK, contents, cut_voice
 
 from latentsync_core.__main__ import main
 from latentsync_core.demo import CLIP
-from latentsync_core.pipeline import estimate as forecast
+from latentsync_core.pipeline import estimate
 
 
 @pytest.fixture(autouse=True)
@@ -21,22 +21,22 @@ def log_as_before():
 
 @pytest.fixture(autouse=True, scope="session")
 def each_kind_of_run_is_tried_once():
-    """Before a run its stages are tried and timed for the forecast, which takes as long as a short run itself.
+    """Before a run its stages are tried and timed for the estimate, which takes as long as a short run itself.
 
     Every kind of source and settings is really tried once; the next run of that kind is told the same costs.
     """
-    tried, measure = {}, forecast.measure_costs
+    tried, measure = {}, estimate.measure_costs
 
-    def measure_once(run, folder):
-        info, settings = run.info, run.settings
-        picture = (run.video.suffix, info.width, info.height, info.bit_depth)
-        kind = (*picture, run.resolution, settings.window, settings.steps, settings.guidance, settings.encode)
+    def measure_once(inputs, models, settings, folder):
+        info = inputs.video
+        picture = (info.path.suffix, info.width, info.height, info.bit_depth)
+        kind = (*picture, settings.resolution, settings.window, settings.steps, settings.guidance, settings.encode)
         if kind not in tried:
-            tried[kind] = measure(run, folder)
+            tried[kind] = measure(inputs, models, settings, folder)
         return tried[kind]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forecast, "measure_costs", measure_once)
+        patch.setattr(estimate, "measure_costs", measure_once)
         yield
 
 

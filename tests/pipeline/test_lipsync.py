@@ -20,6 +20,7 @@ from latentsync_core.models.embedded import embedded_models
 from latentsync_core.models.loading import Models, load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
+from latentsync_core.progress import Callbacks
 
 FAST = {"steps": 1, "guidance": Guidance(1.0)}
 LOSSLESS = EncodeSettings(codec="ffv1", audio_codec="pcm")
@@ -244,9 +245,10 @@ def test_cancel_in_any_stage_leaves_nothing(models, voice, short_clip, tmp_path,
         if current and current[-1] == stage:
             raise KeyboardInterrupt
 
+    callbacks = Callbacks(on_progress=lambda name, done, total: current.append(name), check_cancelled=cancel)
     with pytest.raises(KeyboardInterrupt):
         out = tmp_path / "out.mp4"
-        lipsync(short_clip, voice, out, models, Settings(**FAST), check_cancelled=cancel, on_stage=current.append)
+        lipsync(short_clip, voice, out, models, Settings(**FAST), callbacks)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -258,28 +260,28 @@ def test_progress_reaches_the_end_of_every_stage(models, voice, short_clip, tmp_
         tmp_path / "out.mp4",
         models,
         Settings(**FAST),
-        on_progress=lambda done, total: seen[list(seen)[-1]].append((done, total)),
-        on_stage=lambda name: seen.setdefault(name, []),
+        Callbacks(on_progress=lambda stage, done, total: seen.setdefault(stage, []).append((done, total))),
     )
     assert list(seen) == ["voice", "faces", "encode", "sample", "write"]
     for name, calls in seen.items():
+        assert calls[0][0] == 0, name  # a stage says that it begins
         assert calls[-1][0] == calls[-1][1], name
         assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
 @pytest.mark.long
 def test_features_are_cached_between_runs(models, voice, short_clip, tmp_path):
-    stages, encoded = [], []
-
-    def count_blocks(done: int, total: int) -> None:
-        if stages[-1] == "voice":
-            encoded.append(len(stages))
-
+    encoded = []
     for run in range(2):
         settings = Settings(**FAST, encode=LOSSLESS, cache=tmp_path / "cache")
         out = tmp_path / f"{run}.mkv"
-        lipsync(short_clip, voice, out, models, settings, count_blocks, on_stage=stages.append)
-    assert encoded == [1]  # one block, in the first run only
+
+        def count_blocks(stage: str, done: int, total: int, run=run) -> None:
+            if stage == "voice" and done:
+                encoded.append(run)
+
+        lipsync(short_clip, voice, out, models, settings, Callbacks(on_progress=count_blocks))
+    assert encoded == [0]  # one block, in the first run only
     assert (tmp_path / "0.mkv").read_bytes() == (tmp_path / "1.mkv").read_bytes()
 
 

@@ -17,6 +17,7 @@ from latentsync_core.media import EncodeSettings, VideoReader
 from latentsync_core.models.loading import Models, load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
+from latentsync_core.progress import Callbacks
 
 pytestmark = pytest.mark.long
 
@@ -162,12 +163,18 @@ def test_hold_syncs_on_at_the_last_known_place(models, gap, tmp_path):
     assert all((a != b).any() for a, b in zip(before, after, strict=True))
 
 
+def stages_into(seen: list[str]) -> Callbacks:
+    return Callbacks(on_progress=lambda stage, done, total: seen.append(stage))
+
+
 def test_stop_refuses_before_any_work_and_lists_the_times(models, gap, tmp_path):
     stages = []
     voice = cut_voice(tmp_path / "voice.wav", 0, 0.88)
     with pytest.raises(LatentSyncError, match=r"gap\.mkv: The face is missing in 13 of 22 frames, at 0:00\.2-0:00\.7;"):
-        lipsync(gap, voice, tmp_path / "out.mkv", models, Settings(**FAST, missing="stop"), on_stage=stages.append)
-    assert stages == ["voice", "faces"] and [path.name for path in tmp_path.iterdir()] == ["voice.wav"]
+        lipsync(gap, voice, tmp_path / "out.mkv", models, Settings(**FAST, missing="stop"), stages_into(stages))
+    assert list(dict.fromkeys(stages)) == ["voice", "faces"] and [path.name for path in tmp_path.iterdir()] == [
+        "voice.wav"
+    ]
 
 
 @pytest.mark.parametrize("option", [{"missing": "guess"}, {"sound": "loud"}, {"face": "he"}])
@@ -175,5 +182,5 @@ def test_words_that_are_none_are_refused_before_any_work(models, gap, tmp_path, 
     stages = []
     voice = cut_voice(tmp_path / "voice.wav", 0, 0.88)
     with pytest.raises(LatentSyncError, match=f"'{next(iter(option.values()))}'"):
-        lipsync(gap, voice, tmp_path / "out.mkv", models, Settings(**FAST, **option), on_stage=stages.append)
+        lipsync(gap, voice, tmp_path / "out.mkv", models, Settings(**FAST, **option), stages_into(stages))
     assert stages == []

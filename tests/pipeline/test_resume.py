@@ -18,6 +18,7 @@ from latentsync_core.models.loading import load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.resume.run_folder import folder_beside
 from latentsync_core.pipeline.settings import Settings
+from latentsync_core.progress import Callbacks
 
 pytestmark = pytest.mark.long
 
@@ -55,18 +56,22 @@ def media(tmp_path_factory) -> tuple[Path, Path, Path]:
 
 
 class StopError(Exception):
-    """What the watcher of a test raises."""
+    """What a test's callback raises."""
 
 
-def stop_at(stage: str, turn: int) -> dict:
-    """Watchers that stop a run in the `turn`-th go of a stage."""
+def stop_at(stage: str, turn: int) -> Callbacks:
+    """What stops a run in the `turn`-th go of a stage."""
     seen = []
+
+    def note(name: str, done: int, total: int) -> None:
+        if not seen or seen[-1] != name:
+            seen.append(name)
 
     def check() -> None:
         if seen.count(stage) == turn and seen[-1] == stage:
             raise StopError
 
-    return {"on_stage": seen.append, "check_cancelled": check}
+    return Callbacks(on_progress=note, check_cancelled=check)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,7 @@ def test_resumed_bytes_are_the_undisturbed_ones(models, media, tmp_path, clip, n
     told = lipsync(media[clip], media[2], straight, models, settings)
     assert told.segments == {"total": 3, "computed": 3, "reused": 0}
     with pytest.raises(StopError):
-        lipsync(media[clip], media[2], out, models, settings, **stop_at("write", 2))
+        lipsync(media[clip], media[2], out, models, settings, stop_at("write", 2))
     first = folder_beside(out) / "segment-00001.nut"
     with av.open(str(first)) as part:  # a segment plays on its own
         assert sum(1 for _ in part.decode(video=0)) == 4
@@ -108,7 +113,7 @@ def test_windows_that_two_segments_share_are_the_same_after_a_resume(models, med
     told = lipsync(media[0], media[2], straight, models, settings)
     assert told.segments == {"total": 2, "computed": 2, "reused": 0} and told.output["windows"] == 5
     with pytest.raises(StopError):
-        lipsync(media[0], media[2], out, models, settings, **stop_at("sample", 2))
+        lipsync(media[0], media[2], out, models, settings, stop_at("sample", 2))
     lipsync(media[0], media[2], out, models, replace(settings, resume=True))
     assert out.read_bytes() == straight.read_bytes()
     monkeypatch.setattr("latentsync_core.diffusion.windows.GROUP_FRAMES", 128)
@@ -135,7 +140,7 @@ def test_faces_shown_again_get_the_same_latents_after_a_resume(models, media, tm
     settings = replace(FAST, encode=EncodeSettings(codec="ffv1", audio_codec="pcm"))
     lipsync(media[0], media[2], straight, models, settings)
     with pytest.raises(StopError):
-        lipsync(media[0], media[2], out, models, settings, **stop_at("sample", 3))
+        lipsync(media[0], media[2], out, models, settings, stop_at("sample", 3))
     assert len(list(folder_beside(out).glob("*.nut"))) == 2
     lipsync(media[0], media[2], out, models, replace(settings, resume=True))
     assert out.read_bytes() == straight.read_bytes()
@@ -149,7 +154,7 @@ def interrupted(models, media, tmp_path) -> tuple[Path, Path]:
     """An output of which one segment of three is finished, and the folder with it."""
     out = tmp_path / "out.mp4"
     with pytest.raises(StopError):
-        lipsync(media[0], media[2], out, models, FAST, **stop_at("sample", 2))
+        lipsync(media[0], media[2], out, models, FAST, stop_at("sample", 2))
     return out, folder_beside(out)
 
 
@@ -205,7 +210,7 @@ def test_the_longest_name_has_a_folder_too(tmp_path):
 def test_the_forecast_changes_nothing_and_comes_near(models, media, tmp_path):
     told, plain_out, out = [], tmp_path / "plain.mp4", tmp_path / "out.mp4"
     lipsync(media[0], media[2], plain_out, models, FAST)
-    report = lipsync(media[0], media[2], out, models, FAST, on_forecast=told.append)
+    report = lipsync(media[0], media[2], out, models, FAST, Callbacks(on_estimate=told.append))
     assert out.read_bytes() == plain_out.read_bytes()
     before, after = told
     assert before.work.frames == after.work.frames == FRAMES and before.work.windows == after.work.windows == 3

@@ -11,14 +11,12 @@ from latentsync_core.audio import indices_at
 from latentsync_core.diffusion import Window
 from latentsync_core.diffusion.conditioning import TrainedConditioning
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.media import VideoReader, probe_audio, probe_video
+from latentsync_core.media import VideoReader
 from latentsync_core.models.loading import load_models
-from latentsync_core.pipeline.composite import ignore_frame
 from latentsync_core.pipeline.encode import ClipConditioning, batches_by_window, encode_faces
-from latentsync_core.pipeline.plan import Run, plan_clip, track_clip
+from latentsync_core.pipeline.plan import Inputs, plan_clip, track_clip
 from latentsync_core.pipeline.settings import Settings
-from latentsync_core.pipeline.voice import hear_voice
-from latentsync_core.progress import ignore_progress, never_cancelled
+from latentsync_core.pipeline.voice import encode_voice
 from latentsync_core.training.batches import TrainingWindows, WindowPair, mel_window
 from latentsync_core.training.dataset import Preparation, find_clips, prepare_clips
 
@@ -45,35 +43,17 @@ def clips(clips_folder, preparation):
 @pytest.fixture(scope="module")
 def inference(clips_folder, models):
     """Conditioning and crops of the first clip, by the pipeline's own stages; positions on."""
-    source, crops = find_clips(clips_folder)[0], []
-    run = Run(
-        video=source.video,
-        info=probe_video(source.video),
-        voice=probe_audio(source.voice),
-        models=models,
-        settings=Settings(),
-        resolution=RESOLUTION,
-        on_progress=ignore_progress,
-        check_cancelled=never_cancelled,
-        on_frame=ignore_frame,
-    )
-    audio = hear_voice(run.voice, models.whisper, run.settings)
-    features = audio.features
-    plan = plan_clip(run, track_clip(run, audio), audio)
+    source = find_clips(clips_folder)[0]
+    inputs, settings = Inputs.probe(source.video, source.voice), Settings(resolution=RESOLUTION)
+    voice = encode_voice(inputs.voice, models.whisper, settings)
+    plan = plan_clip(inputs, track_clip(inputs.video, voice.seconds, settings, device=models.device), voice, settings)
     with VideoReader(source.video) as reader:
         batches = batches_by_window(plan.windows, plan.timeline.source)
-        faces = encode_faces(
-            reader.frames_at(i for batch in batches for i in batch),
-            batches,
-            plan.matrices,
-            RESOLUTION,
-            models.codec,
-            torch.Generator(),
-            antialias=True,
-            on_crop=crops.append,
-        )
+        cropped = list(plan.alignment.crops(reader.frames_at(i for batch in batches for i in batch)))
+        faces = encode_faces(cropped, batches, models.codec, torch.Generator())
+    crops = [crop for _, crop in cropped]
     trained = TrainedConditioning(positions=True)
-    tokens = trained.audio_tokens(features, indices_at(len(features), plan.timeline.times))
+    tokens = trained.audio_tokens(voice.features, indices_at(len(voice.features), plan.timeline.times))
     return ClipConditioning(faces, tokens, plan.timeline.source, trained), crops
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from ..plan import Run
-from ..report import plain, versions
+from ...models.loading import Models
+from ..plan import Inputs
+from ..settings import Settings
+from ..versions import plain, versions
 
 DIGEST_VALUES = 256  # of every weight tensor, evenly spread: what differs between two models differs almost everywhere
 SHAPELESS = ("cache", "overwrite", "resume")  # settings that do not change the result
@@ -17,16 +19,16 @@ READ_BYTES = 2**20  # at a time
 PER_CONTENT = ("video", "voice", "checkpoint", "VAE", "Whisper")  # told apart by digest, not by a value worth showing
 
 
-def fingerprint(run: Run, target: Path) -> dict[str, Any]:
-    """Everything that shapes the result of `run`: contents of the inputs, weights, settings, versions; flat, JSON.
+def fingerprint(inputs: Inputs, models: Models, settings: Settings, target: Path) -> dict[str, Any]:
+    """Everything that shapes the result of a run: contents of the inputs, weights, settings, versions; flat, JSON.
 
-    Two runs with equal fingerprints on one machine write equal files.
+    settings: with the working resolution. Two runs with equal fingerprints on one machine write equal files.
     """
-    models, codec = run.models, run.models.codec
+    codec = models.codec
     found = {
-        "video": file_digest(run.video),
-        "voice": file_digest(run.voice.path),
-        "voice start": float(run.voice.start.lead),  # a copy of the video's file keeps another place than the file
+        "video": file_digest(inputs.video.path),
+        "voice": file_digest(inputs.voice.path),
+        "voice start": float(inputs.voice.start.lead),  # a copy of the video's file keeps another place than the file
         "checkpoint": weights_digest(models.unet),
         "VAE": weights_digest(getattr(codec, "autoencoder", codec)),
         "Whisper": weights_digest(models.whisper),
@@ -34,10 +36,10 @@ def fingerprint(run: Run, target: Path) -> dict[str, Any]:
         "device": models.device.type,
         "output format": target.suffix.lower(),
     }
-    settings = {name: value for name, value in asdict(run.settings).items() if name not in SHAPELESS}
-    if Path(run.settings.face).is_file():
-        settings["face"] = Path(run.settings.face)  # a mask counts by its content
-    found |= flat({**settings, "resolution": run.resolution})
+    shaping = {name: value for name, value in asdict(settings).items() if name not in SHAPELESS}
+    if Path(settings.face).is_file():
+        shaping["face"] = Path(settings.face)  # a mask counts by its content
+    found |= flat(shaping)
     return found | {f"{name} version": version for name, version in versions().items()}
 
 

@@ -24,8 +24,9 @@ from ...faces import FaceTrack
 from ...media.write.parts import PART_EXTENSION, part_order
 from ...media.write.target import refusing_failed_writes
 from ..plan import TrackedSource
-from ..report import Report
+from ..run_log import RunLog
 from ..segments import Segment
+from ..versions import plain
 from .fingerprint import differences
 from .folder_lock import FolderInUseError, FolderLock
 
@@ -123,11 +124,11 @@ class RunFolder:
         times = tuple(Fraction(int(over), int(under)) for over, under in stamps)
         return TrackedSource(track, times, self.before["complete"], self.before["damage"])
 
-    def begin(self, fingerprint: Mapping[str, Any], tracked: TrackedSource, segments: int, report: Report) -> None:
+    def begin(self, fingerprint: Mapping[str, Any], tracked: TrackedSource, segments: int, run_log: RunLog) -> None:
         """Make the folder this run's: unless it is resumed, empty it and note what the run is and warned of so far."""
         self._begun, self._total = True, segments
         if self.before is not None:
-            report.warnings += [warning for warning in self.before["warnings"] if warning not in report.warnings]
+            run_log.add_warnings(self.before["warnings"])
             return
         self._clear()
         times = np.array([time.as_integer_ratio() for time in tracked.times], np.int64)
@@ -136,10 +137,10 @@ class RunFolder:
             "fingerprint": fingerprint,
             "segments": segments,
             "complete": tracked.complete,
-            "warnings": report.warnings,
+            "warnings": run_log.warnings,
         }
         self._write("track.npz", lambda file: np.savez(file, **arrays, times=times))
-        self._write("run.json", text(json.dumps({**run, "damage": tracked.damage}, indent=1)))
+        self._write("run.json", text(json.dumps({**run, "damage": plain(tracked.damage)}, indent=1)))
 
     def keep(self, pieces: Iterable[Tensor]) -> FeatureFile:
         """Pieces of features in a nameless file that goes with the run."""
