@@ -41,6 +41,12 @@ WINDOW_FRAMES = 16  # as trained
 MAX_OFFSET_MS = 1000  # by which the mouth can be moved against the sound
 DEFAULT_OVERLAP = 0  # frames that windows share; the reference's
 DEFAULT_FEATHER = 1.5  # percent of the crop's side
+DEFAULT_YAW, DEFAULT_PITCH = 45.0, 40.0  # degrees at which the effect begins to fade
+DEFAULT_EASE = 4  # frames over which it comes and goes
+DEFAULT_CRF = 16  # looks like the source
+DEFAULT_FACE = "auto"
+DEFAULT_THRESHOLD = 0.5  # detector score, a probability; MediaPipe's graphs use 0.5 and 0.6
+DEFAULT_MAX_GAP = 10  # frames without a face that are bridged: 0.4 s at 25 frames per second
 DEFAULT_COLOR_MATCH = "ring"
 MAX_WINDOW_FRAMES = 24  # length of the temporal position table
 RESOLUTION_STEP = 64  # pixels; the UNet halves the latents three times
@@ -107,9 +113,9 @@ class FadeLimits:
     appears or is lost within a shot; a cut needs no easing.
     """
 
-    yaw: float = 45.0
-    pitch: float = 40.0
-    ease: int = 4
+    yaw: float = DEFAULT_YAW
+    pitch: float = DEFAULT_PITCH
+    ease: int = DEFAULT_EASE
 
     def __post_init__(self) -> None:
         if not (0 <= self.yaw <= 180 and 0 <= self.pitch <= 180):
@@ -164,8 +170,8 @@ class EncodeSettings:
     Raises LatentSyncError for a value that is none of these.
     """
 
-    codec: str = "h264"
-    crf: int = 16
+    codec: str = CODECS[0]
+    crf: int = DEFAULT_CRF
     lossless: bool = False
     preset: str = "medium"
     audio_codec: str = "auto"

@@ -100,7 +100,7 @@ class AudioFeatures(io.ComfyNode):
         )
         from ..latentsync_core.media import check_voice, resample_waveform
         from .host.folders import feature_cache
-        from .host.memory import loaded, watchers
+        from .host.memory import loaded, node_callbacks
 
         rate = int(audio["sample_rate"])
         waveform = resample_waveform(audio["waveform"][0].float().cpu().numpy(), rate)  # (samples,) mono 16 kHz
@@ -108,7 +108,14 @@ class AudioFeatures(io.ComfyNode):
         encoder = loaded(whisper)
 
         def compute():
-            return feature_pieces(waveform, encoder, joins, **watchers())
+            callbacks = node_callbacks()
+            return feature_pieces(
+                waveform,
+                encoder,
+                joins,
+                on_progress=callbacks.progress("voice"),
+                check_cancelled=callbacks.check_cancelled,
+            )
 
         if cache:
             features = FeatureCache(feature_cache()).get(feature_key(waveform, encoder, joins), compute)

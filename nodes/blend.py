@@ -4,12 +4,18 @@ from comfy_api.latest import io
 
 from ..latentsync_core.options import (
     BLENDS,
+    CODECS,
     COLOR_MATCHES,
     DEFAULT_COLOR_MATCH,
+    DEFAULT_CRF,
+    DEFAULT_EASE,
     DEFAULT_FEATHER,
+    DEFAULT_PITCH,
+    DEFAULT_YAW,
     MASKS,
+    MAX_CRF,
 )
-from .types import CATEGORY, ClipTokens, FacesType, TokensType, TrackedFaces
+from .types import CATEGORY, FRAME_CHOICES, ClipTokens, FacesType, TokensType, TrackedFaces
 
 
 class FaceBlend(io.ComfyNode):
@@ -46,19 +52,19 @@ class FaceBlend(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "crf",
-                    default=16,
+                    default=DEFAULT_CRF,
                     min=0,
-                    max=51,
+                    max=MAX_CRF,
                     tooltip="Quality for h264 and hevc: 0 is best, 16 looks like the source, 23 is small. ffv1 is lossless anyway.",
                 ),
                 io.Combo.Input(
                     "codec",
-                    options=["h264", "hevc", "ffv1"],
+                    options=list(CODECS),
                     tooltip="h264 plays everywhere; hevc keeps 10 bits; ffv1 is lossless, in a .mkv.",
                 ),
                 io.Combo.Input(
                     "images_out",
-                    options=["first frame", "all frames"],
+                    options=list(FRAME_CHOICES),
                     tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
                     "clips only.",
                 ),
@@ -91,25 +97,25 @@ class FaceBlend(io.ComfyNode):
         latent=None,
         vae=None,
         crops=None,
-        max_yaw: float = 45.0,
-        max_pitch: float = 40.0,
-        ease: int = 4,
+        max_yaw: float = DEFAULT_YAW,
+        max_pitch: float = DEFAULT_PITCH,
+        ease: int = DEFAULT_EASE,
         mask: str = MASKS[0],
         feather: float = DEFAULT_FEATHER,
         grow: float = 0.0,
         color_match: str = DEFAULT_COLOR_MATCH,
         limit=None,
     ) -> io.NodeOutput:
-        from ..latentsync_core.faces import FadeLimits, Seam
+        from ..latentsync_core.faces import FadeLimits, Seam, mouth_masks
         from ..latentsync_core.media import EncodeSettings
-        from .host.video import blend_to_file, video_from_file
+        from .host.video import blend_to_file, clip_blend, mask_pictures, video_from_file
 
         generated, resolution = generated_faces(tokens, latent, vae, crops)
         settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
         fade, seam = FadeLimits(max_yaw, max_pitch, ease), Seam(mask, feather, grow, color_match)
-        path, *pictures = blend_to_file(
-            faces, tokens, generated, resolution, blend, settings, images_out == "all frames", fade, seam, limit
-        )
+        masks = mouth_masks(faces.track, resolution, seam, mask_pictures(limit))
+        how = clip_blend(faces, tokens, blend, masks, fade)
+        path, *pictures = blend_to_file(faces, tokens, generated, how, settings, images_out == FRAME_CHOICES[1])
         return io.NodeOutput(video_from_file(path), *pictures)
 
 
@@ -118,7 +124,7 @@ def fading_inputs() -> list:
     return [
         io.Float.Input(
             "max_yaw",
-            default=45.0,
+            default=DEFAULT_YAW,
             min=0.0,
             max=180.0,
             step=1.0,
@@ -127,7 +133,7 @@ def fading_inputs() -> list:
         ),
         io.Float.Input(
             "max_pitch",
-            default=40.0,
+            default=DEFAULT_PITCH,
             min=0.0,
             max=180.0,
             step=1.0,
@@ -136,7 +142,7 @@ def fading_inputs() -> list:
         ),
         io.Int.Input(
             "ease",
-            default=4,
+            default=DEFAULT_EASE,
             min=0,
             max=100,
             optional=True,

@@ -4,8 +4,16 @@ from fractions import Fraction
 
 from comfy_api.latest import io
 
-from ..latentsync_core.options import ALIGNMENTS, MISSING
-from .types import CATEGORY, FaceLatentsType, FacesType, TrackedFaces
+from ..latentsync_core.options import ALIGNMENTS, DEFAULT_FACE, DEFAULT_MAX_GAP, DEFAULT_THRESHOLD, MISSING
+from .types import (
+    CATEGORY,
+    FRAME_CHOICES,
+    IMAGES_FPS,
+    STANDARD_RESOLUTION,
+    FaceLatentsType,
+    FacesType,
+    TrackedFaces,
+)
 
 PREVIEW_FRAMES = 8
 BATCH_FRAMES = 16
@@ -27,7 +35,7 @@ class FaceTrack(io.ComfyNode):
                 io.Image.Input("images", optional=True, tooltip="A short clip as IMAGE frames, in place of the video."),
                 io.Float.Input(
                     "images_fps",
-                    default=25.0,
+                    default=IMAGES_FPS,
                     min=1.0,
                     max=240.0,
                     step=0.001,
@@ -41,7 +49,7 @@ class FaceTrack(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "detection_threshold",
-                    default=0.5,
+                    default=DEFAULT_THRESHOLD,
                     min=0.05,
                     max=0.95,
                     step=0.05,
@@ -49,7 +57,7 @@ class FaceTrack(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "max_gap",
-                    default=10,
+                    default=DEFAULT_MAX_GAP,
                     min=0,
                     max=100,
                     tooltip="Frames without a face that are bridged when it is known on both sides; longer gaps pass "
@@ -57,7 +65,7 @@ class FaceTrack(io.ComfyNode):
                 ),
                 io.String.Input(
                     "face",
-                    default="auto",
+                    default=DEFAULT_FACE,
                     optional=True,
                     tooltip="Who speaks: auto (the largest and surest face of each shot), largest, left, right, a number "
                     "of the preview, a point x,y or a box x0,y0,x1,y1 in pixels or as shares of the frame (0.25,0.5).",
@@ -96,9 +104,9 @@ class FaceTrack(io.ComfyNode):
         max_gap: int,
         video=None,
         images=None,
-        face: str = "auto",
+        face: str = DEFAULT_FACE,
         face_mask=None,
-        missing: str = "pass",
+        missing: str = MISSING[0],
     ) -> io.NodeOutput:
         from ..latentsync_core.faces import (
             mask_selection,
@@ -108,11 +116,12 @@ class FaceTrack(io.ComfyNode):
         )
         from ..latentsync_core.media import is_variable
         from ..latentsync_core.visualize.track_preview import preview_frames
-        from .host.memory import face_networks, loaded, watchers
+        from .host.memory import face_networks, loaded, node_callbacks
         from .host.video import open_clip
 
         given = None if face_mask is None else face_mask.reshape(-1, *face_mask.shape[-2:])[0].float().cpu().numpy()
         selection = parse_face(face) if given is None else mask_selection(given, "face_mask")
+        callbacks = node_callbacks()
         open_reader = open_clip(video, images, Fraction(str(round(images_fps, 3))))
         with open_reader() as reader:
             track, people = track_numbered(
@@ -122,12 +131,13 @@ class FaceTrack(io.ComfyNode):
                 total=reader.info.frames,
                 detection_threshold=detection_threshold,
                 max_gap=max_gap,
-                **watchers(),
+                on_progress=callbacks.progress("faces"),
+                check_cancelled=callbacks.check_cancelled,
             )
             track = without_gaps(track, missing, reader.times, reader.times[-1] + 1 / reader.info.fps)
             variable = is_variable(reader.times, reader.info.fps)
             faces = TrackedFaces(open_reader, track, reader.times, reader.info.fps, variable, alignment)
-            preview, mask = preview_frames(reader, track, faces.matrices(256), PREVIEW_FRAMES, people)
+            preview, mask = preview_frames(reader, track, faces.matrices(STANDARD_RESOLUTION), PREVIEW_FRAMES, people)
         return io.NodeOutput(faces, preview, mask)
 
 
@@ -151,7 +161,7 @@ class FaceEncode(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "resolution",
-                    default=256,
+                    default=STANDARD_RESOLUTION,
                     min=64,
                     max=1024,
                     step=64,
@@ -159,7 +169,7 @@ class FaceEncode(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "crops",
-                    options=["first frame", "all frames"],
+                    options=list(FRAME_CHOICES),
                     tooltip="Which crops to hand on as IMAGE. All of them take 0.8 MB a frame at 256 and 3 MB at 512.",
                 ),
             ],
@@ -177,31 +187,31 @@ class FaceEncode(io.ComfyNode):
 
         import torch
 
-        from ..latentsync_core.pipeline.encode import encode_faces
+        from ..latentsync_core.pipeline.encode import Alignment, encode_faces
         from ..latentsync_core.pipeline.known_face import face_error
-        from .host.memory import watchers
+        from .host.memory import node_callbacks
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded
 
         present = faces.track.present.nonzero()[0].tolist()
         batches = [present[i : i + BATCH_FRAMES] for i in range(0, len(present), BATCH_FRAMES)]
-        kept = []
+        alignment = Alignment(faces.matrices(resolution), resolution, antialias=faces.alignment != "reference")
+        callbacks, kept = node_callbacks(), []
 
-        def keep(crop) -> None:
-            if crops == "all frames" or not kept:
-                kept.append(torch.from_numpy(crop).float() / 255)
+        def keeping(cropped):
+            for frame, crop in cropped:
+                if crops == FRAME_CHOICES[1] or not kept:
+                    kept.append(torch.from_numpy(crop).float() / 255)
+                yield frame, crop
 
         with faces.open_reader() as reader:
             latents = encode_faces(
-                reader.frames_at(present),
+                keeping(alignment.crops(reader.frames_at(present))),
                 batches,
-                faces.matrices(resolution),
-                resolution,
                 HostCodec(vae),
                 torch.Generator(),  # draws nothing: the host's VAE gives means without spread
-                antialias=faces.alignment != "reference",
-                on_crop=keep,
-                **watchers(),
+                on_progress=callbacks.progress("encode"),
+                check_cancelled=callbacks.check_cancelled,
             )
         latents = replace(latents, embedded=is_embedded(vae))
         if latents.embedded:

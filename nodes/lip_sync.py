@@ -4,17 +4,28 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
 from ..latentsync_core.options import (
+    ALIGNMENTS,
+    BLENDS,
+    CODECS,
+    DEFAULT_CRF,
+    DEFAULT_FACE,
     DEFAULT_GUIDANCE,
+    DEFAULT_MAX_GAP,
     DEFAULT_SEED,
     DEFAULT_STEPS,
+    DEFAULT_THRESHOLD,
     EXTENSIONS,
+    JOINS,
     LENGTHS,
     MAX_OFFSET_MS,
+    MAX_SEED,
     MAX_STEPS,
+    POSITIONS,
     SILENCES,
+    SOLVERS,
+    WINDOW_FRAMES,
 )
-from .sampling import MAX_SEED
-from .types import CATEGORY, WhisperType
+from .types import CATEGORY, FRAME_CHOICES, IMAGES_FPS, STANDARD_RESOLUTION, WhisperType
 
 
 class LipSync(io.ComfyNode):
@@ -45,7 +56,7 @@ class LipSync(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "resolution",
-                    default=256,
+                    default=STANDARD_RESOLUTION,
                     min=64,
                     max=1024,
                     step=64,
@@ -83,7 +94,7 @@ class LipSync(io.ComfyNode):
                 io.Combo.Input(
                     "silence",
                     options=list(SILENCES),
-                    default="off",
+                    default=SILENCES[0],
                     optional=True,
                     tooltip="While nobody speaks: off generates as ever, rest lets the generated mouth rest, keep fades "
                     "to the filmed one.",
@@ -98,7 +109,7 @@ class LipSync(io.ComfyNode):
                 ),
                 io.String.Input(
                     "face",
-                    default="auto",
+                    default=DEFAULT_FACE,
                     optional=True,
                     tooltip="Who speaks: auto, largest, left, right, a number of Face Track's preview, a point x,y or a box "
                     "x0,y0,x1,y1.",
@@ -122,25 +133,25 @@ class LipSync(io.ComfyNode):
         seed,
         length,
         extend,
-        silence="off",
+        silence=SILENCES[0],
         offset=0,
-        face="auto",
+        face=DEFAULT_FACE,
     ) -> io.NodeOutput:
         graph = GraphBuilder()
         faces = graph.node(
             "LatentSyncFaceTrack",
             video=video,
-            images_fps=25.0,
-            alignment="smooth",
-            detection_threshold=0.5,
-            max_gap=10,
+            images_fps=IMAGES_FPS,
+            alignment=ALIGNMENTS[0],
+            detection_threshold=DEFAULT_THRESHOLD,
+            max_gap=DEFAULT_MAX_GAP,
             face=face,
         )
         encoded = graph.node(
-            "LatentSyncFaceEncode", faces=faces.out(0), vae=vae, resolution=resolution, crops="first frame"
+            "LatentSyncFaceEncode", faces=faces.out(0), vae=vae, resolution=resolution, crops=FRAME_CHOICES[0]
         )
         features = graph.node(
-            "LatentSyncAudioFeatures", audio=audio, whisper=whisper, joins="overlap", cache=True, silence=silence
+            "LatentSyncAudioFeatures", audio=audio, whisper=whisper, joins=JOINS[0], cache=True, silence=silence
         )
         chunks = graph.node(
             "LatentSyncAudioChunks",
@@ -148,11 +159,11 @@ class LipSync(io.ComfyNode):
             faces=faces.out(0),
             length=length,
             extend=extend,
-            window=16,
+            window=WINDOW_FRAMES,
             fps=0.0,
             offset=offset,
         )
-        tokens = graph.node("LatentSyncPositionEncoding", tokens=chunks.out(0), model=model, mode="auto")
+        tokens = graph.node("LatentSyncPositionEncoding", tokens=chunks.out(0), model=model, mode=POSITIONS[0])
         joined = graph.node("LatentSyncConditioning", face_latents=encoded.out(0), tokens=tokens.out(0))
         sampled = graph.node(
             "LatentSyncSampler",
@@ -163,7 +174,7 @@ class LipSync(io.ComfyNode):
             steps=steps,
             guidance=guidance,
             seed=seed,
-            schedule="ddim",
+            schedule=SOLVERS[0],
         )
         blended = graph.node(
             "LatentSyncFaceBlend",
@@ -171,9 +182,9 @@ class LipSync(io.ComfyNode):
             tokens=tokens.out(0),
             latent=sampled.out(0),
             vae=vae,
-            blend="mouth",
-            crf=16,
-            codec="h264",
-            images_out="first frame",
+            blend=BLENDS[0],
+            crf=DEFAULT_CRF,
+            codec=CODECS[0],
+            images_out=FRAME_CHOICES[0],
         )
         return io.NodeOutput(blended.out(0), expand=graph.finalize())

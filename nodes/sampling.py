@@ -6,12 +6,11 @@ from ..latentsync_core.options import (
     DEFAULT_GUIDANCE,
     DEFAULT_SEED,
     DEFAULT_STEPS,
+    MAX_SEED,
     MAX_STEPS,
     SOLVERS,
 )
 from .types import CATEGORY, GuidanceType
-
-MAX_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 class GuidanceOptions(io.ComfyNode):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from ..options import DEFAULT_THRESHOLD
 from .first_checks import announce, check_inputs
 from .sync import check_side_file, write_side_file
 from .terminal import StageBars, show_log
@@ -21,7 +22,12 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.set_defaults(run=run)
     parser.add_argument("video", type=Path, help="the video to look at")
     parser.add_argument("--out", type=Path, help="write a PNG with everybody's number")
-    parser.add_argument("--threshold", type=float, default=0.5, help="how sure the detector must be (default: 0.5)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=DEFAULT_THRESHOLD,
+        help="how sure the detector must be (default: %(default)s)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, ... (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="say more")
     return parser

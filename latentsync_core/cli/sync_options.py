@@ -93,7 +93,7 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("face")
     group.add_argument(
         "--face",
-        default="auto",
+        default=choices.DEFAULT_FACE,
         metavar="WHO",
         help="auto (the largest and surest of each shot), largest, left, right, a number as `people` lists them, a "
         "point x,y, a box x0,y0,x1,y1 (pixels, or shares of the frame such as 0.25,0.5), or a PNG with the face white",
@@ -130,9 +130,15 @@ def add_seam_options(parser: argparse.ArgumentParser) -> None:
 def add_fading_options(parser: argparse.ArgumentParser) -> None:
     """Where the effect fades out instead of painting a bad mouth."""
     group = parser.add_argument_group("fading")
-    group.add_argument("--max-yaw", type=float, default=45.0, help="degrees of turn to the side before it fades")
-    group.add_argument("--max-pitch", type=float, default=40.0, help="degrees up or down before it fades")
-    group.add_argument("--ease", type=int, default=4, help="frames to come and go in where the face is lost")
+    group.add_argument(
+        "--max-yaw", type=float, default=choices.DEFAULT_YAW, help="degrees of turn to the side before it fades"
+    )
+    group.add_argument(
+        "--max-pitch", type=float, default=choices.DEFAULT_PITCH, help="degrees up or down before it fades"
+    )
+    group.add_argument(
+        "--ease", type=int, default=choices.DEFAULT_EASE, help="frames to come and go in where the face is lost"
+    )
 
 
 def add_timing_options(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +167,7 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
     """How the result is written."""
     group = parser.add_argument_group("encoding")
     group.add_argument("--codec", default="h264", choices=choices.CODECS)
-    group.add_argument("--crf", type=int, default=16, help="0 (best) to 51 (default: %(default)s)")
+    group.add_argument("--crf", type=int, default=choices.DEFAULT_CRF, help="0 (best) to 51 (default: %(default)s)")
     group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
     group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
     group.add_argument(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..options import DEFAULT_THRESHOLD
 from .networks.blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
 from .networks.nets import FaceNets
 from .pictures import picture_tensor, shrink_picture, single_thread
 
-DEFAULT_THRESHOLD = 0.5  # detector score, a probability; MediaPipe's graphs use 0.5 and 0.6
 MAX_LOGIT = 100.0  # score logits are clipped here before the sigmoid
 SAME_FACE_OVERLAP = 0.3  # intersection over union above which two boxes show one face
 TILE_FRACTIONS = (1.0, 0.5)  # tile side over the frame's short side, tried in this order

@@ -7,10 +7,10 @@ from enum import IntEnum
 import numpy as np
 
 from ..intervals import runs_of
+from ..options import DEFAULT_MAX_GAP
 from .align import alignment_matrices
 from .landmarks import alignment_points, mesh_box
 
-DEFAULT_MAX_GAP = 10  # frames: 0.4 s at 25 frames per second
 PLAUSIBLE_SHIFT = 1.0  # face sizes by which a face may move across a gap
 PLAUSIBLE_GROWTH = 1.5  # and grow or shrink by this factor
 ARRAYS = ("points", "mesh", "boxes", "scores", "states")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import LatentSyncError
 from ..options import (
+    DEFAULT_FACE,
     DEFAULT_OVERLAP,
     DEFAULT_SEED,
     DEFAULT_STEPS,
@@ -71,7 +72,7 @@ class Settings:
     extend: str = "pingpong"
     rate: Fraction | None = None
     encode: EncodeSettings = field(default_factory=EncodeSettings)
-    face: str = "auto"
+    face: str = DEFAULT_FACE
     missing: str = "pass"
     sound: str = "voice"
     cache: Path | None = None

@@ -26,7 +26,7 @@ from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ...latentsync_core.pipeline.known_face import check_known
-from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, watchers
+from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks
 from .vae import LATENT_SCALE
 
 WRAPPER_KEY = "latentsync"
@@ -249,6 +249,7 @@ def sample_natively(
     comfy.model_management.load_models_gpu(
         [patcher], memory_required=model.memory_required([2 * frames, 4, height, width])
     )
+    callbacks = node_callbacks()
     try:
         latents = sample_clip(
             NativePredictor(patcher),
@@ -257,7 +258,8 @@ def sample_natively(
             window_groups([Window(*span) for span in extra[WINDOWS]]),
             SamplerSettings(steps, guidance, solver, patcher.load_device),
             frames=frames,
-            **watchers(),
+            on_progress=callbacks.progress("sample"),
+            check_cancelled=callbacks.check_cancelled,
         )
     except NonFiniteLatentsError as error:
         raise LatentSyncError(

@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from comfy_api.latest import InputImpl
 
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.errors import LatentSyncError
-from ...latentsync_core.faces import FadeLimits, Seam, effect_strength, mouth_masks, why_unshown
+from ...latentsync_core.faces import FadeLimits, MouthMasks, effect_strength, why_unshown
 from ...latentsync_core.media import (
     EncodeSettings,
     ImageReader,
@@ -21,10 +23,11 @@ from ...latentsync_core.media import (
     read_channels,
     waveform_blocks,
 )
-from ...latentsync_core.pipeline.composite import Composited, render_clip
+from ...latentsync_core.pipeline.composite import Blend, Composited, clip_writer, composite, write_clip
+from ...latentsync_core.pipeline.encode import Alignment
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
-from .memory import watchers
+from .memory import node_callbacks
 
 SMALL_MASK_SIDE = 64  # pixels
 
@@ -97,26 +100,31 @@ def video_from_file(path: Path):
     return InputImpl.VideoFromFile(str(path))
 
 
+def clip_blend(faces: TrackedFaces, tokens: ClipTokens, blend: str, masks: MouthMasks, fade: FadeLimits) -> Blend:
+    """How a clip's generated faces go into its frames: faded by pose and, where the clip asks for it, in silence."""
+    strength = effect_strength(faces.track, fade)[list(tokens.timeline.source)]
+    if blend == "mouth" and not strength.any():
+        log.warning("A face is found, but no frame of it can be synced: %s", why_unshown(faces.track, fade))
+    if tokens.shown is not None:
+        check_silence("keep", blend)
+        strength = strength * tokens.shown
+    return Blend(masks, blend=blend, antialias=faces.alignment != "reference", strength=strength)
+
+
+def mask_pictures(mask: torch.Tensor | None) -> np.ndarray | None:
+    """A MASK (1 or frames, H, W) as the library takes it; None stays None."""
+    return None if mask is None else mask.float().cpu().numpy()
+
+
 def blend_to_file(
-    faces: TrackedFaces,
-    tokens: ClipTokens,
-    generated,
-    resolution: int,
-    blend: str,
-    settings: EncodeSettings,
-    all_frames: bool,
-    fade: FadeLimits,
-    seam: Seam,
-    limit: torch.Tensor | None,
+    faces: TrackedFaces, tokens: ClipTokens, generated, blend: Blend, settings: EncodeSettings, all_frames: bool
 ) -> tuple[Path, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Render the result into the temp folder; also its first or all frames as IMAGE and MASK, and all frames' small MASK.
 
-    limit: MASK (1 or frames, H, W), where the frames may change.
+    generated: (output frame, face (3, r, r) in [-1, 1]), rising.
     """
     path = temporary_file(".mkv" if settings.codec == "ffv1" else ".mp4")
     pictures, masks, small_masks = [], [], []
-    user_limit = None if limit is None else limit.float().cpu().numpy()
-    mouths = mouth_masks(faces.track, resolution, seam, user_limit)
 
     def keep(index: int, composited: Composited) -> None:
         small_masks.append(small_mask(composited))
@@ -126,29 +134,12 @@ def blend_to_file(
             masks.append(mask)
 
     waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
-    strength = effect_strength(faces.track, fade)[list(tokens.timeline.source)]
-    if blend == "mouth" and not strength.any():
-        log.warning("A face is found, but no frame of it can be synced: %s", why_unshown(faces.track, fade))
-    if tokens.shown is not None:
-        check_silence("keep", blend)
-        strength = strength * tokens.shown
+    resolution, timeline = blend.masks.resolution, tokens.timeline
+    alignment = Alignment(faces.matrices(resolution), resolution, blend.antialias)
     with faces.open_reader() as reader:
-        render_clip(
-            path,
-            reader,
-            tokens.timeline,
-            iter(generated),
-            faces.matrices(resolution),
-            resolution,
-            waveform_blocks(waveform, rate),
-            blend=blend,
-            antialias=faces.alignment != "reference",
-            strength=strength,
-            masks=mouths,
-            encode=settings,
-            on_frame=keep,
-            **watchers(),
-        )
+        frames = composite(reader.frames_at(timeline.source), iter(generated), alignment, blend)
+        with clip_writer(path, reader.info, timeline, waveform_blocks(waveform, rate), settings) as writer:
+            write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
 
 
@@ -169,9 +160,7 @@ def whole_mask(composited: Composited) -> torch.Tensor:
     """The generated face's share in every pixel of the frame: (H, W) float32 in 0..1."""
     mask = torch.zeros(composited.frame.rgb().shape[:2])
     if composited.synced:
-        region = composited.region
-        height, width = region.alpha.shape
-        mask[region.top : region.top + height, region.left : region.left + width] = torch.from_numpy(region.alpha)
+        mask[composited.region.slices] = torch.from_numpy(composited.region.alpha)
     return mask
 
 
@@ -179,8 +168,5 @@ def picture_and_mask(composited: Composited) -> tuple[torch.Tensor, torch.Tensor
     """(H, W, 3) and (H, W) float32 in 0..1: the finished frame, and the generated face's share in it."""
     picture = torch.from_numpy(composited.frame.rgb().copy())
     if composited.synced:
-        region = composited.region
-        height, width = region.alpha.shape
-        part = (slice(region.top, region.top + height), slice(region.left, region.left + width))
-        picture[part] = torch.from_numpy(region.pixels)
+        picture[composited.region.slices] = torch.from_numpy(composited.region.pixels)
     return picture.float() / 255, whole_mask(composited)

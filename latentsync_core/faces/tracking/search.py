@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...options import DEFAULT_MAX_GAP
 from ..detect import DEFAULT_THRESHOLD, LEFT_EYE, RIGHT_EYE, Detections, FaceDetector, Region
-from ..face_track import DEFAULT_MAX_GAP
 from ..landmarks import MeshFitter, roi_from_box, roi_from_mesh
 from ..networks.nets import FaceNets
 from .motion import box_middles, box_sizes
