@@ -1,4 +1,4 @@
-"""Features of a long voice, kept on disk: only the rows that are asked for come into memory."""
+"""Features of a long voice, stored on disk: only the rows that are read come into memory."""
 
 import contextlib
 import tempfile
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import LatentSyncError
 
-PIECE_STEPS = 1500  # 30 s: about as many rows as are handed on at once
+PIECE_STEPS = 1500  # 30 s: rows per piece
 
 
 class FeatureFile:

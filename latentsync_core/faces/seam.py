@@ -65,7 +65,7 @@ class MouthMasks:
 
 
 def mouth_masks(track: FaceTrack, resolution: int, seam: Seam, limit: np.ndarray | None = None) -> MouthMasks:
-    """The masks of a tracked clip; limit: as in MouthMasks, by default the seam's own picture if it names one."""
+    """The masks of a tracked clip; limit: as in MouthMasks, by default the picture that `seam` names, if any."""
     if limit is None and seam.limit_file is not None:
         limit = read_limit(seam.limit_file, track.height, track.width)
     if limit is not None and (limit.shape[1:] != (track.height, track.width) or len(limit) not in (1, len(track))):

@@ -1,4 +1,4 @@
-"""The three face networks as one module, so that a host can move and account for them together."""
+"""The three face networks as one module, so that a host can move them and count their memory together."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""How much of the generated mouth to show in each frame: less where it would be bad, easing where the face is lost."""
+"""The share of the generated mouth in each frame: lower in poor conditions, eased where the face is lost."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ class Change:
     """How much a frame differs from the one before: colours 0..1, layout 0..255.
 
     sudden: the layout changed far more than in the frames before, unlike in a camera movement; abrupt: more still.
-    light: everything became brighter, or everything darker; alike: and the picture is otherwise the same.
+    light: everything became brighter, or everything darker; alike: and the picture is otherwise unchanged.
     returned: not 0 if the picture is back after a flash that began so many frames ago and that looked like a cut;
     may_be_flash: such a one may begin here.
     """

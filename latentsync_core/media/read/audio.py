@@ -213,7 +213,7 @@ def decoded_blocks(container, stream, path: str | os.PathLike) -> Iterator[av.Au
                 is_missing = damage or gap > SHORTEST_GAP
                 if gap > 0 and is_missing:
                     reason = damage[-1] if damage else "it has a gap"
-                    log.warning("%s: %.3f s of its audio are missing (%s), silence stands in", path, gap, reason)
+                    log.warning("%s: %.3f s of its audio are missing (%s) and replaced by silence", path, gap, reason)
                 if gap > 0 and (at_boundary or is_missing):
                     yield from silent_blocks(block, round(gap * block.sample_rate))
                 expected = start + Fraction(block.samples, block.sample_rate)

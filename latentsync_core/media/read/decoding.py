@@ -24,7 +24,7 @@ SUSPECT_PICTURES = 64  # pictures after a sign of damage within which gaps count
 PLAUSIBLE_STEP = 10  # seconds: after a sign of damage, a time stamp further ahead is part of the damage
 SIZE_CHANGES = 25  # pictures in a row of another size that are a change of size; fewer are a damaged key picture
 END_SIZE_CHANGES = 3  # and so many where the track ends with them
-CHUNKED_FORMATS = {"matroska", "avi"}  # packets lie end to end in them, so that bytes in no packet show
+CHUNKED_FORMATS = {"matroska", "avi"}  # packets are contiguous in them, so that bytes outside packets show damage
 CHUNK_BYTES = 256  # more than the headers between two packets take
 INDEXED_FORMATS = {"mov", "matroska", "avi"}  # state their length in a header, not by an estimate
 CUT_SECONDS = 0.5  # an end this much before the stated one is a truncated file
@@ -204,8 +204,8 @@ class TrackDecoder:
         """Whether a picture belongs to a packet, and its time is free: damage makes decoders invent or delay some."""
         if stamp is None or not self._stamped:
             return True
-        odd = stamp not in self._expected or stamp <= self._shown
-        if self._suspect and not self.order.disordered and odd:
+        unexpected = stamp not in self._expected or stamp <= self._shown
+        if self._suspect and not self.order.disordered and unexpected:
             return False
         return stamp not in self._given_up
 

@@ -12,7 +12,6 @@ moves; what was replaced is counted and listed (see damage.py).
 import itertools
 import logging
 import os
-import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,10 +20,9 @@ from pathlib import Path
 
 import av
 import av.error
-import numpy as np
 
 from ..picture.frame import Frame
-from ..picture.planes import Orientation, plane_samples, upright
+from ..picture.planes import Orientation, checksum, upright
 from .damage import Damage
 from .decoding import TrackDecoder
 from .info import VideoInfo, describe_video, first_picture
@@ -37,7 +35,6 @@ log = logging.getLogger(__name__)
 RECENT_FRAMES = 8  # pictures kept behind the newest one while reading forwards
 BACKWARD_FRAMES = 48  # pictures decoded at a time while reading backwards
 BACKWARD_BYTES = 192 * 2**20  # at most this memory, but not fewer pictures than while reading forwards
-CHECKED_ROWS = 4  # every 4th row is compared: no codec's block is lower, so every block is checked
 VARIABLE_DEVIATION = Fraction(1, 2)  # frames off the constant grid from which a rate counts as variable
 
 
@@ -275,7 +272,7 @@ class VideoReader:
         self._restart(self._chunk)
 
     def _seek(self, key: int, start: int) -> bool:
-        """Seek to the key picture at index `key`; whether the decoder then stands at or before `start`."""
+        """Seek to the key picture at index `key`; whether the decoder is then at or before `start`."""
         stamp = self._stamps[key]
         offset = next((run.offset for run in reversed(self._runs) if run.first <= stamp), 0)
         try:
@@ -347,11 +344,3 @@ class VideoReader:
             self._container, self._stream, self.path, fps=self.info.fps, sizes=self._sizes, offset=offset
         )
         return self._decoder.pictures()
-
-
-def checksum(picture: av.VideoFrame) -> int:
-    """Adler-32 over every fourth row of each plane of a picture."""
-    value = 1
-    for samples in plane_samples(picture):
-        value = zlib.adler32(np.ascontiguousarray(samples[::CHECKED_ROWS]), value)
-    return value

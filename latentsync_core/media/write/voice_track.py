@@ -105,7 +105,7 @@ def choose_codec(like: av.AudioFrame, settings: EncodeSettings, extension: str, 
     and .mov, FLAC in .mkv. With lossless video "auto" is lossless from the start, and .mkv takes samples that FLAC's 24
     bits cannot hold as PCM. More than eight channels become stereo where that leaves no codec. A warning
     says so.
-    Raises LatentSyncError where a codec asked for cannot be had.
+    Raises LatentSyncError where the codec that was asked for is not possible.
     """
     possible = CONTAINER_CODECS[extension]
     wanted = settings.audio_codec
