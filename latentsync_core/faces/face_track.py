@@ -15,8 +15,6 @@ PLAUSIBLE_SHIFT = 1.0  # face sizes by which a face may move across a gap
 PLAUSIBLE_GROWTH = 1.5  # and grow or shrink by this factor
 ARRAYS = ("points", "mesh", "boxes", "scores", "states")
 
-stretches = runs_of  # what faces/tracking calls it
-
 
 class FaceState(IntEnum):
     """How the face of a frame was found."""
@@ -113,7 +111,7 @@ class FaceTrack:
         return self.states != FaceState.ABSENT
 
     def runs(self) -> list[tuple[int, int]]:
-        """The longest stretches [start, stop) with a face in every frame and without a cut inside."""
+        """The longest intervals [start, stop) with a face in every frame and without a cut inside."""
         return runs_of(self.present, self.cuts)
 
     def matrices(self, resolution: int, mode: str = "smooth") -> np.ndarray:
@@ -141,7 +139,7 @@ class FaceTrack:
 
 
 def gaps(states: np.ndarray, cuts: list[int]) -> list[tuple[int, int]]:
-    """Stretches [start, stop) without a face that have one on both sides in the same shot."""
+    """Intervals [start, stop) without a face that have one on both sides in the same shot."""
     absent = runs_of(states == FaceState.ABSENT)
     inner = [(start, stop) for start, stop in absent if start > 0 and stop < len(states)]
     return [(start, stop) for start, stop in inner if not any(start <= cut <= stop for cut in cuts)]

@@ -7,13 +7,12 @@ from fractions import Fraction
 import numpy as np
 
 from ...errors import LatentSyncError
-from ...intervals import listed, stretches_of
+from ...intervals import listed, runs_of, stretches_of
 from ...options import MISSING
 from ..face_track import (
     FaceState,
     FaceTrack,
     is_plausible,
-    stretches,
 )
 from ..landmarks import alignment_points, mesh_box
 
@@ -44,7 +43,7 @@ def hold_gaps(track: FaceTrack) -> FaceTrack:
     Held frames have the state HELD.
     """
     mesh, states = track.mesh.copy(), track.states.copy()
-    for start, stop in stretches(~track.present, track.cuts):
+    for start, stop in runs_of(~track.present, track.cuts):
         if start == 0 or start in track.cuts:
             continue
         mesh_before = mesh[start - 1]
