@@ -4,13 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..input_files import check_readable
 from ..models.catalog import check_model_file
 
 
 def check_inputs(*inputs: tuple[Path, str]) -> None:
     """Raise LatentSyncError unless each path is a plain file to read; beside it, what is needed: "a video file"."""
-    from ..media.read.source import check_readable
-
     for path, needs in inputs:
         check_readable(path, needs)
 
@@ -27,5 +26,5 @@ def check_model_files(args: argparse.Namespace) -> None:
 
 def announce(line: str) -> None:
     """Say on stderr what comes now, as importing and loading take seconds."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(f"{' '.join(line.splitlines())}\n")  # one line, also for a name of two
     sys.stderr.flush()

@@ -37,6 +37,8 @@ def begin(arguments: list[str], said, file_bytes: int | None, segment_frames: in
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(said.fileno(), 2)
     said.close()
+    # The streams of the server believe in the files that it was started with.
+    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     if segment_frames is not None:

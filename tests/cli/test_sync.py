@@ -34,6 +34,7 @@ def test_a_run_writes_video_report_and_contact_sheet_and_says_so(sync, tmp_path)
     assert re.fullmatch(rf"{re.escape(str(out))}: 6 frames at 25 fps, 6 synced, 0 untouched, in \d+\.\d s\.\n", printed)
     forecast = re.compile(r"Forecast: 6 frames in 1 window, (at most|another) \d+ s, \d+\.\d GiB RAM, no VRAM")
     lines = err.splitlines()
+    assert lines.pop(0).startswith(f"Reading {CLIP} and ")
     assert forecast.fullmatch(lines.pop(0)) and forecast.fullmatch(lines.pop(2))
     assert lines == [
         "Hearing the voice ...",

@@ -26,6 +26,7 @@ from latentsync_core.pipeline.known_face import (
 )
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
+from latentsync_core.progress import Callbacks
 
 FAST = {"steps": 1, "guidance": Guidance(1.0), "length": "video"}
 FRAMES = 3
@@ -147,10 +148,11 @@ def models(tmp_path_factory):
 
 def test_without_a_checkpoint_a_stranger_is_refused_unless_one_insists(filmed, voice, models, tmp_path):
     stranger = clip_of(tmp_path / "stranger.mkv", [another(picture.resize((256, 256))) for picture in filmed])
-    stages = []
+    stages = set()
+    callbacks = Callbacks(on_progress=lambda stage, *_: stages.add(stage))
     with pytest.raises(LatentSyncError, match="stranger.mkv: this is not the one face"):
-        lipsync(stranger, voice, tmp_path / "a.mp4", models, Settings(**FAST), on_stage=stages.append)
-    assert stages == ["voice", "faces"] and list(tmp_path.iterdir()) == [stranger]
+        lipsync(stranger, voice, tmp_path / "a.mp4", models, Settings(**FAST), callbacks)
+    assert stages == {"voice", "faces"} and list(tmp_path.iterdir()) == [stranger]
     assert models.fallback and not load_models("embedded", device="cpu").fallback
     report = lipsync(stranger, voice, tmp_path / "a.mp4", replace(models, fallback=False), Settings(**FAST))
     assert report.output_frames["synced"] == FRAMES

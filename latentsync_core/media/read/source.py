@@ -5,8 +5,6 @@ Only plain local files are opened: no playlists, scripts, devices or network add
 
 import io
 import os
-import re
-import stat
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +13,7 @@ import av
 import av.error
 
 from ...errors import LatentSyncError
+from ...input_files import check_readable
 from .animated_webp import as_matroska, is_animated_webp
 
 REFUSED_FORMATS = {"tty", "concat", "hls", "dash", "sdp", "bin", "xbin", "idf", "adf", "lavfi", "rtsp", "imf"}
@@ -22,9 +21,6 @@ REFUSED_FORMATS = {"tty", "concat", "hls", "dash", "sdp", "bin", "xbin", "idf", 
 
 GIVE_UP_FAILURES = 8  # failed reads in a row
 READ_OPTIONS = {"protocol_whitelist": "file", "pattern_type": "none"}  # a % in a name is no numbered sequence
-
-
-ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # a Path writes https://host as https:/host
 
 
 def open_media(path: str | os.PathLike, needs: str) -> av.container.InputContainer:
@@ -45,38 +41,6 @@ def open_media(path: str | os.PathLike, needs: str) -> av.container.InputContain
         container.close()
         raise LatentSyncError(f"{path}: this is text or a playlist ({container.format.name}), {needs} is needed")
     return container
-
-
-def check_readable(path: Path, needs: str) -> None:
-    """Raise LatentSyncError unless `path` is a non-empty plain file this user may read."""
-    try:
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode):  # opening a pipe or device could block for ever
-            with open(path, "rb"):
-                pass
-    except FileNotFoundError as error:
-        if address := ADDRESS.fullmatch(str(path)):
-            raise LatentSyncError(describe_address(*address.groups(), needs)) from error
-        raise LatentSyncError(f"{path}: there is no such file, {needs} is needed; check the path") from error
-    except PermissionError as error:
-        raise LatentSyncError(f"{path}: reading this file is not permitted, {needs} is needed") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LatentSyncError(f"{path}: this file cannot be opened ({reason}), {needs} is needed") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise LatentSyncError(f"{path}: this is a folder, {needs} is needed")
-    if not stat.S_ISREG(status.st_mode):
-        raise LatentSyncError(f"{path}: this is a pipe or a device, {needs} is needed")
-    if status.st_size == 0:
-        raise LatentSyncError(f"{path}: this file is empty (0 bytes), {needs} is needed")
-
-
-def describe_address(scheme: str, rest: str, needs: str) -> str:
-    """Why a URL is not opened, and what to name in its place."""
-    if scheme.lower() == "file":
-        return f"file:///{rest}: this is a URL, {needs} is needed by its plain path; leave out file://"
-    address = f"{scheme}://{rest}"
-    return f"{address}: addresses are not opened, only local files; download it first, {needs} is needed"
 
 
 def describe_unopened(path: Path, error: Exception) -> str:
