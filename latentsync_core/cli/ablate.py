@@ -1,6 +1,7 @@
 """``ablate``: evidence that a model speaks, and which way of training it makes it speak."""
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
@@ -44,6 +45,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when tables and plots are written."""
     show_log(args.verbose)
+    check_complete()
     if args.exams < 2:
         raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
     check_model_files(args)
@@ -61,6 +63,15 @@ def run(args: argparse.Namespace) -> int:
         bars.close()
     sys.stdout.write(text + "\n")
     return 0
+
+
+def check_complete() -> None:
+    """Refuse where the package is the host registry's archive, which leaves out what only research needs."""
+    if importlib.util.find_spec("..evaluation", __package__) is None:
+        raise LatentSyncError(
+            "This copy of the package has no `evaluation`, which ComfyUI's registry leaves out; run `ablate` in a clone of "
+            "the repository."
+        )
 
 
 def evaluate(args: argparse.Namespace, bars: StageBars) -> str:
