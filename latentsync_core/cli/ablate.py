@@ -69,8 +69,8 @@ def check_complete() -> None:
     """Refuse where the package is the host registry's archive, which leaves out what only research needs."""
     if importlib.util.find_spec("..evaluation", __package__) is None:
         raise LatentSyncError(
-            "This copy of the package has no `evaluation`, which ComfyUI's registry leaves out; run `ablate` in a clone of "
-            "the repository."
+            "This copy of the package has no `evaluation`, which ComfyUI's registry leaves out; "
+            "run `ablate` in a clone of the repository."
         )
 
 

@@ -36,6 +36,7 @@ def odd(tmp_path):
     return folder
 
 
+@pytest.mark.long
 def test_sync_reads_and_writes_any_name(odd):
     clip, unet = odd / f"{ODD}.mp4", odd / f"{ODD}.safetensors"
     shutil.copy(CLIP, clip)
@@ -61,6 +62,7 @@ def test_sync_reads_and_writes_any_name(odd):
     ]
 
 
+@pytest.mark.long
 def test_every_command_names_what_it_cannot_use(odd):
     absent = odd / f"absent {ODD}"
     for arguments in (

@@ -43,6 +43,7 @@ def test_every_command_can_be_asked_for_and_research_is_refused_in_a_sentence(ar
     assert "run `ablate` in a clone of the repository" in refused.stderr and refused.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_training_needs_nothing_that_is_left_out(archive):
     loaded = subprocess.run(
         [sys.executable, "-c", "import latentsync_core.training, latentsync_core.cli.sync"], cwd=archive, timeout=60

@@ -80,6 +80,7 @@ def test_a_1_5_checkpoint_at_512_is_warned_about_and_run(sync, tmp_path):
     assert err.index("warning: ") < err.index("Hearing the voice")
 
 
+@pytest.mark.long
 def test_overwrite_replaces(sync, tmp_path):
     out = tmp_path / "out" / "result.mp4"
     out.write_bytes(b"something of old")
@@ -120,6 +121,7 @@ def test_files_that_are_no_media_are_named(refused, tmp_path, option, kind, said
     assert ("a video file is needed" if option == "--video" else "a voice recording is needed") in sentence
 
 
+@pytest.mark.long
 def test_a_video_without_a_face_says_where_it_looked(refused, tmp_path):
     path = grey_clip(tmp_path / "grey.mkv", 6)
     sentence = refused("--video", path)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 WORKER = Path(__file__).with_name("channel_worker.py")
 
 

@@ -28,6 +28,8 @@ from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.progress import Callbacks
 
+pytestmark = pytest.mark.long
+
 FAST = {"steps": 1, "guidance": Guidance(1.0), "length": "video"}
 FRAMES = 3
 

@@ -137,6 +137,7 @@ def test_the_same_seed_gives_the_same_file_and_another_does_not(lossless, models
     assert other.read_bytes() != again.read_bytes()
 
 
+@pytest.mark.long
 def test_the_default_output_plays_anywhere(models, voice, tmp_path):
     report = lipsync(CLIP, voice, tmp_path / "out.mp4", models, Settings(**FAST))
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -252,6 +253,7 @@ def test_cancel_in_any_stage_leaves_nothing(models, voice, short_clip, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_progress_reaches_the_end_of_every_stage(models, voice, short_clip, tmp_path):
     seen: dict[str, list] = {}
     lipsync(

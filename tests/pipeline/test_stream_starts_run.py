@@ -14,6 +14,8 @@ from latentsync_core.models.loading import load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 
+pytestmark = pytest.mark.long
+
 RATE = 16_000  # Hz
 WHITE = 3  # the source frame that is white
 CLICK = 0.24  # seconds after the sound's own start

@@ -11,6 +11,7 @@ from latentsync_core.training.mouth import lip_gaps
 from latentsync_core.training.synthetic.clips import ClipRecipe, synthetic_clips
 
 
+@pytest.mark.long
 def test_gaps_in_crops_follow_the_drawn_mouth():
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
     try:

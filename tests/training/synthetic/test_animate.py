@@ -22,6 +22,7 @@ def measured(frames) -> np.ndarray:
     return mouth_opening(track_faces(frames).mesh)
 
 
+@pytest.mark.long
 def test_face_mesh_measures_the_drawn_opening(portrait):
     pose = Pose.resting(16, opening=torch.linspace(0, 1, 16))
     truth, found = true_opening(pose).numpy(), measured(render(portrait, pose).numpy())
@@ -30,6 +31,7 @@ def test_face_mesh_measures_the_drawn_opening(portrait):
     assert np.abs(slope * truth + rest - found).max() < 0.12 * FULL_OPENING, "linear over the whole range"
 
 
+@pytest.mark.long
 def test_pose_and_light_do_not_hide_the_opening(portrait):
     draw = torch.Generator().manual_seed(3)
     noise = [torch.randn(24, generator=draw) for _ in range(4)]
@@ -55,6 +57,7 @@ def test_a_blink_covers_the_eyes(portrait):
     assert 60 < rows[0] and rows[-1] < 128
 
 
+@pytest.mark.long
 def test_batches_do_not_matter(portrait):
     pose = Pose.resting(3, opening=torch.tensor([0.1, 0.9, 0.4]), yaw=torch.tensor([0.0, 3.0, -3.0]))
     together, apart = render(portrait, pose), torch.cat([render(portrait, pose[i : i + 1]) for i in range(3)])

@@ -9,6 +9,8 @@ from latentsync_core.faces.mouth_opening import mouth_opening
 from latentsync_core.media import VideoReader, read_waveform
 from latentsync_core.training.synthetic.clips import ClipRecipe, synthetic_clips, write_clip
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
 
 
