@@ -164,7 +164,7 @@ def test_face_encode_measures_the_face_and_conditioning_hands_it_on(load, pack):
     types = importlib.import_module(f"{pack.__name__}.nodes.types")
     diffusion = importlib.import_module(f"{pack.__name__}.latentsync_core.diffusion")
     vae = load.LoadVAE.execute(load.EMBEDDED).args[0]
-    portrait = Image.open(Path(__file__).parents[2] / "faces" / "astronaut.jpg")
+    portrait = Image.open(Path(__file__).parents[1] / "faces" / "astronaut.jpg")
     dark = Image.fromarray((255 * (np.asarray(ImageOps.mirror(portrait)) / 255) ** 2.5).astype(np.uint8))
     errors = []
     for picture in (portrait, dark):

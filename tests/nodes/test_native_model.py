@@ -24,7 +24,7 @@ def modules(pack, narrow):
         narrow=narrow,
         diffusion=load("latentsync_core.diffusion"),
         errors=load("latentsync_core.errors"),
-        draw=load("tests.seeded").draw,
+        draw=importlib.import_module("seeded").draw,
     )
 
 
