@@ -60,22 +60,23 @@ def test_it_names_nothing_that_must_be_downloaded(workflow):
 
 def test_the_mouth_follows_the_voice_and_nobody_elses(client, workflow, tmp_path):
     pytest.importorskip("skimage", reason="the portrait comes with scikit-image")
-    from latentsync_core.evaluation import make_exams
+    from latentsync_core.evaluation import make_evaluation_clips
     from latentsync_core.evaluation.evaluation_clips import measured_opening
     from latentsync_core.faces.mouth_opening import correlation
     from latentsync_core.training.synthetic.clips import write_clip
 
     try:
-        exam, other = make_exams(2, seconds=SECONDS)
+        exam, other = make_evaluation_clips(2, seconds=SECONDS)
     except LatentSyncError as error:
         pytest.skip(f"espeak-ng cannot speak here: {error}")
     clip = tmp_path / "exam.mp4"  # its own mouth says other words
-    write_clip(replace(exam.source, speech=exam.answer.speech), clip)
+    write_clip(replace(exam.source, speech=exam.ground_truth.speech), clip)
     result = run(client, workflow, client.upload(clip), client.upload(clip.with_suffix(".wav")), STEPS)
     opening = measured_opening(frames_of(result))
-    frames = min(len(opening), len(exam.answer.opening))
+    frames = min(len(opening), len(exam.ground_truth.opening))
     followed, filmed, stranger = (
-        correlation(opening[:frames], clip.opening[:frames]) for clip in (exam.answer, exam.source, other.answer)
+        correlation(opening[:frames], clip.opening[:frames])
+        for clip in (exam.ground_truth, exam.source, other.ground_truth)
     )
     assert followed > LEAST_CORRELATION, f"{followed:.2f}, the clip's own mouth {filmed:.2f}, stranger {stranger:.2f}"
     assert followed > max(filmed, stranger) + 0.2
