@@ -19,7 +19,7 @@ def check_readable(path: Path, needs: str) -> None:
                 pass
     except FileNotFoundError as error:
         if address := ADDRESS.fullmatch(str(path)):
-            raise LatentSyncError(describe_address(*address.groups(), needs)) from error
+            raise LatentSyncError(describe_address(address[1], address[2], needs)) from error
         raise LatentSyncError(f"{path}: there is no such file, {needs} is needed; check the path") from error
     except PermissionError as error:
         raise LatentSyncError(f"{path}: reading this file is not permitted, {needs} is needed") from error

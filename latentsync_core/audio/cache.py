@@ -100,4 +100,4 @@ def write_pieces(path: Path, features: Features) -> None:
 
 def _bytes(tensor: Tensor) -> memoryview:
     """The bytes of a tensor in memory, without a copy where it is contiguous."""
-    return memoryview(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from io import BufferedRandom
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class FeatureFile:
     process, even if that is killed.
     """
 
-    def __init__(self, file: BinaryIO, pieces: Iterable[Tensor]):
+    def __init__(self, file: BufferedRandom, pieces: Iterable[Tensor]):
         """Write `pieces`, (any number, layers, width) each, one after the other.
 
         Raises OSError where the disk is full, ValueError where there are no pieces.
@@ -29,7 +29,7 @@ class FeatureFile:
         self._file, steps, row = file, 0, None
         try:
             for piece in pieces:
-                file.write(np.ascontiguousarray(piece.numpy(), np.float32))
+                file.write(np.ascontiguousarray(piece.numpy(), np.float32).data)
                 steps, row = steps + len(piece), piece.shape[1:]
             file.flush()
         except BaseException:
@@ -54,7 +54,7 @@ class FeatureFile:
             raise ValueError(f"rows can be read in steps of 1, not {step}")
         found = np.empty((max(stop - start, 0), *self.shape[1:]), np.float32)
         self._file.seek(start * found[:1].nbytes if len(found) else 0)
-        if self._file.readinto(found) != found.nbytes:
+        if self._file.readinto(found.data) != found.nbytes:
             raise LatentSyncError("The audio features on disk were truncated during the run; start the run again.")
         return torch.from_numpy(found)
 
