@@ -108,6 +108,7 @@ def test_another_rate_may_be_given(make_clip, tmp_path):
     assert info.fps == 10 and info.duration == pytest.approx(1.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_clips_of_a_frame_or_a_few(codec, make_clip, make_wav, speech, tmp_path):
     source, voice = make_clip("source.mp4", frames=4), make_wav("voice.wav", speech(1))

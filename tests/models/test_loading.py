@@ -39,6 +39,7 @@ def test_a_narrow_checkpoint_goes_with_the_embedded_vae_and_whisper(narrow_unet,
     assert TrainedConditioning.of_models(models).positions and models.resolution == 128
 
 
+@pytest.mark.long
 def test_a_full_checkpoint_asks_for_its_vae(tmp_path):
     config = UNetConfig(block_out_channels=(320, 320, 320, 320), layers_per_block=1, add_audio_layer=True)
     with torch.device("meta"):

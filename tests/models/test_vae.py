@@ -57,6 +57,7 @@ def test_posterior_noise_depends_on_the_generator_alone(codec, pixels):
     assert not torch.equal(first, moments.sample(torch.Generator().manual_seed(2)))
 
 
+@pytest.mark.long
 def test_nan_in_half_precision_moves_to_float32_once(pixels, caplog):
     autoencoder = seed_weights(AutoencoderKL(**NARROW)).half()
     with torch.no_grad():

@@ -228,6 +228,7 @@ def test_nan_in_half_precision_is_repaired_in_float32_and_said(voice, short_clip
     assert (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.long
 def test_nan_that_stays_is_refused_and_nothing_is_written(voice, short_clip, tmp_path):
     unet, codec, whisper = embedded_models()
     with torch.no_grad():

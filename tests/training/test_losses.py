@@ -104,6 +104,7 @@ def test_pixel_loss_depends_on_the_mouth_alone(autoencoder):
     assert loss(latents, crops, alphas / 2, generator()).item() == pytest.approx(found.item() / 2)
 
 
+@pytest.mark.long
 def test_sync_loss_is_one_minus_the_cosine_of_lips_and_voice(autoencoder, golden):
     syncnet = seed_weights(StableSyncNet(golden("syncnet_small.json")))
     clean = torch.randn(2, 4, 16, 4, 4, generator=generator()).requires_grad_()

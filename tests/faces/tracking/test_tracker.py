@@ -60,6 +60,7 @@ def test_while_one_face_is_followed_the_detector_only_checks_it_now_and_then(por
     assert len(detector_runs) == 1 + (FRAMES - 1) // CHECK_INTERVAL
 
 
+@pytest.mark.long
 def test_newcomers_are_looked_for_only_where_everybody_is_wanted(pair, nets, detector_runs):
     alone = pair.copy()
     alone[:, 352:] = 60
