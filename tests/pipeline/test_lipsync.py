@@ -124,7 +124,7 @@ def test_report_says_what_was_done_and_is_json(lossless, voice):
     assert told["settings"]["resolution"] == 128 and told["settings"]["guidance"]["scale"] == 1.0
     assert told["output"]["path"] == str(path) and told["output"]["fps"] == 25 and told["output"]["windows"] == 2
     assert set(told["stages"]) == {"voice", "faces", "encode", "sample", "write"}
-    assert told["versions"]["torch"] == torch.__version__
+    assert told["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]  # a build may name its hardware
     assert told["inputs"]["audio"]["sample_rate"] == 22050
 
 
