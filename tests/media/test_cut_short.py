@@ -9,6 +9,8 @@ from hurt import remux
 
 from latentsync_core.media import VideoReader, is_variable
 
+pytestmark = pytest.mark.long
+
 SOURCES = {
     "pyramid": {"bf": "3", "g": "50", "x264-params": "b-adapt=0:b-pyramid=normal"},
     "B-frames": {"bf": "2", "g": "50"},

@@ -14,6 +14,8 @@ from latentsync_core.media import VideoReader, is_variable
 from latentsync_core.media.read.audio import read_waveform
 from latentsync_core.media.read.damage import Damage
 
+pytestmark = pytest.mark.long
+
 CODECS = {
     "h264": {"codec": "libx264", "options": {"bf": "2", "g": "12", "preset": "ultrafast", "x264-params": "b-adapt=0"}},
     "mpeg2": {"codec": "mpeg2video", "options": {"bf": "2", "g": "12"}},

@@ -11,6 +11,8 @@ from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import VideoReader, probe_audio, probe_video, read_waveform, stream_audio
 from latentsync_core.media.write.mix import mixed_blocks
 
+pytestmark = pytest.mark.long
+
 CASES = Path(__file__).parents[3] / "shared" / "media" / "cases"
 RATE = 48_000  # Hz, of every sound here
 FPS = 25
