@@ -16,7 +16,8 @@ FLOORS = (  # from the ground up; a room may import from floors below its own, a
     ("models",),
     ("diffusion",),
     ("pipeline",),
-    ("training", "visualize"),
+    ("training", "scoring"),
+    ("visualize",),
     ("evaluation", "benchmark"),
     ("cli", "__main__"),
 )

@@ -9,14 +9,23 @@ from pathlib import Path
 import torch
 
 from ..catalog import EMBEDDED_NAME
+from ..mouth_predictor import MouthPredictor, load_mouth_predictor
 from ..unet import Checkpoint, UNet3DConditionModel, load_unet, read_checkpoint
 from ..vae import AutoencoderCodec, AutoencoderKL, load_vae
 from ..whisper import WhisperEncoder, load_whisper
 
-__all__ = ["EMBEDDED_NAME", "embedded_checkpoint", "embedded_models", "embedded_unet", "embedded_vae"]
+__all__ = [
+    "EMBEDDED_NAME",
+    "embedded_checkpoint",
+    "embedded_models",
+    "embedded_mouth_predictor",
+    "embedded_unet",
+    "embedded_vae",
+    "embedded_whisper",
+]
 KNOWS = "knows"  # metadata key of these files only: what the model was trained on
 FOLDER = Path(__file__).parent
-UNET, VAE, WHISPER = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper"))
+UNET, VAE, WHISPER, MOUTH = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper", "mouth"))
 
 
 def embedded_unet() -> UNet3DConditionModel:
@@ -34,6 +43,16 @@ def embedded_vae() -> AutoencoderKL:
     return load_vae(VAE)
 
 
+def embedded_whisper() -> WhisperEncoder:
+    """The audio encoder alone, float32 on the CPU. It knows any voice."""
+    return load_whisper(WHISPER)
+
+
+def embedded_mouth_predictor() -> MouthPredictor:
+    """What reads opening, width and rounding of the mouth off `embedded_whisper`'s features."""
+    return load_mouth_predictor(MOUTH)
+
+
 def embedded_models() -> tuple[UNet3DConditionModel, AutoencoderCodec, WhisperEncoder]:
     """UNet, VAE and Whisper encoder in float32 on the CPU."""
-    return embedded_unet(), AutoencoderCodec(embedded_vae()), load_whisper(WHISPER)
+    return embedded_unet(), AutoencoderCodec(embedded_vae()), embedded_whisper()
