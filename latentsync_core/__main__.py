@@ -1,4 +1,4 @@
-"""The command line: ``python -m latentsync_core sync | people | demo | bench | train | ablate | doctor | download``."""
+"""The command line: ``python -m latentsync_core sync | people | score | demo | bench | train | ablate | ...``."""
 
 import argparse
 import io
@@ -13,6 +13,7 @@ from .cli import (
     doctor,
     download,
     people,
+    score,
     sync,
     train,
 )
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentsync", description="LatentSync lip-sync from the command line.")
     parser.add_argument("--version", action="version", version=f"latentsync {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (sync, people, demo, bench, train, ablate, doctor, download):
+    for command in (sync, people, score, demo, bench, train, ablate, doctor, download):
         command.add_parser(subparsers)
     return parser
 

@@ -20,7 +20,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser("demo", help="see it work on a clip of its own", description=DESCRIPTION)
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
     add_options(parser)
-    parser.set_defaults(run=run, resume=False, audio_track=None, checkpoint="embedded", steps=STEPS, no_cache=True)
+    parser.set_defaults(
+        run=run, resume=False, no_score=False, audio_track=None, checkpoint="embedded", steps=STEPS, no_cache=True
+    )
     return parser
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..atomic_write import PendingFile, atomic_write
 from ..errors import LatentSyncError
-from ..progress import Callbacks, ignore_frame
+from ..progress import Callbacks
 from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_options, settings_from
 from .terminal import StageBars, show_log
@@ -31,6 +31,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     files.add_argument("--overwrite", action="store_true", help="replace an existing result")
     files.add_argument("--resume", action="store_true", help="go on where an interrupted run of the same command ended")
     files.add_argument("--report", type=Path, help="write settings, timings and frame states to this JSON file")
+    files.add_argument("--no-score", action="store_true", help="leave how well lips and voice agree out of the report")
     files.add_argument("--contact-sheet", type=Path, help="write a PNG that shows each step on a few frames")
     add_options(parser)
     return parser
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media import probe_audio, probe_video
     from ..models.loading import load_models
     from ..pipeline.lipsync import lipsync
+    from ..scoring.run_score import RunScore
     from ..visualize.contact_sheet import ContactSheet
 
     probe_video(args.video)  # before gigabytes of weights are read
@@ -93,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
     )
     bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
+    run_score = RunScore(models.device) if args.report and not args.no_score else None
+    watchers = [watcher.observe for watcher in (sheet, run_score) if watcher is not None]
     try:
         report = lipsync(
             args.video,
@@ -102,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             settings,
             Callbacks(
                 on_progress=bars.on_progress,
-                on_frame=sheet.observe if sheet else ignore_frame,
+                on_frame=lambda index, frame: [observe(index, frame) for observe in watchers],
                 on_estimate=bars.on_estimate,
             ),
         )
@@ -112,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         picture = io.BytesIO()
         sheet.save(picture)
         write_side_file(args.contact_sheet, picture.getvalue(), args.out)
+    if run_score:
+        report = dataclasses.replace(report, scores=run_score.scores(report, args.audio, args.audio_track))
     if args.report:
         write_side_file(args.report, f"{report.to_json()}\n".encode(), args.out)
     sys.stdout.write(summary(report) + "\n")

@@ -14,6 +14,7 @@ STAGES = {
     "encode": ("Encoding faces", "face"),
     "sample": ("Denoising", "step"),
     "write": ("Pasting and writing", "frame"),
+    "measure": ("Measuring the mouth", "frame"),
     "train": ("Training", "step"),
     "exams": ("Dubbing drawn clips", "clip"),
 }

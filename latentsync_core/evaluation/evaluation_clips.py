@@ -17,6 +17,8 @@ from ..models.loading import Models
 from ..pipeline.lipsync import lipsync
 from ..pipeline.settings import Settings
 from ..progress import Callbacks, CheckCancelled, never_cancelled
+from ..scoring.lag import best_lag, lag_curve
+from ..scoring.picture import border_energy, flicker, psnr, ssim
 from ..training.synthetic.animate import true_opening
 from ..training.synthetic.clips import (
     FPS,
@@ -28,16 +30,10 @@ from ..training.synthetic.clips import (
 from ..training.synthetic.portrait import Portrait, load_portrait
 from ..training.synthetic.scripts import seeded_speech
 from ..training.synthetic.visemes import mouth_motion
-from .metrics import (
-    best_lag,
-    border_energy,
-    flicker,
-    psnr,
-    ssim,
-)
 from .scores import Scores
 
 SEED = 7  # of the evaluation clips, which no training recipe uses
+MAX_LAG = 6  # frames, in either direction
 CROP = 128  # pixels of the aligned faces on which images are compared
 MOUTH = ("opening", "width", "rounding")  # parameters of a pose
 
@@ -138,10 +134,10 @@ def score_clip(clip: EvaluationClip, dubbed: DubbedClip, other_truths: Sequence[
     shown, wanted = lower_faces(truth_frames, dubbed.frames[:frames], truth_frames)
     return Scores(
         correlation=correlation(found, truth),
-        lag=best_lag(found, truth),
+        lag=-best_lag(lag_curve(found, truth, MAX_LAG)).frames,
         shuffled=float(np.nanmean(others)) if others else float("nan"),
         psnr=psnr(shown, wanted),
-        ssim=ssim(shown, wanted),
+        ssim=float(np.mean([ssim(face, true) for face, true in zip(shown, wanted, strict=True)])),
         flicker=flicker(shown) / flicker(wanted),
         border_energy=border_energy(shown, dubbed.borders) / border_energy(wanted, dubbed.borders),
         opening_range=float(np.nanstd(found) / np.std(truth)),

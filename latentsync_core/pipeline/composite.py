@@ -51,7 +51,8 @@ class Composited:
     """One output frame: the picture to write, and for a synced frame what it was made of.
 
     picture: native format. crop: the aligned source face (r, r, 3) uint8. generated: the decoded face (3, r, r) in
-    [-1, 1]. region: what was pasted. The last three are None for a frame that passed untouched.
+    [-1, 1]. region: what was pasted. matrix: (2, 3) from the frame to the crop. These four are None for a frame that
+    passed untouched. seconds: when the frame is shown, once it has its place in the output.
     """
 
     frame: Frame
@@ -59,6 +60,8 @@ class Composited:
     crop: np.ndarray | None = None
     generated: Tensor | None = None
     region: PastedRegion | None = None
+    matrix: np.ndarray | None = None
+    seconds: float | None = None
 
     @property
     def synced(self) -> bool:
@@ -131,7 +134,7 @@ def paste_generated(
     before = image[region.slices]
     region = replace(region, left=left + region.left, top=top + region.top)
     picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
-    return Composited(frame, picture, crop, generated, region)
+    return Composited(frame, picture, crop, generated, region, matrix)
 
 
 def clip_writer(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -174,7 +174,7 @@ def write_segment(
         callbacks.check_cancelled()
         part.write(composited.picture)
         synced += composited.synced
-        callbacks.on_frame(index, composited)
+        callbacks.on_frame(index, replace(composited, seconds=float(plan.timeline.times[index])))
         progress(index + 1, total)
     return synced
 

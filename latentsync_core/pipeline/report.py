@@ -28,8 +28,8 @@ class Report:
     read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
     output_times: the stretches of those "synced" and "untouched", in frames and seconds. segments: how many there
     are, were computed, and were found finished by an earlier run. memory: bytes held for the whole clip, and of the
-    most latents held at once. forecast: seconds and bytes as foretold, and what it came to. warnings: every warning
-    the library logged, in order.
+    most latents held at once. forecast: seconds and bytes as foretold, and what it came to. scores: how well lips and
+    voice agree in the result, where that was measured. warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +45,7 @@ class Report:
     segments: dict[str, int] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     forecast: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def describe_output(plan: Plan, target: Path) -> dict[str, Any]:
         "variable_rate": timeline.variable,
         "seconds": float(timeline.seconds),
         "windows": len(plan.windows),
+        "window_starts": [window.start for window in plan.windows],
     }
 
 

@@ -1,0 +1,96 @@
+"""Score a run by its own frames, as they are written: no second reading, one fit of the mesh for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import LatentSyncError
+from ..faces import crop_size, warp_crop
+from ..faces.landmarks import MeshFitter, roi_from_box, roi_from_mesh
+from ..pipeline.composite import Composited
+from ..pipeline.encode import Alignment, face_of
+from ..pipeline.report import Report
+from ..progress import Callbacks
+from .clip_score import ClipScore, score_face
+from .measured_face import MeasuredFace
+from .picture import CROP
+from .score_files import LEAST_SECONDS, ScoreInputs, read_voice, score_files
+
+FITTED = 256  # the resolution whose crop, before it is stretched to a square, the mesh is fitted in
+FACE_BOX = np.array([0.15, 0.1, 0.85, 0.9])  # where the face is in an aligned crop, x0, y0, x1, y1 of its sides
+LEFT, RIGHT = np.array([0.0, 0.0]), np.array([1.0, 0.0])  # aligned: the eyes are level
+PRESENCE_THRESHOLD = 0.5  # probability that there is a face
+
+
+@dataclass
+class RunScore:
+    """Measures every synced frame of a run: give `observe` as its `on_frame`, then ask for the report's scores.
+
+    device: of the mesh's network.
+    """
+
+    device: torch.device | str = "cpu"
+    face: MeasuredFace = field(default_factory=MeasuredFace)
+    fitter: MeshFitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fitter = MeshFitter(self.device)
+
+    def observe(self, index: int, composited: Composited) -> None:
+        """The next output frame."""
+        if composited.matrix is None:
+            self.face.add(composited.seconds, None)
+            return
+        shown = replace(composited.frame, index=0, picture=composited.picture)
+        crop = Alignment(matrix_for(CROP, composited)[None], CROP, antialias=True).crop(shown)
+        image, matrix, _, _ = face_of(shown, matrix_for(FITTED, composited), FITTED)
+        self.face.add(composited.seconds, crop, self.fitted(warp_crop(image, matrix, FITTED, antialias=True)))
+
+    def fitted(self, face: np.ndarray) -> np.ndarray | None:
+        """The mesh of an aligned, unstretched face; fitted twice, the second time in the region found by the first."""
+        height, width = face.shape[:2]
+        mesh, _ = self.fitter.fit(face, roi_from_box(FACE_BOX * [width, height, width, height], LEFT, RIGHT))
+        mesh, presence = self.fitter.fit(face, roi_from_mesh(mesh))
+        return mesh if presence >= PRESENCE_THRESHOLD else None
+
+    def scores(self, report: Report, audio: Path, audio_track: str | None = None) -> dict[str, Any]:
+        """For the report: the scores, or {"unmeasured": why} where there are too few frames, no face or no voice."""
+        inputs = ScoreInputs(Path(report.output["path"]), audio, audio_track)
+        try:
+            if report.segments["reused"]:  # an earlier run's frames were not seen
+                score = score_files(inputs, device=self.device, borders=report.output["window_starts"]).score
+            else:
+                score = self.own_score(inputs, report.output["window_starts"])
+        except LatentSyncError as error:
+            return {"unmeasured": str(error)}
+        return score.to_dict()
+
+    def own_score(self, inputs: ScoreInputs, borders: Sequence[int]) -> ClipScore:
+        """The score of the frames observed. Raises LatentSyncError where they are too few, or no voice is heard."""
+        if len(self.face) < 2 or synced_seconds(self.face) < LEAST_SECONDS:
+            raise LatentSyncError(
+                f"the face is synced for {synced_seconds(self.face):.2f} s; {LEAST_SECONDS:g} s is needed to tell "
+                "whether lips and voice agree"
+            )
+        voice, _ = read_voice(inputs, Callbacks())
+        return score_face(self.face, voice, borders)
+
+
+def synced_seconds(face: MeasuredFace) -> float:
+    """For how long a measured face is known."""
+    if len(face) < 2:
+        return 0.0
+    return float(np.isfinite(face.shape.opening).sum() * np.median(np.diff(face.times)))
+
+
+def matrix_for(resolution: int, composited: Composited) -> np.ndarray:
+    """The matrix (2, 3) that cuts a frame's face out at another resolution than it was generated at."""
+    own = np.array(crop_size(len(composited.crop)), float)  # width, height
+    ratio = np.array(crop_size(resolution)) / own
+    scaled = composited.matrix * ratio[:, None]
+    scaled[:, 2] += (ratio - 1) / 2  # (0, 0) is the middle of the first pixel
+    return scaled
