@@ -104,7 +104,10 @@ def local_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Their product over the standard deviations of the whole clip: where neither moves, it is about 0.
     """
     product = standardized(first) * standardized(second)
-    return uniform_filter1d(product, int(LOCAL_SECONDS * GRID_HZ), mode="nearest")
+    known, length = np.isfinite(product), int(LOCAL_SECONDS * GRID_HZ)
+    shares = uniform_filter1d(known.astype(float), length, mode="nearest")
+    means = uniform_filter1d(np.where(known, product, 0.0), length, mode="nearest")  # a running sum: NaN would spread
+    return np.where(known, means / np.maximum(shares, 1e-9), np.nan)
 
 
 def standardized(curve: np.ndarray) -> np.ndarray:

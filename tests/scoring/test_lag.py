@@ -6,6 +6,7 @@ from seeded import draw
 
 from latentsync_core.faces.mouth_opening import correlation
 from latentsync_core.scoring.lag import best_lag, lag_curve
+from latentsync_core.scoring.lip_sync import local_correlation
 
 CURVE = np.convolve(draw("a mouth", 120), np.hanning(9), "same")
 
@@ -35,3 +36,11 @@ def test_a_clip_shorter_than_the_search_is_searched_as_far_as_it_goes():
     curve = lag_curve(CURVE[:20], CURVE[:20])
     assert best_lag(curve).frames == 0
     assert np.isnan(curve[:5]).all() and np.isfinite(curve[10:21]).all()
+
+
+def test_an_unknown_frame_leaves_the_agreement_around_it_known():
+    curve = np.sin(np.arange(100) / 3)
+    holed = np.where(np.arange(100) == 10, np.nan, curve)
+    agreement = local_correlation(curve, holed)
+    assert np.flatnonzero(np.isnan(agreement)).tolist() == [10]
+    assert np.abs(agreement - local_correlation(curve, curve))[50:].max() < 0.05
