@@ -13,6 +13,7 @@ import torch
 from ..diffusion import Window, plan_windows
 from ..errors import LatentSyncError
 from ..faces import (
+    FaceNets,
     FaceTrack,
     effect_strength,
     mouth_masks,
@@ -116,10 +117,15 @@ def track_clip(
     settings: Settings,
     *,
     device: torch.device,
+    nets: FaceNets | None = None,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> TrackedSource:
-    """Read the source once, as far as the voice needs it, and follow the face."""
+    """Read the source once, as far as the voice needs it, and follow the face.
+
+    device: where the face networks are loaded if `nets` gives none. Raises LatentSyncError where it cannot be read,
+    NoFaceError where it shows no face.
+    """
     needed = None if settings.length == "video" else voice_seconds
     complete = True
 
@@ -139,6 +145,7 @@ def track_clip(
                 pictures(reader),
                 parse_face(settings.face),
                 device=device,
+                nets=nets,
                 total=total,
                 on_progress=on_progress,
                 check_cancelled=check_cancelled,
@@ -146,7 +153,7 @@ def track_clip(
             times = reader.times[: len(track)]
             track = without_gaps(track, settings.missing, times, times[-1] + 1 / video.fps)
         except LatentSyncError as error:
-            raise LatentSyncError(f"{video.path}: {error}") from error
+            raise type(error)(f"{video.path}: {error}") from error
         return TrackedSource(track, times, complete, {"damaged": reader.damaged, "damage": reader.damage})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import LatentSyncError
-from ..faces import FaceTrack, crop_size, fixed_mask
+from ..faces import FaceNets, FaceTrack, crop_size, fixed_mask
 from ..media import Frame, VideoReader, check_voice, probe_audio, probe_video
 from ..options import DEFAULT_FACE
 from ..pipeline.encode import Alignment
@@ -49,13 +49,24 @@ class TrackedClip:
     alignment: Alignment
 
     @classmethod
-    def of(cls, video: Path, face: str, device: torch.device, callbacks: Callbacks) -> "TrackedClip":
-        """Follow `face` through a video. Raises LatentSyncError where it is too short or shows none."""
+    def of(
+        cls,
+        video: Path,
+        face: str,
+        device: torch.device,
+        callbacks: Callbacks,
+        nets: FaceNets | None = None,
+    ) -> "TrackedClip":
+        """Follow `face` through a video. Raises LatentSyncError where it is too short, NoFaceError where it shows none.
+
+        device: where the face networks are loaded if `nets` gives none.
+        """
         tracked = track_clip(
             probe_video(video),
             Fraction(0),
             Settings(length="video", face=face),
             device=device,
+            nets=nets,
             on_progress=callbacks.progress("faces"),
             check_cancelled=callbacks.check_cancelled,
         )
@@ -93,20 +104,22 @@ def score_files(
     inputs: ScoreInputs,
     *,
     device: torch.device | str = "cpu",
+    nets: FaceNets | None = None,
     borders: Sequence[int] | None = None,
     callbacks: Callbacks | None = None,
 ) -> ScoredClip:
     """Score a clip; progress in the stages "faces" (frames tracked) and "measure" (frames measured).
 
+    device: where the face networks are loaded if `nets` gives none.
     borders: first frames of the windows it was generated in; every 16th if not given.
     Raises LatentSyncError for files that cannot be read, a clip of less than a second, no face, and no voice.
     """
     callbacks, device = callbacks or Callbacks(), torch.device(device)
     voice, waveform = read_voice(inputs, callbacks)
-    clip = TrackedClip.of(inputs.video, inputs.face, device, callbacks)
+    clip = TrackedClip.of(inputs.video, inputs.face, device, callbacks, nets)
     if inputs.source is None:
         return ScoredClip(score_face(measured(clip, callbacks), voice, borders), clip, waveform)
-    source = TrackedClip.of(inputs.source, inputs.face, device, callbacks)
+    source = TrackedClip.of(inputs.source, inputs.face, device, callbacks, nets)
     face, beside = compared(clip, source, callbacks)
     return ScoredClip(replace(score_face(face, voice, borders), source=beside), clip, waveform)
 

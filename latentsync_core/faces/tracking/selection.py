@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...errors import LatentSyncError
+from ...errors import LatentSyncError, NoFaceError
 from ...options import FACE_WORDS
 from ..detect import DEFAULT_THRESHOLD
 from ..face_track import FaceTrack
@@ -144,10 +144,10 @@ def choose(people: People, selection: FaceSelection, detection_threshold: float 
     """The person meant: largest, left and right as in the first frame that shows anybody, the others by place there.
 
     A point, box or mask means who is there in the first frame in which somebody is. Raises LatentSyncError, with
-    everybody who was found, where nobody is meant.
+    everybody who was found, where nobody is meant, NoFaceError for no face at all.
     """
     if not people.persons:
-        raise LatentSyncError(
+        raise NoFaceError(
             f"No face found in frames 0-{people.count - 1}: best detector score {people.best_detection:.2f}, needed "
             f"{detection_threshold:.2f}. Use a clip with a visible human face, or lower this threshold."
         )

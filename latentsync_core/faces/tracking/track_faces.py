@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import LatentSyncError
+from ...errors import NoFaceError
 from ...progress import CheckCancelled, OnProgress
 from ..face_track import FaceTrack
 from ..networks.nets import FaceNets
@@ -43,7 +43,8 @@ def track_faces(
         on_progress, check_cancelled: called for each frame.
         total: the number of frames, for on_progress only.
         thresholds: single fields of `settings` by name, as detection_threshold=0.3, which take precedence.
-    Raises LatentSyncError for frames of other kinds or changing size, no frames, and no face in the whole clip.
+    Raises LatentSyncError for frames of other kinds or changing size and for no frames, NoFaceError for no face in the
+    whole clip.
     """
     settings = replace(settings or TrackingSettings(), **thresholds)
     tracker = Tracker(MainFaceSearch(nets or FaceNets(device), settings))
@@ -54,12 +55,12 @@ def track_faces(
 def main_track(tracker: Tracker[MainFaceSearch]) -> FaceTrack:
     """The track of a tracker that searched for the main face, whose own meshes are released.
 
-    Raises LatentSyncError for no frames and no face.
+    Raises LatentSyncError for no frames, NoFaceError for no face.
     """
     tracker.require_frames()
     search = tracker.search
     if not any(face.sightings for face in tracker.faces):
-        raise LatentSyncError(no_face(tracker))
+        raise NoFaceError(no_face(tracker))
     (face,) = tracker.faces
     scores = np.array(search.presences)
     track = tracker.track(face, search.settings.max_gap, scores=scores, release=True)
