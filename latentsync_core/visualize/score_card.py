@@ -48,11 +48,7 @@ def draw_curves(draw: ImageDraw.ImageDraw, curves: LipSyncCurves, box: tuple[int
     times, middle = curves.times, (top + bottom) / 2
     scale_x, scale_y = (right - left) / max(times[-1] - times[0], 1e-6), (bottom - top) / (2 * SPAN)
     x = left + (times - times[0]) * scale_x
-    for index in range(len(times) - 1):
-        if np.isfinite(agreement := curves.agreement[index]):
-            share = min(abs(agreement), 1) * 0.45
-            colour = np.array(BACKGROUND) * (1 - share) + np.array(GOOD if agreement > 0 else BAD) * share
-            draw.rectangle((x[index], top, x[index + 1], bottom), tuple(colour.astype(int).tolist()))
+    draw_agreement(draw, x, curves.agreement, (top, bottom))
     for second in np.arange(np.ceil(times[0]), times[-1] + 0.01, tick_seconds(times[-1] - times[0])):
         at = left + (second - times[0]) * scale_x
         draw.line((at, top, at, bottom), GRID)
@@ -63,6 +59,18 @@ def draw_curves(draw: ImageDraw.ImageDraw, curves: LipSyncCurves, box: tuple[int
     draw.text((left, top - LEGEND // 2), "mouth opening", FOUND, _font(), anchor="lm")
     draw.text((left + 130, top - LEGEND // 2), "what the voice asks for", ASKED, _font(), anchor="lm")
     draw.text((right, top - LEGEND // 2), "green: they agree, red: they differ", MUTED, _font(), anchor="rm")
+
+
+def draw_agreement(draw: ImageDraw.ImageDraw, x: np.ndarray, agreement: np.ndarray, rows: tuple[float, float]) -> None:
+    """The ground of a panel, from row to row: green where lips and voice agree, red where they differ.
+
+    x, agreement: (n,).
+    """
+    for left, right, value in zip(x[:-1], x[1:], agreement[:-1], strict=True):
+        if np.isfinite(value):
+            share = min(abs(value), 1) * 0.45
+            colour = np.array(BACKGROUND) * (1 - share) + np.array(GOOD if value > 0 else BAD) * share
+            draw.rectangle((left, rows[0], right, rows[1]), tuple(colour.astype(int).tolist()))
 
 
 def tick_seconds(seconds: float) -> float:

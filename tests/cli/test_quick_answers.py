@@ -16,7 +16,7 @@ PROBE = (
     "except SystemExit as ended: code = ended.code\n"
     f"print('heavy:', *({set(HEAVY)!r} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
 )
-COMMANDS = ("sync", "people", "demo", "bench", "bench faces", "train", "ablate", "doctor", "download")
+COMMANDS = ("sync", "people", "score", "compare", "demo", "bench", "bench faces", "train", "ablate", "doctor", "download")
 STARTS = 40  # times an empty program's own start; torch alone takes some hundred
 
 
@@ -87,6 +87,7 @@ def test_other_commands_answer_at_once_too(tmp_path):
     for words in (
         ["people", absent],
         ["people", CLIP, "--threshold", "2"],
+        ["compare", CLIP, absent, "--out", tmp_path / "out.mp4"],
         ["train", absent],
         ["ablate", "--train", absent, "--out", tmp_path],
         ["bench", "faces", "--video", absent],
