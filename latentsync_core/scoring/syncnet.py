@@ -15,7 +15,7 @@ import torch
 
 from ..errors import LatentSyncError
 from ..faces import FaceNets, People, track_people
-from ..media import VideoReader, read_waveform
+from ..media import VideoReader, check_voice, read_waveform
 from ..models.syncnet import SyncNetV2
 from ..models.syncnet.sync_net_v2 import FRAMES, MFCC_STEPS
 from ..progress import Callbacks
@@ -101,8 +101,13 @@ def score_tracks(
 
 
 def voice_samples(video: Path | str, audio: Path | str | None = None) -> np.ndarray:
-    """The sound that belongs to a video, (samples,) int16 at 16 kHz mono from its first picture on."""
-    waveform = read_waveform(video if audio is None else audio, SAMPLE_RATE_HZ, video=video)
+    """The voice that belongs to a video, (samples,) int16 at 16 kHz mono from its first picture on.
+
+    Raises LatentSyncError for a silent one and as read_waveform does.
+    """
+    source = video if audio is None else audio
+    waveform = read_waveform(source, SAMPLE_RATE_HZ, video=video)
+    check_voice(waveform, source)
     return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
