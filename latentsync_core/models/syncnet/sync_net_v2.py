@@ -68,14 +68,14 @@ class SyncNetV2(nn.Module):
 
         Returns (b, embedding) on the network's own device.
         """
-        return self.netfclip(self.netcnnlip(frames.to(self.netfclip[0].weight)).flatten(1))
+        return self.netfclip(self.netcnnlip(frames.to(next(self.netfclip.parameters()))).flatten(1))
 
     def voice(self, mfcc: Tensor) -> Tensor:
         """mfcc: (b, 1, 13, 20), `scoring.mfcc` of the same 0.2 s, of any dtype and device.
 
         Returns (b, embedding) on the network's own device.
         """
-        return self.netfcaud(self.netcnnaud(mfcc.to(self.netfcaud[0].weight)).flatten(1))
+        return self.netfcaud(self.netcnnaud(mfcc.to(next(self.netfcaud.parameters()))).flatten(1))
 
 
 def voice_encoder(widths: tuple[int, ...]) -> nn.Sequential:

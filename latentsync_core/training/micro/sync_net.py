@@ -154,26 +154,37 @@ def measure(network: SyncNetV2, clips: list[SyncClip]) -> dict[str, float]:
     exact, within_one: share of shifts of -10 .. 10 frames whose offset is found, and to one frame. confidence: of the
     clips as they are, foreign_confidence: with the voice of another.
     """
-    found = [(shift, score_shifted(network, clip, shift).offset) for clip in clips for shift in SHIFTS]
-    errors = np.abs([offset + shift for shift, offset in found])
-    foreign = [SyncClip(clip.crops, other.pcm) for clip, other in zip(clips, clips[1:] + clips[:1], strict=True)]
+    lips = [embed_crops(network, clip.crops) for clip in clips]
+    voices = [clip.pcm for clip in clips]
+    own = [
+        [score_shifted(network, seen, heard, late) for late in SHIFTS] for seen, heard in zip(lips, voices, strict=True)
+    ]
+    errors = np.abs([[score.offset + late for score, late in zip(clip, SHIFTS, strict=True)] for clip in own])
+    foreign = [
+        score_shifted(network, seen, heard, 0) for seen, heard in zip(lips, voices[1:] + voices[:1], strict=True)
+    ]
     return {
         "exact": float((errors == 0).mean()),
         "within_one": float((errors <= 1).mean()),
-        "confidence": float(np.mean([score_shifted(network, clip, 0).confidence for clip in clips])),
-        "foreign_confidence": float(np.mean([score_shifted(network, clip, 0).confidence for clip in foreign])),
+        "confidence": float(np.mean([clip[SHIFTS.index(0)].confidence for clip in own])),
+        "foreign_confidence": float(np.mean([score.confidence for score in foreign])),
     }
 
 
-def score_shifted(network: SyncNetV2, clip: SyncClip, late: int) -> SyncConfidence:
-    """The score of a clip whose sound comes `late` frames too late (or, below 0, too early)."""
+def embed_crops(network: SyncNetV2, crops: np.ndarray) -> np.ndarray:
+    """The lip embeddings (n - 4, d) of crops (n, 224, 224, 3) uint8 BGR."""
     lips = LipSeries(network)
-    for crop in clip.crops[max(0, late) : len(clip.crops) + min(0, late)]:
+    for crop in crops:
         lips.add(crop)
-    sound = clip.pcm[max(0, -late) * SAMPLES_PER_FRAME :]
-    embedded = lips.finish()
-    windows = min(len(embedded), len(sound) // SAMPLES_PER_FRAME - UNUSED_FRAMES)
-    return sync_confidence(embedded[:windows], embed_voice(sound, windows, network))
+    return lips.finish()
+
+
+def score_shifted(network: SyncNetV2, lips: np.ndarray, pcm: np.ndarray, late: int) -> SyncConfidence:
+    """The score of lip embeddings (n, d) beside a sound that comes `late` frames too late (below 0: too early)."""
+    seen = lips[max(0, late) : len(lips) + min(0, late)]
+    sound = pcm[max(0, -late) * SAMPLES_PER_FRAME :]
+    windows = min(len(seen), len(sound) // SAMPLES_PER_FRAME - UNUSED_FRAMES)
+    return sync_confidence(seen[:windows], embed_voice(sound, windows, network))
 
 
 def main() -> None:
