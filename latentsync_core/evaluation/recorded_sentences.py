@@ -1,0 +1,87 @@
+"""Recorded sentences with timed phones, from a folder or from the source archive of the package pocketsphinx.
+
+The archive (pocketsphinx 5.1.1 on PyPI, BSD) carries five sentences that one woman read for LibriVox (public domain),
+with the phones that its aligner timed. It is for development only and never part of this package.
+"""
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..audio import SAMPLE_RATE_HZ
+from ..audio.espeak import Phoneme, Speech
+from ..errors import LatentSyncError
+from ..media import read_waveform
+from ..scoring.phone_files import read_phones
+from ..scoring.phones import Phone
+
+ARCHIVE_FOLDER = Path("test", "data", "librivox")  # inside the archive's own top folder
+PHONE_FILES = (".phone.json", ".TextGrid", ".lab")  # in this order: pocketsphinx's own .lab files hold no phones
+NEEDS = "wave files with timed phones beside them (a.wav with a.phone.json, a.TextGrid or a.lab)"
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedSentence:
+    """waveform: (samples,) float32 at 16 kHz; phones: timed, in order."""
+
+    name: str
+    waveform: np.ndarray
+    phones: tuple[Phone, ...]
+
+    @property
+    def speech(self) -> Speech:
+        """As the renderer of mouths takes it: the pauses between phones are silent, and all of it is covered."""
+        seconds = len(self.waveform) / SAMPLE_RATE_HZ
+        phonemes, end = [], 0.0
+        for phone in self.phones:
+            if phone.start > end:
+                phonemes.append(Phoneme("", end, phone.start))
+            phonemes.append(Phoneme(phone.ipa, phone.start, phone.stop))
+            end = phone.stop
+        if seconds > end:
+            phonemes.append(Phoneme("", end, seconds))
+        return Speech(self.waveform, tuple(phonemes))
+
+
+def read_sentences(source: Path, folder: Path) -> list[RecordedSentence]:
+    """Read every sentence of a folder, or of pocketsphinx's source archive, packed (.tar.gz) or unpacked.
+
+    folder: an existing one, for what is unpacked. Raises LatentSyncError where there is none, or a voice has no phones.
+    """
+    if source.is_file():
+        source = unpack(source, folder)
+    elif (source / ARCHIVE_FOLDER).is_dir():
+        source = source / ARCHIVE_FOLDER
+    voices = sorted(source.glob("*.wav"))
+    if not voices:
+        raise LatentSyncError(f"{source}: there is no recorded sentence here; {NEEDS} are needed.")
+    return [RecordedSentence(voice.stem, read_waveform(voice), phones_beside(voice)) for voice in voices]
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack the sentences of pocketsphinx's source archive into `folder`, flat, whatever paths it names."""
+    try:
+        with tarfile.open(archive) as packed:
+            for member in packed:
+                path = Path(member.name)
+                if member.isfile() and path.parent.parts[1:] == ARCHIVE_FOLDER.parts:
+                    content = packed.extractfile(member)
+                    if content is not None:
+                        (folder / path.name).write_bytes(content.read())
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise LatentSyncError(
+            f"{archive}: this is no archive that can be unpacked ({error}); name the folder of the recordings, or get "
+            "the source archive of pocketsphinx again."
+        ) from error
+    return folder
+
+
+def phones_beside(voice: Path) -> tuple[Phone, ...]:
+    """The phones of the file that has a voice's name."""
+    for extension in PHONE_FILES:
+        path = voice.with_name(voice.stem + extension)
+        if path.exists():
+            return read_phones(path)
+    raise LatentSyncError(f"{voice}: no timed phones lie beside this voice; {NEEDS} are needed.")
