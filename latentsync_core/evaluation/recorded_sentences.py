@@ -24,11 +24,12 @@ NEEDS = "wave files with timed phones beside them (a.wav with a.phone.json, a.Te
 
 @dataclass(frozen=True, eq=False)
 class RecordedSentence:
-    """waveform: (samples,) float32 at 16 kHz; phones: timed, in order."""
+    """waveform: (samples,) float32 at 16 kHz; phones: timed, in order; text: what is said, "" where no .txt tells."""
 
     name: str
     waveform: np.ndarray
     phones: tuple[Phone, ...]
+    text: str = ""
 
     @property
     def speech(self) -> Speech:
@@ -57,7 +58,18 @@ def read_sentences(source: Path, folder: Path) -> list[RecordedSentence]:
     voices = sorted(source.glob("*.wav"))
     if not voices:
         raise LatentSyncError(f"{source}: there is no recorded sentence here; {NEEDS} are needed.")
-    return [RecordedSentence(voice.stem, read_waveform(voice), phones_beside(voice)) for voice in voices]
+    return [read_sentence(voice) for voice in voices]
+
+
+def read_sentence(voice: Path) -> RecordedSentence:
+    """A voice with the files beside it."""
+    text = voice.with_suffix(".txt")
+    return RecordedSentence(
+        name=voice.stem,
+        waveform=read_waveform(voice),
+        phones=phones_beside(voice),
+        text=text.read_text(encoding="utf-8").strip() if text.exists() else "",
+    )
 
 
 def unpack(archive: Path, folder: Path) -> Path:
