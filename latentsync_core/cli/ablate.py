@@ -55,13 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when tables and plots are written."""
     show_log(args.verbose)
     check_complete()
-    if args.exams < 2:
-        raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
-    check_model_files(args)
-    if args.train is not None:
-        check_inputs((args.train, "a training config (.toml or .json)"))
-    if args.recorded is not None and not args.recorded.is_dir():
-        check_inputs((args.recorded, "a folder of recorded sentences or an archive of them"))
+    check_arguments(args)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,6 +77,19 @@ def check_complete() -> None:
             "This copy of the package has no `evaluation`, which ComfyUI's registry leaves out; "
             "run `ablate` in a clone of the repository."
         )
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse at once what no study can be made with."""
+    if args.exams < 2:
+        raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
+    if args.train is not None and args.recorded is not None:
+        raise LatentSyncError("--recorded evaluates one model and --train trains many; leave one of them out.")
+    check_model_files(args)
+    if args.train is not None:
+        check_inputs((args.train, "a training config (.toml or .json)"))
+    if args.recorded is not None and not args.recorded.is_dir():
+        check_inputs((args.recorded, "a folder of recorded sentences or an archive of them"))
 
 
 def chosen_study(args: argparse.Namespace) -> Callable[[argparse.Namespace, StageBars], str]:

@@ -19,6 +19,7 @@ from ..scoring.phones import Phone
 
 ARCHIVE_FOLDER = Path("test", "data", "librivox")  # inside the archive's own top folder
 PHONE_FILES = (".phone.json", ".TextGrid", ".lab")  # in this order: pocketsphinx's own .lab files hold no phones
+LEAST_SECONDS = 1.0  # of a sentence
 NEEDS = "wave files with timed phones beside them (a.wav with a.phone.json, a.TextGrid or a.lab)"
 
 
@@ -63,10 +64,15 @@ def read_sentences(source: Path, folder: Path) -> list[RecordedSentence]:
 
 def read_sentence(voice: Path) -> RecordedSentence:
     """A voice with the files beside it."""
-    text = voice.with_suffix(".txt")
+    waveform, text = read_waveform(voice), voice.with_suffix(".txt")
+    if len(waveform) < LEAST_SECONDS * SAMPLE_RATE_HZ:
+        seconds = len(waveform) / SAMPLE_RATE_HZ
+        raise LatentSyncError(
+            f"{voice}: this voice lasts {seconds:.2f} s; a sentence of {LEAST_SECONDS:g} s is needed."
+        )
     return RecordedSentence(
         name=voice.stem,
-        waveform=read_waveform(voice),
+        waveform=waveform,
         phones=phones_beside(voice),
         text=text.read_text(encoding="utf-8").strip() if text.exists() else "",
     )

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import SAMPLE_RATE_HZ
-from ..audio.espeak import silence
 from ..faces.mouth_opening import correlation
 from ..models.loading import Models
 from ..pipeline.settings import Settings
@@ -30,6 +29,8 @@ from .recorded_sentences import RecordedSentence
 SEED = 11  # of the sources' words and motions
 SIZE = 256  # pixels of the rendered head
 ENERGY_SECONDS = 0.04  # of sound around a frame
+SOUND_SECONDS = 0.3  # at the end of a silent voice
+HEARD_FRAMES = 15  # at the end of a silent voice, in which the model may hear that sound: it and 0.3 s before it
 TRUTH_ROW, SOURCE_ROW = "drawn from the phones", "the source, not dubbed"
 
 
@@ -58,15 +59,24 @@ class RecordedScores:
 
 @dataclass(frozen=True, eq=False)
 class RecordedEvaluation:
-    """rows: (name, scores), the drawn truth and the source before the model. silence: (name, leak, mean opening)."""
+    """The scores of one model.
+
+    rows: (name, scores), the drawn truth and the source before the model. silence: what the sources leak into their dub
+    with a silent voice at the first setting, which `silence_row` names; silent_opening: the mean opening there.
+    """
 
     rows: tuple[tuple[str, RecordedScores], ...]
-    silence: tuple[tuple[str, Leak, float], ...]
+    silence_row: str
+    silence: Leak
+    silent_opening: float
 
     def to_dict(self) -> dict:
         """For JSON."""
-        silent = {name: {**found.to_dict(), "opening": round(mean, 4)} for name, found, mean in self.silence}
-        return {"speech": {name: scores.to_dict() for name, scores in self.rows}, "silence": silent}
+        silent = {**self.silence.to_dict(), "opening": round(self.silent_opening, 4)}
+        return {
+            "speech": {name: scores.to_dict() for name, scores in self.rows},
+            "silence": {self.silence_row: silent},
+        }
 
 
 def recorded_clips(sentences: Sequence[RecordedSentence]) -> list[EvaluationClip]:
@@ -105,28 +115,34 @@ def evaluate_recorded(
         (TRUTH_ROW, score([measured_opening(clip.ground_truth.frames) for clip in clips])),
         (SOURCE_ROW, score([measured_opening(clip.source.frames) for clip in clips])),
     ]
-    silent, done, total = [], 0, (len(settings) + 1) * len(clips)
+    total = (len(settings) + 1) * len(clips)
+    counted = iter(range(1, total + 1))
+
+    def dub(clip: EvaluationClip, chosen: Settings) -> np.ndarray:
+        opening = evaluate_clip(clip, models, chosen, folder, check_cancelled).opening
+        on_progress(next(counted), total)
+        return opening
+
     for chosen in settings:
-        voices = {"speech": clips, "silence": [silenced(clip) for clip in clips] if chosen is settings[0] else []}
-        openings = {}
-        for voice, dubbed in voices.items():
-            openings[voice] = []
-            for clip in dubbed:
-                openings[voice].append(evaluate_clip(clip, models, chosen, folder, check_cancelled).opening)
-                done += 1
-                on_progress(done, total)
-        name = f"guidance {chosen.guidance.scale:g}"
-        rows.append((name, score(openings["speech"])))
-        if openings["silence"]:
-            mean = float(np.nanmean(np.concatenate(openings["silence"])))
-            silent.append((name, joined_leak(clips, openings["silence"]), mean))
-    return RecordedEvaluation(tuple(rows), tuple(silent))
+        rows.append((f"guidance {chosen.guidance.scale:g}", score([dub(clip, chosen) for clip in clips])))
+    still = [dub(silenced(clip), settings[0])[:-HEARD_FRAMES] for clip in clips]
+    mean = float(np.nanmean(np.concatenate(still)))
+    return RecordedEvaluation(tuple(rows), f"guidance {settings[0].guidance.scale:g}", joined_leak(clips, still), mean)
 
 
 def silenced(clip: EvaluationClip) -> EvaluationClip:
-    """The same clip, to be dubbed with digital silence of the same length."""
-    still = silence(clip.ground_truth.speech.duration)
-    return replace(clip, ground_truth=replace(clip.ground_truth, speech=still))
+    """The same clip, to be dubbed with a voice that is silent until the last 0.3 s.
+
+    A recording that is silent throughout is refused, and Whisper's spectrogram of faint noise is that of loud noise; so
+    the loudest moment of the sentence sets the level at the end.
+    """
+    speech = clip.ground_truth.speech
+    samples = round(SOUND_SECONDS * SAMPLE_RATE_HZ)
+    middle = int(np.argmax(np.abs(speech.waveform)))
+    first = int(np.clip(middle - samples // 2, 0, len(speech.waveform) - samples))
+    still = np.zeros_like(speech.waveform)
+    still[-samples:] = speech.waveform[first : first + samples]
+    return replace(clip, ground_truth=replace(clip.ground_truth, speech=replace(speech, waveform=still)))
 
 
 def score_row(
@@ -169,34 +185,38 @@ def frame_energy(waveform: np.ndarray, frames: int) -> np.ndarray:
 
 
 def recorded_table(found: RecordedEvaluation) -> str:
-    """Two Markdown tables: the scores on speech, and what the source leaks under silence."""
+    """Markdown tables: what the lips do at the phones, then whom the mouth follows: truth, energy, source."""
     kinds = (PhoneClass.OPEN, PhoneClass.MID, PhoneClass.CLOSE, PhoneClass.BILABIAL)
-    head = ("P B M closed", "by chance", *(kind.value for kind in kinds), "false openings", "correlation", "lag")
-    lines = [f"| | {' | '.join((*head, 'energy', 'energy lag', 'leak', 'r', 'r by chance'))} |", "|---" * 15 + "|"]
+    heads = ("P B M closed", "by chance", *(kind.value for kind in kinds), "false openings")
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for name, row in found.rows:
-        phones = row.phones
-        shares = [f"{100 * share:.0f} %" for share in (phones.closed, phones.closed_by_chance)]
-        openings = [f"{phones.openings[kind]:.3f}" for kind in kinds]
-        rest = (f"{100 * phones.false_openings:.0f} %", f"{row.correlation:.3f}", f"{row.lag:.2f}")
-        cells = (
-            *shares,
-            *openings,
-            *rest,
-            f"{row.energy_correlation:.3f}",
-            f"{row.energy_lag:+.2f}",
-            *leak_cells(row.leak),
-        )
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        closed, chance, false = row.phones.closed, row.phones.closed_by_chance, row.phones.false_openings
+        openings = (number(row.phones.openings[kind], 3) for kind in kinds)
+        lines.append(f"| {name} | {' | '.join((percent(closed), percent(chance), *openings, percent(false)))} |")
     counted = found.rows[0][1].phones
     frames = ", ".join(f"{counted.frames[kind]} frames of {kind.value}s" for kind in kinds[:3])
     lines += ["", f"{counted.closures} closures, {frames}, {counted.silent_frames} silent frames.", ""]
-    lines += ["| under silence | leak | r | r by chance | mean opening |", "|---" * 5 + "|"]
-    lines += [f"| {name} | {' | '.join((*leak_cells(row), f'{mean:.3f}'))} |" for name, row, mean in found.silence]
-    return "\n".join(lines)
+    heads = ("correlation", "lag", "with energy", "energy lag", "leak", "r of the leak", "r by chance")
+    lines += [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, row in found.rows:
+        followed = (row.correlation, row.lag, row.energy_correlation, row.energy_lag)
+        cells = (number(value, decimals) for value, decimals in zip(followed, (3, 2, 3, 2), strict=True))
+        lines.append(f"| {name} | {' | '.join((*cells, *leak_cells(row.leak)))} |")
+    cells = ("-", "-", "-", "-", *leak_cells(found.silence))
+    lines.append(f"| {found.silence_row}, a silent voice | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"Mean opening under silence: {number(found.silent_opening, 3)}."])
 
 
-def leak_cells(row: Leak) -> tuple[str, str, str]:
-    """Slope, correlation and the correlation by chance."""
-    cells = (f"{value:.2f}" if not np.isnan(value) else "-" for value in (row.slope, row.correlation, row.by_chance))
-    slope, found, chance = cells
-    return slope, found, chance
+def leak_cells(found: Leak) -> tuple[str, str, str]:
+    """Slope, correlation, and what correlation chance gives."""
+    return number(found.slope, 2), number(found.correlation, 2), number(found.by_chance, 2)
+
+
+def number(value: float, decimals: int) -> str:
+    """A dash where there is no number."""
+    return "-" if np.isnan(value) else f"{value:.{decimals}f}"
+
+
+def percent(share: float) -> str:
+    """A dash where there is no number."""
+    return "-" if np.isnan(share) else f"{100 * share:.0f} %"
