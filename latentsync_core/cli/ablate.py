@@ -37,8 +37,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "--recorded",
         type=Path,
         metavar="PATH",
-        help="dub with recorded sentences: a folder of .wav files with timed phones beside them, or the source archive "
-        "of the package pocketsphinx",
+        help="dub with recorded sentences: a folder of .wav files with timed phones or a text beside them, or the "
+        "source archive of the package pocketsphinx",
     )
     training = parser.add_argument_group("ablations")
     training.add_argument("--train", type=Path, metavar="CONFIG", help="the training run to vary")

@@ -14,13 +14,14 @@ from ..audio import SAMPLE_RATE_HZ
 from ..audio.espeak import Phoneme, Speech
 from ..errors import LatentSyncError
 from ..media import read_waveform
-from ..scoring.phone_files import read_phones
+from ..scoring.phone_alignment import align_text
+from ..scoring.phone_files import decoded_text, read_phones
 from ..scoring.phones import Phone
 
 ARCHIVE_FOLDER = Path("test", "data", "librivox")  # inside the archive's own top folder
 PHONE_FILES = (".phone.json", ".TextGrid", ".lab")  # in this order: pocketsphinx's own .lab files hold no phones
 LEAST_SECONDS = 1.0  # of a sentence
-NEEDS = "wave files with timed phones beside them (a.wav with a.phone.json, a.TextGrid or a.lab)"
+NEEDS = "wave files with timed phones or an English text beside them (a.phone.json, .TextGrid, .lab or .txt for a.wav)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +63,6 @@ def read_sentences(source: Path, folder: Path) -> list[RecordedSentence]:
     return [read_sentence(voice) for voice in voices]
 
 
-def read_sentence(voice: Path) -> RecordedSentence:
-    """A voice with the files beside it."""
-    waveform, text = read_waveform(voice), voice.with_suffix(".txt")
-    if len(waveform) < LEAST_SECONDS * SAMPLE_RATE_HZ:
-        seconds = len(waveform) / SAMPLE_RATE_HZ
-        raise LatentSyncError(
-            f"{voice}: this voice lasts {seconds:.2f} s; a sentence of {LEAST_SECONDS:g} s is needed."
-        )
-    return RecordedSentence(
-        name=voice.stem,
-        waveform=waveform,
-        phones=phones_beside(voice),
-        text=text.read_text(encoding="utf-8").strip() if text.exists() else "",
-    )
-
-
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack the sentences of pocketsphinx's source archive into `folder`, flat, whatever paths it names."""
     try:
@@ -96,10 +81,24 @@ def unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def phones_beside(voice: Path) -> tuple[Phone, ...]:
-    """The phones of the file that has a voice's name."""
+def read_sentence(voice: Path) -> RecordedSentence:
+    """A voice with the files beside it."""
+    waveform, text = read_waveform(voice), voice.with_suffix(".txt")
+    if len(waveform) < LEAST_SECONDS * SAMPLE_RATE_HZ:
+        seconds = len(waveform) / SAMPLE_RATE_HZ
+        raise LatentSyncError(
+            f"{voice}: this voice lasts {seconds:.2f} s; a sentence of {LEAST_SECONDS:g} s is needed."
+        )
+    said = decoded_text(text, "what the voice says").strip() if text.exists() else ""
+    return RecordedSentence(voice.stem, waveform, phones_of(voice, waveform, said), said)
+
+
+def phones_of(voice: Path, waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
+    """The phones of the file that has a voice's name, or else of its text, aligned by espeak-ng."""
     for extension in PHONE_FILES:
         path = voice.with_name(voice.stem + extension)
         if path.exists():
             return read_phones(path)
-    raise LatentSyncError(f"{voice}: no timed phones lie beside this voice; {NEEDS} are needed.")
+    if text:
+        return align_text(text, waveform)
+    raise LatentSyncError(f"{voice}: neither timed phones nor a text lie beside this voice; {NEEDS} are needed.")

@@ -26,7 +26,7 @@ def read_phones(path: Path | str) -> tuple[Phone, ...]:
     """
     path = Path(path)
     check_readable(path, NEEDS)
-    text = _decoded(path)
+    text = decoded_text(path, NEEDS)
     if text.lstrip().startswith("{"):
         phones = list(pocketsphinx_phones(text, path))
     elif "TextGrid" in text[:200]:
@@ -44,14 +44,14 @@ def read_phones(path: Path | str) -> tuple[Phone, ...]:
     return tuple(phones)
 
 
-def _decoded(path: Path) -> str:
-    """The file's text; Praat may write UTF-16."""
+def decoded_text(path: Path, needs: str) -> str:
+    """A file's text in UTF-8, or in UTF-16 with a mark as Praat may write it. needs: what the file should be."""
     raw = path.read_bytes()
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise LatentSyncError(f"{path}: this file is no text in UTF-8; {NEEDS} is needed.") from error
+        raise LatentSyncError(f"{path}: this file is no text in UTF-8; {needs} is needed.") from error
 
 
 def pocketsphinx_phones(text: str, path: Path) -> Iterator[Phone]:

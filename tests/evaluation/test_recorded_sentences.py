@@ -5,6 +5,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from latentsync_core.audio.espeak import speak
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.evaluation.recorded_sentences import read_sentences
 from latentsync_core.training.synthetic.clips import write_wave
@@ -52,6 +53,17 @@ def test_a_sentence_covers_its_recording_for_the_renderer(tmp_path):
     assert speech.phonemes[0].start == 0 and speech.phonemes[-1].end == speech.duration == 1.0
 
 
+def test_a_text_alone_is_aligned(tmp_path):
+    try:
+        speech = speak("My mother made apple pie.", "en-us+m3")
+    except LatentSyncError as error:
+        pytest.skip(f"espeak-ng cannot speak here: {error}")
+    write_wave(speech.waveform, tmp_path / "pie.wav")
+    (tmp_path / "pie.txt").write_text("My mother made apple pie.\n")
+    labials = [phone.start for phone in read_sentences(tmp_path, tmp_path)[0].phones if phone.ipa in ("m", "p")]
+    assert np.allclose(labials, [p.start for p in speech.phonemes if p.ipa in ("m", "p")], atol=0.1)
+
+
 def test_nothing_leaves_the_folder_that_an_archive_names_outside_it(unpacked, tmp_path):
     (tmp_path / "out").mkdir()
     archive = tmp_path / "evil.tar"
@@ -71,7 +83,7 @@ def test_what_is_no_recording_is_refused(tmp_path):
     with pytest.raises(LatentSyncError, match="no archive that can be unpacked"):
         read_sentences(tmp_path / "text.tar.gz", tmp_path / "empty")
     write_wave(np.zeros(16_000, np.float32), tmp_path / "alone.wav")
-    with pytest.raises(LatentSyncError, match="no timed phones lie beside this voice"):
+    with pytest.raises(LatentSyncError, match="neither timed phones nor a text lie beside"):
         read_sentences(tmp_path, tmp_path)
     write_wave(np.zeros(8_000, np.float32), tmp_path / "alone.wav")
     with pytest.raises(LatentSyncError, match="lasts 0.50 s; a sentence of 1 s is needed"):
