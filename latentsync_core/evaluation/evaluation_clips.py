@@ -19,7 +19,7 @@ from ..models.loading import Models
 from ..pipeline.lipsync import lipsync
 from ..pipeline.settings import Settings
 from ..progress import Callbacks, CheckCancelled, never_cancelled
-from ..scoring.lag import best_lag, lag_curve
+from ..scoring.lag import frames_late
 from ..scoring.picture import border_energy, flicker, psnr, ssim
 from ..training.synthetic.animate import true_opening
 from ..training.synthetic.clips import (
@@ -160,7 +160,7 @@ def score_clip(clip: EvaluationClip, dubbed: DubbedClip, other_truths: Sequence[
     shown, wanted = lower_faces(truth_frames, dubbed.frames[:frames], truth_frames)
     return Scores(
         correlation=correlation(found, truth),
-        lag=-best_lag(lag_curve(found, truth, MAX_LAG)).frames,
+        lag=frames_late(found, truth, MAX_LAG),
         shuffled=float(np.nanmean(others)) if others else float("nan"),
         psnr=psnr(shown, wanted),
         ssim=float(np.mean([ssim(face, true) for face, true in zip(shown, wanted, strict=True)])),

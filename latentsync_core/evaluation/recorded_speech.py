@@ -16,6 +16,7 @@ from ..faces.mouth_opening import correlation
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from ..scoring.lag import frames_late
 from ..scoring.leak import Leak, leak
 from ..scoring.phone_scores import PhoneScores, phone_scores, pooled
 from ..scoring.phones import PhoneClass
@@ -23,7 +24,6 @@ from ..training.synthetic.clips import FPS
 from ..training.synthetic.portrait import load_portrait
 from ..training.synthetic.scripts import seeded_speech
 from .evaluation_clips import EvaluationClip, SpokenBy, evaluate_clip, measured_opening, render_pair
-from .metrics import best_lag
 from .recorded_sentences import RecordedSentence
 
 SEED = 11  # of the sources' words and motions
@@ -155,8 +155,8 @@ def score_row(
         opening = opening[: len(truth)]
         energy = frame_energy(sentence.waveform, len(opening))
         phones.append(phone_scores(opening, np.arange(len(opening)) / FPS, sentence.phones))
-        against_truth.append((correlation(opening, truth), abs(best_lag(opening, truth))))
-        against_energy.append((correlation(opening, energy), best_lag(opening, energy)))
+        against_truth.append((correlation(opening, truth), abs(frames_late(opening, truth))))
+        against_energy.append((correlation(opening, energy), frames_late(opening, energy)))
     (mean, lag), (energy_mean, energy_lag) = np.nanmean(against_truth, axis=0), np.nanmean(against_energy, axis=0)
     return RecordedScores(
         phones=pooled(phones),
