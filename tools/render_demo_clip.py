@@ -121,7 +121,7 @@ def write_voice(path: Path) -> None:
 
 def write_mouth(path: Path) -> None:
     """Write the true opening of a mouth that says SENTENCE, 0 to 1 for every frame, from the phonemes' times."""
-    from latentsync_core.training.synthetic.speech import speak
+    from latentsync_core.audio.espeak import speak
     from latentsync_core.training.synthetic.visemes import mouth_motion
 
     speech = speak(SENTENCE, SPEAKER, SPEED, PITCH)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ from .sync_options import add_model_options
 from .terminal import StageBars, show_log
 
 DESCRIPTION = """Dub drawn clips with voices never trained on and compare the mouth, as the face mesh sees it in the
-written file, with the known truth: for one model, or, with --train, for every way of training in turn."""
+written file, with the known truth: for one model, or, with --train, for every way of training in turn. With --recorded,
+dub them with recorded sentences instead and ask whether the lips do what the phones ask."""
 GUIDANCES = (1.5, 1.0, 2.0, 3.0)
 ABLATIONS = ("positions", "dropout", "null", "noise")
 
@@ -30,6 +32,13 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=20, help="denoising steps (default: %(default)s)")
     parser.add_argument(
         "--guidance", type=float, nargs="+", default=GUIDANCES, metavar="SCALE", help="(default: 1.5 1 2 3)"
+    )
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        metavar="PATH",
+        help="dub with recorded sentences: a folder of .wav files with timed phones or a text beside them, or the "
+        "source archive of the package pocketsphinx",
     )
     training = parser.add_argument_group("ablations")
     training.add_argument("--train", type=Path, metavar="CONFIG", help="the training run to vary")
@@ -46,11 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when tables and plots are written."""
     show_log(args.verbose)
     check_complete()
-    if args.exams < 2:
-        raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
-    check_model_files(args)
-    if args.train is not None:
-        check_inputs((args.train, "a training config (.toml or .json)"))
+    check_arguments(args)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -58,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     announce(f"Writing to {args.out}; loading the model ...")
     bars = StageBars()
     try:
-        text = evaluate(args, bars) if args.train is None else ablations(args, bars)
+        text = chosen_study(args)(args, bars)
     finally:
         bars.close()
     sys.stdout.write(text + "\n")
@@ -74,6 +79,55 @@ def check_complete() -> None:
         )
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse at once what no study can be made with."""
+    if args.exams < 2:
+        raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
+    if args.train is not None and args.recorded is not None:
+        raise LatentSyncError("--recorded evaluates one model and --train trains many; leave one of them out.")
+    check_model_files(args)
+    if args.train is not None:
+        check_inputs((args.train, "a training config (.toml or .json)"))
+    if args.recorded is not None and not args.recorded.is_dir():
+        check_inputs((args.recorded, "a folder of recorded sentences or an archive of them"))
+
+
+def chosen_study(args: argparse.Namespace) -> Callable[[argparse.Namespace, StageBars], str]:
+    """The study that the options ask for."""
+    if args.recorded is not None:
+        return recorded
+    return evaluate if args.train is None else ablations
+
+
+def evaluated_models(args: argparse.Namespace):
+    """The models that the options name."""
+    from ..models.loading import load_models
+
+    files = {"vae": args.vae, "whisper": args.whisper, "directory": args.models}
+    lora = {"lora": args.lora, "lora_strength": args.lora_strength}
+    return load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
+
+
+def recorded(args: argparse.Namespace, bars: StageBars) -> str:
+    """Scores of one model on recorded speech: recorded.md and recorded.json."""
+    from ..diffusion import Guidance
+    from ..evaluation.recorded_sentences import read_sentences
+    from ..evaluation.recorded_speech import evaluate_recorded, recorded_table
+    from ..pipeline.settings import Settings
+
+    models = evaluated_models(args)
+    settings = [Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance]
+    with tempfile.TemporaryDirectory(prefix="latentsync-recorded-") as folder:
+        sentences = read_sentences(args.recorded, Path(folder))
+        progress = partial(bars.on_progress, "exams")
+        progress(0, (len(settings) + 1) * len(sentences))
+        found = evaluate_recorded(models, sentences, settings, Path(folder), on_progress=progress)
+    (args.out / "recorded.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+    text = f"{len(sentences)} recorded sentences, {args.steps} steps\n\n{recorded_table(found)}"
+    (args.out / "recorded.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
 def evaluate(args: argparse.Namespace, bars: StageBars) -> str:
     """Scores of one model: evidence.md, evidence.json, openings.png and strip.png."""
     from PIL import Image
@@ -83,12 +137,9 @@ def evaluate(args: argparse.Namespace, bars: StageBars) -> str:
     from ..evaluation.evaluate import evaluate_model
     from ..evaluation.plots import plot_openings
     from ..evaluation.scores import table
-    from ..models.loading import load_models
     from ..pipeline.settings import Settings
 
-    files = {"vae": args.vae, "whisper": args.whisper, "directory": args.models}
-    lora = {"lora": args.lora, "lora_strength": args.lora_strength}
-    models = load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
+    models = evaluated_models(args)
     exams = make_evaluation_clips(args.exams, args.seconds)
     progress = partial(bars.on_progress, "exams")
     progress(0, len(args.guidance) * len(exams))

@@ -7,9 +7,11 @@ expected mouth. The metrics are taken on the file that `pipeline.lipsync` writes
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from ..audio.espeak import Speech
 from ..faces import crop_face, fixed_mask, track_faces
 from ..faces.mouth_opening import correlation, mouth_opening
 from ..media import EncodeSettings, VideoReader
@@ -17,7 +19,7 @@ from ..models.loading import Models
 from ..pipeline.lipsync import lipsync
 from ..pipeline.settings import Settings
 from ..progress import Callbacks, CheckCancelled, never_cancelled
-from ..scoring.lag import best_lag, lag_curve
+from ..scoring.lag import frames_late
 from ..scoring.picture import border_energy, flicker, psnr, ssim
 from ..training.synthetic.animate import true_opening
 from ..training.synthetic.clips import (
@@ -64,17 +66,41 @@ def make_evaluation_clip(portrait: Portrait, index: int, seconds: float, seed: i
         size: pixels, both sides.
     """
     rng = np.random.default_rng([seed, index])
-    frames = round(seconds * FPS)
     (speech, voice), (other, other_voice) = (seeded_speech(seconds, rng, held_out=True) for _ in range(2))
-    motion, source_motion = (mouth_motion(spoken, frames, FPS) for spoken in (speech, other))
+    spoken = SpokenBy(speech, voice)
+    return render_pair(portrait, f"{index}: {voice}", spoken, SpokenBy(other, other_voice), rng, size)
+
+
+class SpokenBy(NamedTuple):
+    """A speech and the name of its voice."""
+
+    speech: Speech
+    voice: str
+
+
+def render_pair(
+    portrait: Portrait, name: str, spoken: SpokenBy, other: SpokenBy, rng: np.random.Generator, size: int
+) -> EvaluationClip:
+    """Render one head twice, as long as `spoken` lasts: its mouth says `spoken`, the truth, and `other`, the source.
+
+    Args:
+        portrait: the head.
+        name: of the clip; what precedes a colon names its files.
+        spoken: what the clip is to be dubbed with.
+        other: what the source's mouth says.
+        rng: decides how the head moves.
+        size: pixels, both sides.
+    """
+    frames = round(spoken.speech.duration * FPS)
+    motion, source_motion = (mouth_motion(speech, frames, FPS) for speech, _ in (spoken, other))
     source_pose = random_pose(source_motion, rng)
     # the rest of the head moves identically, so that frames can be compared
     pose = replace(source_pose, **{name: source_pose.opening.new_tensor(getattr(motion, name)) for name in MOUTH})
     source = SyntheticClip(
-        draw_frames(portrait, source_pose, size), other, other_voice, source_motion, true_opening(source_pose).numpy()
+        draw_frames(portrait, source_pose, size), *other, source_motion, true_opening(source_pose).numpy()
     )
-    truth = SyntheticClip(draw_frames(portrait, pose, size), speech, voice, motion, true_opening(pose).numpy())
-    return EvaluationClip(name=f"{index}: {voice}", source=source, ground_truth=truth)
+    truth = SyntheticClip(draw_frames(portrait, pose, size), *spoken, motion, true_opening(pose).numpy())
+    return EvaluationClip(name=name, source=source, ground_truth=truth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +160,7 @@ def score_clip(clip: EvaluationClip, dubbed: DubbedClip, other_truths: Sequence[
     shown, wanted = lower_faces(truth_frames, dubbed.frames[:frames], truth_frames)
     return Scores(
         correlation=correlation(found, truth),
-        lag=-best_lag(lag_curve(found, truth, MAX_LAG)).frames,
+        lag=frames_late(found, truth, MAX_LAG),
         shuffled=float(np.nanmean(others)) if others else float("nan"),
         psnr=psnr(shown, wanted),
         ssim=float(np.mean([ssim(face, true) for face, true in zip(shown, wanted, strict=True)])),

@@ -125,6 +125,28 @@ VAE_FT_MSE = ModelFile(
         )
     ),
 )
+SYNCNET_V2 = ModelFile(
+    name="syncnet_v2.model",
+    folder="latentsync",
+    purpose="SyncNet v2: for score only",
+    repo_id="ByteDance/LatentSync-1.5",  # where LatentSync's own evaluation fetches it
+    revision="32a20d29aead0498e3e885e90dbbe8027da1b61b",
+    filename="auxiliary/syncnet_v2.model",
+    size=54_573_114,
+    sha256="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",  # also the Oxford group's own
+    licence="stated by neither of its publishers; the repository is CreativeML Open RAIL++-M",
+    other_places=tuple(
+        folder + "syncnet_v2.model"
+        for folder in (
+            "",
+            "auxiliary/",
+            "latentsync/auxiliary/",
+            "checkpoints/auxiliary/",
+            "latentsync/checkpoints/auxiliary/",
+            "checkpoints/latentsync/auxiliary/",
+        )
+    ),
+)
 STABLE_SYNCNET = ModelFile(
     name="stable_syncnet.pt",
     folder="latentsync",
@@ -139,14 +161,15 @@ STABLE_SYNCNET = ModelFile(
 )
 
 UNETS = (UNET_1_6, UNET_1_5)
-CATALOGUE = (UNET_1_6, UNET_1_5, WHISPER_TINY, VAE_FT_MSE, STABLE_SYNCNET)
+CATALOGUE = (UNET_1_6, UNET_1_5, WHISPER_TINY, VAE_FT_MSE, SYNCNET_V2, STABLE_SYNCNET)
 DOWNLOADS = {
     "1.6": (UNET_1_6, WHISPER_TINY, VAE_FT_MSE),
     "1.5": (UNET_1_5, WHISPER_TINY, VAE_FT_MSE),
-    "syncnet": (STABLE_SYNCNET,),
+    "score": (SYNCNET_V2,),
+    "syncnet": (SYNCNET_V2, STABLE_SYNCNET),
     "all": CATALOGUE,
 }
-"""What ``download`` can be asked for: everything one release needs, the sync network, or all of it."""
+"""What ``download`` can be asked for: all that one release needs, the sync networks, or everything."""
 
 
 def models_directory(explicit: str | Path | None = None) -> Path:

@@ -45,3 +45,8 @@ def best_lag(curve: np.ndarray) -> Lag:
     highest = np.nanmax(curve)
     frames = min(shifts[curve == highest], key=abs)
     return Lag(int(frames), float(highest), float(highest - np.nanmedian(curve)))
+
+
+def frames_late(found: np.ndarray, truth: np.ndarray, max_lag: int = MAX_LAG) -> int:
+    """By how many frames a mouth comes after what it was to do, by the greatest correlation; below 0: before it."""
+    return -best_lag(lag_curve(found, truth, max_lag)).frames

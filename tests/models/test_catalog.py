@@ -11,6 +11,7 @@ from latentsync_core.models import catalog as models
 from latentsync_core.models.catalog import (
     CATALOGUE,
     STABLE_SYNCNET,
+    SYNCNET_V2,
     UNET_1_5,
     UNET_1_6,
     VAE_FT_MSE,
@@ -41,6 +42,11 @@ def test_each_release_downloads_all_that_a_run_needs():
     assert set(models.DOWNLOADS["all"]) == set(CATALOGUE)
 
 
+def test_a_score_downloads_the_small_judge_only():
+    assert models.DOWNLOADS["score"] == (SYNCNET_V2,) and SYNCNET_V2.size < 60e6
+    assert set(models.DOWNLOADS["syncnet"]) == {SYNCNET_V2, STABLE_SYNCNET}
+
+
 def test_canonical_names_are_found(tmp_path):
     for model in CATALOGUE:
         assert models.find(model, tmp_path) is None
@@ -56,6 +62,7 @@ def test_canonical_names_are_found(tmp_path):
         (WHISPER_TINY, "checkpoints/whisper/tiny.pt"),
         (VAE_FT_MSE, "vae/sd-vae-ft-mse/diffusion_pytorch_model.safetensors"),
         (STABLE_SYNCNET, "checkpoints/stable_syncnet.pt"),
+        (SYNCNET_V2, "checkpoints/auxiliary/syncnet_v2.model"),
         (UNET_1_5, "LatentSync-1.5/latentsync_unet.pt"),
     ],
 )

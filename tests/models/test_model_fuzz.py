@@ -18,7 +18,7 @@ import torch
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models.embedded import WHISPER, embedded_unet
-from latentsync_core.models.syncnet import load_syncnet
+from latentsync_core.models.syncnet import load_sync_net_v2, load_syncnet
 from latentsync_core.models.unet import merge_lora, read_checkpoint
 from latentsync_core.models.vae import load_vae
 from latentsync_core.models.whisper import load_whisper
@@ -35,6 +35,7 @@ def loaders():
         "vae": load_vae,
         "whisper": load_whisper,
         "syncnet": load_syncnet,
+        "syncnet v2": load_sync_net_v2,
         "lora": lambda path: merge_lora(unet, path),
     }
 

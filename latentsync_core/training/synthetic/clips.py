@@ -13,11 +13,11 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from ...audio import SAMPLE_RATE_HZ
+from ...audio.espeak import Speech
 from ...media import EncodeSettings, ImageReader, VideoWriter
 from .animate import Pose, render, true_opening
 from .portrait import Portrait, load_portrait
 from .scripts import seeded_speech
-from .speech import Speech
 from .visemes import MouthMotion, mouth_motion
 
 FPS = 25

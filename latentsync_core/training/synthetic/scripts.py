@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...audio import SAMPLE_RATE_HZ
-from .speech import Speech, join_speech, silence, speak
+from ...audio.espeak import Speech, join_speech, silence, speak
 
 VARIANTS = tuple(
     "m1 m2 m3 m5 m6 m7 f1 f2 f4 f5 Alicia Andrea Andy Annie Denis Gene Jacky Lee Marco Mario Michael Mike adam anika "

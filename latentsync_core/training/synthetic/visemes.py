@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ...audio import SAMPLE_RATE_HZ
-from .speech import Phoneme, Speech
+from ...audio.espeak import Phoneme, Speech
 
 RATE_HZ = 200  # of the inner time grid
 BLEND_SECONDS = 0.032  # standard deviation of the blending weights

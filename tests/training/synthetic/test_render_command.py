@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from latentsync_core.audio.espeak import speak
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.training.dataset import find_clips
 from latentsync_core.training.synthetic.__main__ import main
-from latentsync_core.training.synthetic.speech import speak
 
 pytestmark = pytest.mark.long
 

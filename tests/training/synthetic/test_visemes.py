@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latentsync_core.training.synthetic.speech import Phoneme, Speech
+from latentsync_core.audio.espeak import Phoneme, Speech
 from latentsync_core.training.synthetic.visemes import mouth_motion, visemes_of
 
 RATE = 16_000

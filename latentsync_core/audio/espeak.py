@@ -13,9 +13,9 @@ from functools import cache
 
 import numpy as np
 
-from ...audio import SAMPLE_RATE_HZ
-from ...errors import LatentSyncError
-from ...media import resample_waveform
+from ..errors import LatentSyncError
+from ..media import resample_waveform
+from .features import SAMPLE_RATE_HZ
 
 # From espeak-ng's speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -122,7 +122,7 @@ def _load_library() -> tuple[ctypes.CDLL, bytes | None]:
         name = ctypes.util.find_library("espeak-ng")
         if name is None:
             raise LatentSyncError(
-                "The library espeak-ng was not found, and synthetic clips speak through it: pip install "
+                "The library espeak-ng was not found, which speaks texts and times their phonemes: pip install "
                 "espeakng-loader, or install espeak-ng with the system's package manager."
             ) from None
         return ctypes.CDLL(name), None
