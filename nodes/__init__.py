@@ -10,6 +10,7 @@ from .host.folders import register_model_folder
 from .lip_sync import LipSync
 from .load import LoadModel, LoadVAE, LoadWhisper
 from .sampling import GuidanceOptions, Sampler, SharedNoise, Sigmas
+from .score import CompareVideos, SyncScore
 
 
 class LatentSyncExtension(ComfyExtension):
@@ -34,4 +35,6 @@ class LatentSyncExtension(ComfyExtension):
             SharedNoise,
             Sigmas,
             FaceBlend,
+            SyncScore,
+            CompareVideos,
         ]

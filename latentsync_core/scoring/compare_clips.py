@@ -79,7 +79,7 @@ def shared_sound(videos: Sequence[Path], audio: Path | None = None) -> AudioInfo
         if probe_video(video).has_audio:
             return probe_audio(video, video=video)
     raise LatentSyncError(
-        f"None of the {len(videos)} clips has sound to be compared with; give the voice beside them (--audio)."
+        f"None of the {len(videos)} clips has sound to be compared with; name a voice as their audio."
     )
 
 

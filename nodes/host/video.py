@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from comfy_api.latest import InputImpl
+from PIL import Image
 
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.errors import LatentSyncError
@@ -93,6 +94,11 @@ def video_sound(video, track: str) -> dict:
         stop = first + round(duration * info.sample_rate) if duration else None
         waveform = waveform[:, first:stop]
     return {"waveform": torch.from_numpy(waveform.copy())[None], "sample_rate": info.sample_rate}
+
+
+def image_of(picture: Image.Image) -> torch.Tensor:
+    """A picture as IMAGE: (1, H, W, 3) float32 in 0..1."""
+    return torch.from_numpy(np.array(picture.convert("RGB")))[None].float() / 255
 
 
 def video_from_file(path: Path):

@@ -1,0 +1,100 @@
+"""Scores of what travels on the canvas: clips and sounds become files, networks come from the host's memory."""
+
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import numpy as np
+import torch
+from scipy.io import wavfile
+
+from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.media import EncodeSettings, ImageReader, VideoWriter, probe_video
+from ...latentsync_core.models.catalog import SYNCNET_V2
+from ...latentsync_core.scoring.compare_clips import compare_clips, shared_sound
+from ...latentsync_core.scoring.score_files import ScoredClip, ScoreInputs, score_files
+from .folders import FOLDER, temporary_file
+from .memory import face_networks, loaded, node_callbacks, patch_small_model
+from .video import video_path
+
+
+def score_inputs(video, images, images_fps: Fraction, audio: dict | None, source, face: str) -> ScoreInputs:
+    """What Sync Score's sockets hold, as files. Raises LatentSyncError for too few or too many of them."""
+    if (video is None) == (images is None):
+        found = "neither a video nor images; connect" if video is None else "both a video and images; keep"
+        raise LatentSyncError(f"Sync Score has {found} one of the two.")
+    clip = video_path(video) if images is None else images_file(images, images_fps)
+    if audio is None and not probe_video(clip).has_audio:
+        what = "The video has no sound" if images is None else "Images have no sound"
+        raise LatentSyncError(f"{what} to compare the lips with; connect the voice to audio.")
+    return ScoreInputs(
+        video=clip,
+        audio=None if audio is None else audio_file(audio),
+        source=None if source is None else video_path(source),
+        face=face,
+    )
+
+
+def images_file(images: torch.Tensor, fps: Fraction) -> Path:
+    """IMAGE frames (frames, H, W, 3) as a lossless file in the temp folder."""
+    path = temporary_file(".mkv")
+    with ImageReader(images, fps) as reader, VideoWriter(path, reader.info, EncodeSettings("ffv1")) as writer:
+        for frame in reader.frames():
+            writer.write(frame.picture)
+    return path
+
+
+def audio_file(audio: dict) -> Path:
+    """An AUDIO as a WAV file of float samples in the temp folder."""
+    path = temporary_file(".wav")
+    waveform = audio["waveform"][0].float().cpu().numpy()  # (channels, samples)
+    wavfile.write(path, int(audio["sample_rate"]), np.ascontiguousarray(waveform.T))
+    return path
+
+
+def score_clip(inputs: ScoreInputs) -> ScoredClip:
+    """Score a clip by its mesh, and by each further judge whose file is in the models folder."""
+    scored = score_files(inputs, nets=loaded(face_networks()), callbacks=node_callbacks())
+    judges: dict[str, dict[str, Any]] = {}
+    if path := folder_paths.get_full_path(FOLDER, Path(SYNCNET_V2.target).name):
+        judges["syncnet"] = syncnet_scores(inputs, path)
+    return replace(scored, score=replace(scored.score, judges=judges or None))
+
+
+def syncnet_scores(inputs: ScoreInputs, path: str) -> dict[str, Any]:
+    """Sync-C, Sync-D and offset by SyncNet v2, or {"unmeasured": why} for a clip that is too short for it."""
+    from ...latentsync_core.scoring.syncnet import score_tracks
+
+    try:
+        found = score_tracks(
+            inputs.video,
+            inputs.audio,
+            loaded(syncnet_v2(path)),
+            callbacks=node_callbacks(),
+            nets=loaded(face_networks()),
+        )
+    except LatentSyncError as error:
+        return {"unmeasured": str(error)}
+    return {"sync_c": found.sync_c, "sync_d": found.sync_d, "offset_frames": found.offset_frames, "crop": found.crop}
+
+
+@lru_cache(maxsize=1)
+def syncnet_v2(path: str):
+    """SyncNet v2's patcher."""
+    from ...latentsync_core.models.syncnet import load_sync_net_v2
+
+    return patch_small_model(load_sync_net_v2(path))
+
+
+def compare_to_file(videos: list, audio: dict | None, labels: list[str]) -> Path:
+    """Write a comparison of VIDEOs with one AUDIO, or the sound of the first that has any, into the temp folder."""
+    from ...latentsync_core.visualize.side_by_side import write_side_by_side
+
+    paths, path, callbacks = [video_path(video) for video in videos], temporary_file(".mp4"), node_callbacks()
+    sound = shared_sound(paths, None if audio is None else audio_file(audio))
+    clips = compare_clips(paths, sound, labels=labels, nets=loaded(face_networks()), callbacks=callbacks)
+    write_side_by_side(path, clips, sound, callbacks=callbacks)
+    return path
