@@ -18,6 +18,7 @@ SOLVERS = ("ddim", "dpm++2m", "unipc", "euler")
 POSITIONS = ("auto", "on", "off")
 JOINS = ("overlap", "reference")
 ALIGNMENTS = ("smooth", "reference")
+EVALUATION_CROPS = ("mesh", "s3fd")
 BLENDS = ("mouth", "reference")
 MASKS = ("fixed", "mesh")  # or a picture
 COLOR_MATCHES = ("ring", "off")
