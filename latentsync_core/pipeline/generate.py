@@ -118,7 +118,7 @@ def sample_segment(
     """
     settings, reach, progress = plan.settings, segment.reach, callbacks.progress("sample")
     before, total = settings.steps * segment.first_window, settings.steps * segment.all_windows
-    sampler = SamplerSettings(settings.steps, settings.guidance, settings.solver, models.device)
+    sampler = SamplerSettings(settings.steps, settings.guidance, settings.solver, models.device, settings.reuse)
     progress(before, total)
 
     def sample() -> Tensor:
