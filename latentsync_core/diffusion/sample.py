@@ -70,8 +70,8 @@ class SamplerSettings:
 
     steps: denoising steps. guidance: a scale, one scale per step, or a `Guidance`. solver: see `make_schedule`.
     device: where the network runs. reuse: every how many steps the whole UNet runs; the steps between reuse its deep
-    features (REFERENCE section 4; the published scripts run with 3). 1 = at every step.
-    Raises LatentSyncError for an interval that cannot be.
+    features (REFERENCE section 4; the published scripts run with 3). 1 = at every step. reuse_null: the same for the
+    unconditional prediction; None = as `reuse`. Raises LatentSyncError for an interval that cannot be.
     """
 
     steps: int = DEFAULT_STEPS
@@ -79,9 +79,21 @@ class SamplerSettings:
     solver: str = "ddim"
     device: torch.device | str = "cpu"
     reuse: int = DEFAULT_REUSE
+    reuse_null: int | None = None
 
     def __post_init__(self) -> None:
         check_reuse(self.reuse)
+        check_reuse(self.null_interval)
+
+    @property
+    def null_interval(self) -> int:
+        """Every how many steps the whole UNet runs for the unconditional prediction."""
+        return self.reuse if self.reuse_null is None else self.reuse_null
+
+    @property
+    def reuses(self) -> bool:
+        """Whether any step reuses features."""
+        return max(self.reuse, self.null_interval) > 1
 
 
 def sample_windows(
@@ -98,6 +110,7 @@ def sample_windows(
     windows: Sequence[Window] | None = None,
     null_tokens: Tensor | None = None,
     solver: str = "ddim",
+    reuse_null: int | None = None,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
@@ -116,6 +129,7 @@ def sample_windows(
         windows: in place of `window` and `overlap`.
         null_tokens: unconditional embedding, (1, n, d); None = zeros.
         solver: see `make_schedule`.
+        reuse_null: interval of full steps of the unconditional prediction, see `SamplerSettings`.
         on_progress: counts denoising steps over all windows.
         check_cancelled: called after every step.
 
@@ -128,7 +142,14 @@ def sample_windows(
         noise,
         TensorConditioning(condition, audio_tokens, null_tokens),
         window_groups(planned),
-        SamplerSettings(steps=steps, guidance=guidance, solver=solver, device=condition.device, reuse=reuse),
+        SamplerSettings(
+            steps=steps,
+            guidance=guidance,
+            solver=solver,
+            device=condition.device,
+            reuse=reuse,
+            reuse_null=reuse_null,
+        ),
         frames=frames,
         on_progress=on_progress,
         check_cancelled=check_cancelled,
@@ -180,7 +201,7 @@ def sample_clip(
         start = (
             noise.expand(-1, -1, len(reach), -1, -1) if noise.shape[2] == 1 else noise[:, :, reach.start : reach.stop]
         )
-        inputs = window_inputs(group.windows, conditioning, dtype, device, settings.reuse > 1)
+        inputs = window_inputs(group.windows, conditioning, dtype, device, settings.reuses)
         denoised = denoise_group(unet, start.to(device), inputs, settings, step_done).cpu()
         if not torch.isfinite(denoised).all():
             raise NonFiniteLatentsError(f"frames {reach.start} to {reach.stop - 1}")
@@ -205,10 +226,11 @@ class WindowInputs:
     null: Tensor
     kept: tuple[DeepFeatures, DeepFeatures] | None = None
 
-    def forget(self) -> None:
-        """Let the whole network run at the next step."""
-        for features in self.kept or ():
-            features.forget()
+    def forget(self, step: int, settings: SamplerSettings) -> None:
+        """Let the whole network run for the predictions whose turn it is."""
+        for features, interval in zip(self.kept or (), (settings.null_interval, settings.reuse), strict=False):
+            if step % interval == 0:
+                features.forget()
 
 
 def window_inputs(
@@ -257,8 +279,7 @@ def denoise_group(
         scale = guidance.scale_at(step, steps)
         predicted = torch.zeros_like(latents)
         for window in windows:
-            if step % settings.reuse == 0:
-                window.forget()
+            window.forget(step, settings)
             noise_here = predict_window(unet, scaled[:, :, window.part], timestep, window, guidance, scale)
             predicted[:, :, window.part] += noise_here * window.weight
             step_done()

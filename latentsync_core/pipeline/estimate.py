@@ -238,7 +238,7 @@ def window_seconds(faces: FaceLatents, settings: Settings, models: Models) -> fl
     """Seconds to denoise one window through all steps, of which some may reuse features."""
     full = timed(lambda: denoise_few(faces, settings, models, steps=1))
     all_full, reused = passes(settings)
-    if not reused:
+    if reused == 0:
         return full * all_full
     pair = timed(lambda: denoise_few(faces, settings, models, steps=2))
     return full * all_full + max(pair - full, 0.0) * reused
@@ -248,10 +248,12 @@ def passes(settings: Settings) -> tuple[float, float]:
     """How often a guided window's cost is paid by full steps, and by those that reuse features: a step without
     guidance costs half."""
     scales = [settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps)]
-    guided = max(scales) > 1
-    costs = [1.0 if scale > 1 or not guided else 0.5 for scale in scales]
-    full = sum(costs[:: settings.reuse])
-    return full, sum(costs) - full
+    voice = [step % settings.reuse == 0 for step in range(settings.steps)]
+    guided = [step for step, scale in enumerate(scales) if scale > 1]
+    null = [step == guided[0] or step % settings.null_interval == 0 for step in guided]
+    share = 0.5 if null else 1.0  # of the window that is timed, which is guided if any step is
+    full = sum(voice) + sum(null)
+    return share * full, share * (len(voice) + len(null) - full)
 
 
 def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> tuple[list[Frame], np.ndarray, float]:

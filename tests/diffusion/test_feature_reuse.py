@@ -110,6 +110,27 @@ def test_sides_that_join_late_start_with_a_full_pass(unet, inputs):
     assert recorded.passes == [[True], [True, False], [False, False], [True]]
 
 
+def test_each_side_has_an_interval_of_its_own(unet, inputs):
+    recorded = Recorded(unet)
+    sample_windows(recorded, *inputs, steps=5, guidance=1.5, reuse=2, reuse_null=4)
+    assert recorded.passes == [[True, True], [False, False], [False, True], [False, False], [True, True]]
+    recorded.passes.clear()
+    sample_windows(recorded, *inputs, steps=2, guidance=1.5, reuse=1, reuse_null=2)
+    assert recorded.passes == [[True, True], [False, True]]
+
+
+def test_at_low_guidance_an_older_unconditional_side_is_closer_to_full_steps(unet, inputs):
+    """eps = 1.5 voice - 0.5 null: what both sides lag behind cancels best where null's lag is three times as long."""
+
+    noise, condition, audio = inputs
+
+    def sample(**reuse):
+        return sample_windows(unet, noise, condition[:, :, :2], audio[:2], steps=12, guidance=1.5, **reuse)
+
+    full = sample()
+    assert relative_error(sample(reuse=3, reuse_null=6), full) < 0.9 * relative_error(sample(reuse=3), full)
+
+
 @pytest.mark.parametrize("reuse", [0, -3, 501])
 def test_impossible_intervals_are_refused(unet, inputs, reuse):
     with pytest.raises(LatentSyncError, match=f"run every {reuse} steps; 1 .at every step. to 500"):
