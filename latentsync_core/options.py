@@ -37,7 +37,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed
 MAX_STEPS = 500  # with more, "leading" spacing starts at half the noise, and near 1000 runs off the table
 DEFAULT_GUIDANCE = 1.5
-DEFAULT_REUSE = 1  # every how many steps the whole UNet runs; the published scripts use 3
+DEFAULT_REUSE = 1  # every how many steps the whole UNet runs
+PUBLISHED_REUSE = 3  # the published scripts'
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained
 MAX_OFFSET_MS = 1000  # by which the mouth can be moved against the sound
@@ -217,7 +218,7 @@ def check_reuse(reuse: int) -> None:
     if not 1 <= reuse <= MAX_STEPS:
         raise LatentSyncError(
             f"The whole UNet is to run every {reuse} steps; 1 (at every step) to {MAX_STEPS} is possible, "
-            "the published scripts use 3."
+            f"the published scripts use {PUBLISHED_REUSE}."
         )
 
 

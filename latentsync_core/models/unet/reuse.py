@@ -15,7 +15,7 @@ class DeepFeatures:
     """What one sample keeps: the feature maps (f, c, h, w) that enter the last layer; None = the next pass is full."""
 
     def __init__(self) -> None:
-        self.maps: Tensor | None = None
+        self.maps: Tensor | None = None  # on any device: a host may put it aside
 
     def forget(self) -> None:
         """Let the next pass compute everything."""
@@ -52,4 +52,4 @@ def deep_features(
         computed = compute(x[rows], time_embedding[missing], audio_tokens[rows], frames)
     for place, sample in enumerate(missing):
         kept[sample].maps = computed[place * frames : (place + 1) * frames]
-    return computed if len(missing) == batch else torch.cat([features.maps for features in kept])
+    return computed if len(missing) == batch else torch.cat([features.maps.to(x.device) for features in kept])
