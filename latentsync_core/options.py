@@ -18,6 +18,7 @@ SOLVERS = ("ddim", "dpm++2m", "unipc", "euler")
 POSITIONS = ("auto", "on", "off")
 JOINS = ("overlap", "reference")
 ALIGNMENTS = ("smooth", "reference")
+EVALUATION_CROPS = ("mesh", "s3fd")
 BLENDS = ("mouth", "reference")
 MASKS = ("fixed", "mesh")  # or a picture
 COLOR_MATCHES = ("ring", "off")
@@ -36,6 +37,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed
 MAX_STEPS = 500  # with more, "leading" spacing starts at half the noise, and near 1000 runs off the table
 DEFAULT_GUIDANCE = 1.5
+DEFAULT_REUSE = 1  # every how many steps the whole UNet runs
+PUBLISHED_REUSE = 3  # the published scripts'
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained
 MAX_OFFSET_MS = 1000  # by which the mouth can be moved against the sound
@@ -208,6 +211,15 @@ def check_steps(solver: str, steps: int) -> None:
         raise LatentSyncError(f"Solver {solver!r} is unknown; choose one of {', '.join(SOLVERS)}.")
     if not 1 <= steps <= MAX_STEPS:
         raise LatentSyncError(f"{steps} steps were asked for; between 1 and {MAX_STEPS} are possible, 20 is usual.")
+
+
+def check_reuse(reuse: int) -> None:
+    """Every how many steps the whole UNet runs."""
+    if not 1 <= reuse <= MAX_STEPS:
+        raise LatentSyncError(
+            f"The whole UNet is to run every {reuse} steps; 1 (at every step) to {MAX_STEPS} is possible, "
+            f"the published scripts use {PUBLISHED_REUSE}."
+        )
 
 
 def check_window(window: int, overlap: int = 0) -> None:

@@ -9,7 +9,7 @@ from .faces import FaceEncode, FaceTrack
 from .host.folders import register_model_folder
 from .lip_sync import LipSync
 from .load import LoadModel, LoadVAE, LoadWhisper
-from .sampling import GuidanceOptions, Sampler, SharedNoise, Sigmas
+from .sampling import FeatureReuse, GuidanceOptions, Sampler, SharedNoise, Sigmas
 from .score import CompareVideos, SyncScore
 
 
@@ -30,6 +30,7 @@ class LatentSyncExtension(ComfyExtension):
             FaceTrack,
             FaceEncode,
             Conditioning,
+            FeatureReuse,
             GuidanceOptions,
             Sampler,
             SharedNoise,

@@ -25,7 +25,9 @@ ABLATIONS = ("positions", "dropout", "null", "noise")
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     """Register the command."""
-    parser = subparsers.add_parser("ablate", help="measure how well a model speaks, and why", description=DESCRIPTION)
+    parser = subparsers.add_parser(
+        "evaluate", aliases=["ablate"], help="measure how well a model speaks, and why", description=DESCRIPTION
+    )
     parser.add_argument("--out", type=Path, default=Path("evidence"), help="folder for tables and plots")
     parser.add_argument("--exams", type=int, default=6, help="clips to dub (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each clip (default: %(default)s)")

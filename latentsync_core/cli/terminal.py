@@ -15,6 +15,7 @@ STAGES = {
     "sample": ("Denoising", "step"),
     "write": ("Pasting and writing", "frame"),
     "measure": ("Measuring the mouth", "frame"),
+    "score": ("Asking SyncNet", "frame"),
     "train": ("Training", "step"),
     "exams": ("Dubbing drawn clips", "clip"),
 }

@@ -7,15 +7,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, WINDOW_FRAMES
+from ..models.unet.reuse import DeepFeatures
+from ..options import DEFAULT_GUIDANCE, DEFAULT_REUSE, DEFAULT_STEPS, WINDOW_FRAMES, check_reuse
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .conditioning import null_like
 from .guidance import Guidance, as_guidance
 from .schedule import make_schedule
 from .windows import Window, WindowGroup, fusion_weights, plan_windows, window_groups
 
-NoisePredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""``predict(sample (b,13,f,h,w), timestep, audio_tokens (b*f,n,d)) -> (b,4,f,h,w)``: the UNet, or a host's wrapper."""
+NoisePredictor = Callable[..., Tensor]
+"""``predict(sample (b,13,f,h,w), timestep, audio_tokens (b*f,n,d)) -> (b,4,f,h,w)``: the UNet, or a host's wrapper.
+
+Where features are reused, b `DeepFeatures` are a fourth argument.
+"""
 
 
 class NonFiniteLatentsError(ArithmeticError):
@@ -65,13 +69,31 @@ class SamplerSettings:
     """How a clip is denoised.
 
     steps: denoising steps. guidance: a scale, one scale per step, or a `Guidance`. solver: see `make_schedule`.
-    device: where the network runs.
+    device: where the network runs. reuse: every how many steps the whole UNet runs; the steps between reuse its deep
+    features (REFERENCE section 4; the published scripts run with 3). 1 = at every step. reuse_null: the same for the
+    unconditional prediction; None = as `reuse`. Raises LatentSyncError for an interval that cannot be.
     """
 
     steps: int = DEFAULT_STEPS
     guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE
     solver: str = "ddim"
     device: torch.device | str = "cpu"
+    reuse: int = DEFAULT_REUSE
+    reuse_null: int | None = None
+
+    def __post_init__(self) -> None:
+        check_reuse(self.reuse)
+        check_reuse(self.null_interval)
+
+    @property
+    def null_interval(self) -> int:
+        """Every how many steps the whole UNet runs for the unconditional prediction."""
+        return self.reuse if self.reuse_null is None else self.reuse_null
+
+    @property
+    def reuses(self) -> bool:
+        """Whether any step reuses features."""
+        return max(self.reuse, self.null_interval) > 1
 
 
 def sample_windows(
@@ -82,11 +104,13 @@ def sample_windows(
     steps: int = DEFAULT_STEPS,
     guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE,
     window: int = WINDOW_FRAMES,
+    reuse: int = DEFAULT_REUSE,
     *,
     overlap: int = 0,
     windows: Sequence[Window] | None = None,
     null_tokens: Tensor | None = None,
     solver: str = "ddim",
+    reuse_null: int | None = None,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
@@ -100,10 +124,12 @@ def sample_windows(
         steps: denoising steps.
         guidance: a scale, one scale per step, or a `Guidance`.
         window: frames denoised together.
+        reuse: interval of full steps, see `SamplerSettings`.
         overlap: frames that neighbouring windows share, see `plan_windows`.
         windows: in place of `window` and `overlap`.
         null_tokens: unconditional embedding, (1, n, d); None = zeros.
         solver: see `make_schedule`.
+        reuse_null: interval of full steps of the unconditional prediction, see `SamplerSettings`.
         on_progress: counts denoising steps over all windows.
         check_cancelled: called after every step.
 
@@ -116,7 +142,14 @@ def sample_windows(
         noise,
         TensorConditioning(condition, audio_tokens, null_tokens),
         window_groups(planned),
-        SamplerSettings(steps=steps, guidance=guidance, solver=solver, device=condition.device),
+        SamplerSettings(
+            steps=steps,
+            guidance=guidance,
+            solver=solver,
+            device=condition.device,
+            reuse=reuse,
+            reuse_null=reuse_null,
+        ),
         frames=frames,
         on_progress=on_progress,
         check_cancelled=check_cancelled,
@@ -152,7 +185,7 @@ def sample_clip(
     Returns (1, 4, frames, h, w) float32 scaled latents on the CPU, zero where no group lies.
     Raises NonFiniteLatentsError when a window gives NaN or infinity.
     """
-    guidance, device = as_guidance(settings.guidance), settings.device
+    dtype, device = getattr(unet, "dtype", torch.float32), settings.device
     latents = torch.zeros((1, 4, frames, *noise.shape[-2:]), dtype=torch.float32)
     done, total = 0, settings.steps * sum(len(group.windows) for group in groups)
 
@@ -168,9 +201,8 @@ def sample_clip(
         start = (
             noise.expand(-1, -1, len(reach), -1, -1) if noise.shape[2] == 1 else noise[:, :, reach.start : reach.stop]
         )
-        inputs = window_inputs(group.windows, conditioning, getattr(unet, "dtype", torch.float32), device)
-        schedule = make_schedule(settings.solver, settings.steps)
-        denoised = denoise_group(unet, start.to(device), inputs, schedule, guidance, step_done).cpu()
+        inputs = window_inputs(group.windows, conditioning, dtype, device, settings.reuses)
+        denoised = denoise_group(unet, start.to(device), inputs, settings, step_done).cpu()
         if not torch.isfinite(denoised).all():
             raise NonFiniteLatentsError(f"frames {reach.start} to {reach.stop - 1}")
         latents[:, :, group.start : group.stop] = denoised[:, :, group.start - reach.start : group.stop - reach.start]
@@ -183,7 +215,8 @@ class WindowInputs:
 
     part: its frames, counted from the group's first. weight (f, 1, 1): its weight in the fused prediction of each.
     condition (1 or 2, 9, f, h, w), voice (f, n, d), null (f, n, d): in the network's dtype, on its device.
-    Of two rows of the condition, the unconditional one comes first.
+    Of two rows of the condition, the unconditional one comes first. kept: what the network computed of the window at an
+    earlier step, for the unconditional and for the conditional prediction; None where nothing is reused.
     """
 
     part: slice
@@ -191,18 +224,30 @@ class WindowInputs:
     condition: Tensor
     voice: Tensor
     null: Tensor
+    kept: tuple[DeepFeatures, DeepFeatures] | None = None
+
+    def forget(self, step: int, settings: SamplerSettings) -> None:
+        """Let the whole network run for the predictions whose turn it is."""
+        for features, interval in zip(self.kept or (), (settings.null_interval, settings.reuse), strict=False):
+            if step % interval == 0:
+                features.forget()
 
 
 def window_inputs(
-    windows: Sequence[Window], conditioning: Conditioning, dtype: torch.dtype, device: torch.device | str
+    windows: Sequence[Window],
+    conditioning: Conditioning,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    reuse: bool = False,
 ) -> list[WindowInputs]:
-    """The network's inputs for every window of a group."""
+    """The network's inputs for every window of a group. reuse: whether they keep features between steps."""
     first, inputs = windows[0].start, []
     for span, weight in zip(windows, fusion_weights(windows), strict=True):
         condition, voice, null = (t.to(device=device, dtype=dtype) for t in conditioning.window(span))
         part = slice(span.start - first, span.stop - first)
         weight = weight.to(device)[:, None, None]  # (f, 1, 1)
-        inputs.append(WindowInputs(part=part, weight=weight, condition=condition, voice=voice, null=null))
+        kept = (DeepFeatures(), DeepFeatures()) if reuse else None
+        inputs.append(WindowInputs(part=part, weight=weight, condition=condition, voice=voice, null=null, kept=kept))
     return inputs
 
 
@@ -210,8 +255,7 @@ def denoise_group(
     unet: NoisePredictor,
     noise: Tensor,
     windows: Sequence[WindowInputs],
-    schedule,
-    guidance: Guidance,
+    settings: SamplerSettings,
     step_done: Callable[[], None],
 ) -> Tensor:
     """Run a group's windows through every step of a schedule.
@@ -220,14 +264,14 @@ def denoise_group(
         unet: the noise predictor.
         noise: (1, 4, f, h, w).
         windows: the network's inputs for each window.
-        schedule: a fresh one, see `make_schedule`.
-        guidance: of every step.
+        settings: steps, guidance, solver and reuse.
         step_done: called after each window of each step.
 
     Returns latents (1, 4, f, h, w) float32. At every step the windows' noise predictions are fused, then one solver
     step is taken for all frames, so that a multistep solver keeps one history. The network may run in half precision;
     the latents between steps do not, so errors do not add up.
     """
+    schedule, guidance = make_schedule(settings.solver, settings.steps), as_guidance(settings.guidance)
     latents = noise.float() * schedule.init_noise_sigma
     steps = len(schedule.timesteps)
     for step, timestep in enumerate(schedule.timesteps):
@@ -235,6 +279,7 @@ def denoise_group(
         scale = guidance.scale_at(step, steps)
         predicted = torch.zeros_like(latents)
         for window in windows:
+            window.forget(step, settings)
             noise_here = predict_window(unet, scaled[:, :, window.part], timestep, window, guidance, scale)
             predicted[:, :, window.part] += noise_here * window.weight
             step_done()
@@ -256,9 +301,11 @@ def predict_window(
         scale: of this step; at most 1 = the conditional prediction alone.
     """
     noisy, condition = latents.to(window.condition.dtype), window.condition
+    kept = () if window.kept is None else (window.kept,)
     if scale > 1:
         sample = torch.cat([side.expand(2, -1, -1, -1, -1) for side in (noisy, condition)], dim=1)
-        predicted = unet(sample, timestep, torch.cat([window.null, window.voice])).float()
+        predicted = unet(sample, timestep, torch.cat([window.null, window.voice]), *kept).float()
         null, voice = predicted.chunk(2)
         return guidance.combine(null, voice, scale)
-    return unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, window.voice).float()
+    kept = () if window.kept is None else (window.kept[1:],)
+    return unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, window.voice, *kept).float()

@@ -105,11 +105,15 @@ def render_pair(
 
 @dataclass(frozen=True, eq=False)
 class DubbedClip:
-    """A dubbed clip: frames (N, H, W, 3) uint8, opening (N,) by the face mesh, borders: first frames of windows."""
+    """A dubbed clip: frames (N, H, W, 3) uint8, opening (N,) by the face mesh, borders: first frames of windows.
+
+    sampling_seconds: how long denoising took.
+    """
 
     frames: np.ndarray
     opening: np.ndarray
     borders: list[int]
+    sampling_seconds: float = 0.0
 
 
 def evaluate_clip(
@@ -134,10 +138,11 @@ def evaluate_clip(
     video, result = folder / f"exam{stem}.mp4", folder / f"result{stem}.mkv"
     write_clip(replace(clip.source, speech=clip.ground_truth.speech), video)
     lossless = replace(settings, length="video", cache=None, overwrite=True, encode=EncodeSettings("ffv1"))
-    lipsync(video, video.with_suffix(".wav"), result, models, lossless, Callbacks(check_cancelled=check_cancelled))
+    callbacks = Callbacks(check_cancelled=check_cancelled)
+    report = lipsync(video, video.with_suffix(".wav"), result, models, lossless, callbacks)
     frames = read_frames(result)
     borders = list(range(settings.window, len(frames), settings.window))
-    return DubbedClip(frames, measured_opening(frames), borders)
+    return DubbedClip(frames, measured_opening(frames), borders, report.stages["sample"])
 
 
 def read_frames(path: Path) -> np.ndarray:

@@ -169,11 +169,14 @@ def score_row(
 
 
 def joined_leak(clips: Sequence[EvaluationClip], openings: Sequence[np.ndarray]) -> Leak:
-    """The leak of the sources into the openings of all clips, as of one long clip."""
-    frames = [min(len(opening), len(clip.source.opening)) for clip, opening in zip(clips, openings, strict=True)]
-    dubbed = np.concatenate([opening[:count] for opening, count in zip(openings, frames, strict=True)])
-    sources = np.concatenate([clip.source.opening[:count] for clip, count in zip(clips, frames, strict=True)])
-    return leak(dubbed, sources)
+    """The leak of the sources into the openings of all clips, as of one long clip.
+
+    Each curve is taken about its own mean: that one clip is wider open than another is no leak of its words.
+    """
+    pairs = [(opening, clip.source.opening[: len(opening)]) for clip, opening in zip(clips, openings, strict=True)]
+    pairs = [(opening[: len(source)], source) for opening, source in pairs]
+    dubbed = np.concatenate([opening - np.nanmean(opening) for opening, _ in pairs])
+    return leak(dubbed, np.concatenate([source - source.mean() for _, source in pairs]))
 
 
 def frame_energy(waveform: np.ndarray, frames: int) -> np.ndarray:

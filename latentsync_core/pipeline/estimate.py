@@ -210,7 +210,7 @@ def measure_costs(inputs: Inputs, models: Models, settings: Settings, folder: Ru
         encoded.append(encode_faces(alignment.crops(frames), batches, models.codec, own))
 
     face = timed(encode) / len(frames)
-    window = timed(lambda: denoise_few(encoded[-1], settings, models))
+    window = window_seconds(encoded[-1], settings, models)
 
     def write() -> None:
         faces = enumerate(models.codec.decode(encoded[-1].reference))
@@ -220,7 +220,7 @@ def measure_costs(inputs: Inputs, models: Models, settings: Settings, folder: Ru
 
     frame = timed(write) / len(frames)
     vram = torch.cuda.max_memory_allocated(models.device) if on_gpu else None
-    return Costs(voice, tracking, face, window * passes(settings), frame, vram)
+    return Costs(voice, tracking, face, window, frame, vram)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -234,11 +234,26 @@ def timed(work: Callable[[], Any]) -> float:
     return seconds
 
 
-def passes(settings: Settings) -> float:
-    """How often a guided window's cost is paid: a step without guidance costs half."""
+def window_seconds(faces: FaceLatents, settings: Settings, models: Models) -> float:
+    """Seconds to denoise one window through all steps, of which some may reuse features."""
+    full = timed(lambda: denoise_few(faces, settings, models, steps=1))
+    all_full, reused = passes(settings)
+    if reused == 0:
+        return full * all_full
+    pair = timed(lambda: denoise_few(faces, settings, models, steps=2))
+    return full * all_full + max(pair - full, 0.0) * reused
+
+
+def passes(settings: Settings) -> tuple[float, float]:
+    """How often a guided window's cost is paid by full steps, and by those that reuse features: a step without
+    guidance costs half."""
     scales = [settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps)]
-    guided = max(scales) > 1
-    return sum(1.0 if scale > 1 or not guided else 0.5 for scale in scales)
+    voice = [step % settings.reuse == 0 for step in range(settings.steps)]
+    guided = [step for step, scale in enumerate(scales) if scale > 1]
+    null = [step == guided[0] or step % settings.null_interval == 0 for step in guided]
+    share = 0.5 if null else 1.0  # of the window that is timed, which is guided if any step is
+    full = sum(voice) + sum(null)
+    return share * full, share * (len(voice) + len(null) - full)
 
 
 def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> tuple[list[Frame], np.ndarray, float]:
@@ -268,14 +283,14 @@ def face_in_the_middle(width: int, height: int) -> np.ndarray:
     return np.array([[[-unit, -unit], [unit, -unit], [0, unit]]]) + [width / 2, height / 2]
 
 
-def denoise_few(faces: FaceLatents, settings: Settings, models: Models) -> None:
-    """One window through one step."""
+def denoise_few(faces: FaceLatents, settings: Settings, models: Models, steps: int) -> None:
+    """One window through a step, or through two, of which the second reuses the first one's features."""
     count, whisper = settings.window, models.whisper
     tokens = torch.zeros(count, STEPS_PER_FRAME * whisper.layers, whisper.width)
     condition = faces.condition([next(iter(faces.row_of))] * count)
     noise = torch.zeros(1, 4, 1, *condition.shape[-2:])
     guidance = max(settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps))
-    sampler = SamplerSettings(steps=1, guidance=guidance, solver=settings.solver, device=models.device)
+    sampler = SamplerSettings(steps, guidance, settings.solver, models.device, reuse=steps)
     groups, conditioning = window_groups([Window(0, count)]), TensorConditioning(condition, tokens)
     with contextlib.suppress(NonFiniteLatentsError):  # half precision that fails here is repaired in the run
         sample_clip(models.unet, noise, conditioning, groups, sampler, frames=count)

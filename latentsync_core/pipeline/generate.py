@@ -118,7 +118,14 @@ def sample_segment(
     """
     settings, reach, progress = plan.settings, segment.reach, callbacks.progress("sample")
     before, total = settings.steps * segment.first_window, settings.steps * segment.all_windows
-    sampler = SamplerSettings(settings.steps, settings.guidance, settings.solver, models.device)
+    sampler = SamplerSettings(
+        steps=settings.steps,
+        guidance=settings.guidance,
+        solver=settings.solver,
+        device=models.device,
+        reuse=settings.reuse,
+        reuse_null=settings.reuse_null,
+    )
     progress(before, total)
 
     def sample() -> Tensor:

@@ -11,6 +11,7 @@ from ..errors import LatentSyncError
 from ..options import (
     DEFAULT_FACE,
     DEFAULT_OVERLAP,
+    DEFAULT_REUSE,
     DEFAULT_SEED,
     DEFAULT_STEPS,
     MAX_SEED,
@@ -23,6 +24,7 @@ from ..options import (
     Seam,
     check_offset,
     check_resolution,
+    check_reuse,
     check_silence,
     check_steps,
     check_window,
@@ -34,6 +36,8 @@ class Settings:
     """How to lip-sync one clip.
 
     resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
+    reuse: every how many steps the whole UNet runs; the steps between reuse its deep features. reuse_null: the same for
+    the unconditional prediction; None = as `reuse`.
     window, overlap: frames denoised together, and those that neighbouring windows share and fuse.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
     alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
@@ -57,6 +61,8 @@ class Settings:
     guidance: Guidance = field(default_factory=Guidance)
     seed: int = DEFAULT_SEED
     solver: str = "ddim"
+    reuse: int = DEFAULT_REUSE
+    reuse_null: int | None = None
     window: int = WINDOW_FRAMES
     overlap: int = DEFAULT_OVERLAP
     position: str = "auto"
@@ -84,6 +90,8 @@ class Settings:
             check_resolution(self.resolution)
         check_window(self.window, self.overlap)
         check_steps(self.solver, self.steps)
+        for interval in (self.reuse, self.null_interval):
+            check_reuse(interval)
         if not 0 <= self.seed <= MAX_SEED:
             raise LatentSyncError(f"The seed is {self.seed}; it must lie between 0 and {MAX_SEED}.")
         self.guidance.scale_at(0, self.steps)
@@ -93,6 +101,11 @@ class Settings:
             raise LatentSyncError(f"The policy {self.missing!r} is unknown; choose {', '.join(MISSING)}.")
         check_silence(self.silence, self.blend)
         check_offset(self.offset)
+
+    @property
+    def null_interval(self) -> int:
+        """Every how many steps the whole UNet runs for the unconditional prediction."""
+        return self.reuse if self.reuse_null is None else self.reuse_null
 
     @property
     def antialias(self) -> bool:

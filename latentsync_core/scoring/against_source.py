@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .leak import Leak, leak
 from .measured_face import MeasuredFace
 from .mouth import identity_distance
 from .mouth_score import mouth_score
@@ -21,6 +22,7 @@ class SourceScore:
     all else in the picture, None where it is identical; outside_changed: share of its 8 x 8 blocks whose mean differs
     by more than 6 grey levels: 0 where nothing was painted there, whatever codec wrote it. identity: distance of the
     faces' shapes without the mouth, percent of the eye distance. jitter, flicker, sharpness: the source's own.
+    leak: how much the mouth still follows the source's, which counts where the voice says something else.
     """
 
     frames: int
@@ -32,6 +34,7 @@ class SourceScore:
     jitter: float
     flicker: float
     sharpness: float
+    leak: Leak
 
 
 @dataclass
@@ -75,6 +78,7 @@ class SourceComparison:
             jitter=own.jitter,
             flicker=own.flicker,
             sharpness=own.sharpness,
+            leak=leak(face.shape.opening[: len(self.source)], self.source.shape.opening),
         )
 
 

@@ -93,10 +93,11 @@ class TrackedClip:
 
 @dataclass(frozen=True, eq=False)
 class ScoredClip:
-    """A score, with the clip and the sound, (samples,) float32 at 16 kHz, for who draws or judges further."""
+    """A score, with the clip, its measured face and the sound, (samples,) float32 at 16 kHz, for further judges."""
 
     score: ClipScore
     clip: TrackedClip
+    face: MeasuredFace
     waveform: np.ndarray
 
 
@@ -118,10 +119,11 @@ def score_files(
     voice, waveform = read_voice(inputs, callbacks)
     clip = TrackedClip.of(inputs.video, inputs.face, device, callbacks, nets)
     if inputs.source is None:
-        return ScoredClip(score_face(measured(clip, callbacks), voice, borders), clip, waveform)
+        face = measured(clip, callbacks)
+        return ScoredClip(score_face(face, voice, borders), clip, face, waveform)
     source = TrackedClip.of(inputs.source, inputs.face, device, callbacks, nets)
     face, beside = compared(clip, source, callbacks)
-    return ScoredClip(replace(score_face(face, voice, borders), source=beside), clip, waveform)
+    return ScoredClip(replace(score_face(face, voice, borders), source=beside), clip, face, waveform)
 
 
 def read_voice(inputs: ScoreInputs, callbacks: Callbacks) -> tuple[VoiceMouth, np.ndarray]:

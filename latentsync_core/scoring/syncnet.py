@@ -108,6 +108,11 @@ def voice_samples(video: Path | str, audio: Path | str | None = None) -> np.ndar
     source = video if audio is None else audio
     waveform = read_waveform(source, SAMPLE_RATE_HZ, video=video)
     check_voice(waveform, source)
+    return pcm_of(waveform)
+
+
+def pcm_of(waveform: np.ndarray) -> np.ndarray:
+    """float32 samples in [-1, 1] -> int16."""
     return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 

@@ -26,11 +26,11 @@ from ..faces.resample import image_from_planes, prefilter_scale, resized_affine,
 from ..intervals import runs_of
 from ..media import is_variable
 from ..models.syncnet.sync_net_v2 import CROP_SIZE
+from ..options import EVALUATION_CROPS
 from ..pipeline.timeline import Timeline, plan_timeline
 
 EVALUATION_FPS = Fraction(25)  # frames per second, of SyncNet v2's training
 FEWEST_FRAMES = 50  # at 25 per second: shorter tracks are not scored, as in LatentSync's evaluation
-CROPS = ("mesh", "s3fd")
 MARGIN = 0.40  # of the box's longer side, beyond it on three sides; on the upper side the box itself ends the crop
 SIDE = 2 * (1 + MARGIN)  # of the crop, in halves of the box's longer side
 MEDIAN_FRAMES = 13
@@ -58,7 +58,7 @@ class EvaluationPlan:
     """Which pictures of a clip are shown to SyncNet, and what is cut from them.
 
     tracks: of everybody. frames: at 25 per second, those that belong to any track, in order. sources: the source frame
-    that each of them shows. crop: the rule, one of CROPS.
+    that each of them shows. crop: the rule, one of EVALUATION_CROPS.
     """
 
     tracks: tuple[EvaluationTrack, ...]
@@ -73,10 +73,10 @@ def plan_evaluation(
     """Find the tracks of at least 50 frames at 25 per second in a clip of any rate.
 
     tracks: of everybody over all source frames. times: seconds at which each of these is shown; fps: their rate.
-    crop: one of CROPS. Raises LatentSyncError for another, and where no face is in sight for that long.
+    crop: one of EVALUATION_CROPS. Raises LatentSyncError for another, and where no face is in sight for that long.
     """
-    if crop not in CROPS:
-        raise LatentSyncError(f"The crop {crop!r} is unknown; choose one of {', '.join(CROPS)}.")
+    if crop not in EVALUATION_CROPS:
+        raise LatentSyncError(f"The crop {crop!r} is unknown; choose one of {', '.join(EVALUATION_CROPS)}.")
     timeline = at_evaluation_rate(times, fps)
     shown = np.array(timeline.source)
     found, longest = [], 0

@@ -40,7 +40,23 @@ NAMES = {
     "outside_psnr": "PSNR of all else, dB (-: identical)",
     "outside_changed": "share of all else painted over",
     "identity": "distance of the face's shape, %",
+    "source.leak": "leak of the source's own words",
+    "source.leak.slope": "share of the source's opening that is left",
+    "source.leak.correlation": "correlation with the source's opening",
+    "source.leak.by_chance": "which chance gives up to",
+    "sync_c": "Sync-C, confidence (more is better)",
+    "sync_d": "Sync-D, distance (less is better)",
     "syncnet": "SyncNet v2",
+    "syncnet.crop": "faces cut by the rule",
+    "phones.closed": "share of p, b, m with the lips shut",
+    "phones.closed_by_chance": "which chance gives",
+    "phones.closures": "p, b and m counted",
+    "phones.openings": "mean opening by phone, eye distances",
+    "phones.frames": "frames of each",
+    "phones.false_openings": "share of silent frames with an open mouth",
+    "phones.silent_frames": "silent frames counted",
+    "stable_syncnet.similarity": "mean cosine similarity",
+    "stable_syncnet.accuracy": "share of windows above 0.5",
     "stable_syncnet": "StableSyncNet",
     "phones": "phones",
 }
@@ -48,15 +64,16 @@ NAMES = {
 
 def table(score: ClipScore) -> str:
     """All numbers, one a line, in groups."""
-    return "\n".join(_lines(score.to_dict(), ""))
+    return "\n".join(_lines(score.to_dict(), ()))
 
 
-def _lines(values: dict[str, Any], indent: str) -> Iterator[str]:
+def _lines(values: dict[str, Any], groups: tuple[str, ...]) -> Iterator[str]:
+    indent = "  " * len(groups)
     for key, value in values.items():
-        name = NAMES.get(key, key.replace("_", " "))
+        name = NAMES.get(".".join((*groups, key))) or NAMES.get(key, key.replace("_", " "))
         if isinstance(value, dict):
             yield f"{indent}{name}"
-            yield from _lines(value, f"{indent}  ")
+            yield from _lines(value, (*groups, key))
         elif not isinstance(value, list) and not (value is None and key == "source"):
             yield f"{indent}{name:<{46 - len(indent)}} {_number(value)}"
 

@@ -4,7 +4,9 @@ Frames are the batch outside and windows are inside: a sampler sees (frames, 4, 
 sees windows of at most 24 that never cross a cut or a gap; where they overlap, their predictions are fused.
 """
 
+from dataclasses import asdict, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import comfy.conds
 import comfy.latent_formats
@@ -26,8 +28,12 @@ from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
 from ...latentsync_core.pipeline.known_face import check_known
+from .feature_reuse import RUN, intervals_of, make_room
 from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks
 from .vae import LATENT_SCALE
+
+if TYPE_CHECKING:
+    from ...latentsync_core.diffusion import SamplerSettings
 
 WRAPPER_KEY = "latentsync"
 CONDITION = "latentsync_condition"  # (frames, 9, h, w): mask, masked and reference latents, scaled
@@ -50,13 +56,13 @@ class HostUNet(UNet3DConditionModel):
     def __init__(self, latentsync_config, dtype=None, device=None, operations=None):
         super().__init__(latentsync_config, operations=operations, attention=host_attention, dtype=dtype, device=device)
 
-    def forward(self, x, timestep, context=None, control=None, transformer_options=None, **_):
-        """x: (b, 13, f, h, w); timestep: (b,); context: (b*f, n, d)."""
+    def forward(self, x, timestep, context=None, control=None, transformer_options=None, kept=None, **_):
+        """x: (b, 13, f, h, w); timestep: (b,); context: (b*f, n, d); kept: b DeepFeatures, where they are reused."""
         wrappers = comfy.patcher_extension.get_all_wrappers(
             comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options or {}
         )
         run = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
-        return run.execute(x, timestep, context)
+        return run.execute(x, timestep, context, *(() if kept is None else (kept,)))
 
 
 class LatentSyncConfig(comfy.supported_models_base.BASE):
@@ -129,7 +135,8 @@ class LatentSyncModel(comfy.model_base.BaseModel):
 
     def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
         """x: (sides * frames, 4, h, w), sides being the guided and unguided halves when the host batches them."""
-        windows = kwargs["windows"]
+        windows, options = kwargs["windows"], transformer_options or {}
+        reuse = options.get(RUN)
         frames = windows[-1][1]
         sides = x.shape[0] // frames
         scaled = self.model_sampling.calculate_input(t, x)
@@ -141,11 +148,14 @@ class LatentSyncModel(comfy.model_base.BaseModel):
             here = rows.to(x.device)
             inputs = torch.cat([scaled[here], c_concat[rows].to(scaled)], dim=1)  # (sides * f, 13, h, w)
             side_steps = timestep[here].reshape(sides, -1)[:, 0]  # (sides,)
-            noise = self._predict(inputs, side_steps, c_crossattn[rows], transformer_options or {})
+            kept = reuse.features(options, start) if reuse else None
+            noise = self._predict(inputs, side_steps, c_crossattn[rows], options, kept)
+            if kept:
+                make_room(kept, self.memory_required(x.shape))
             prediction[here] += noise * weight.repeat(sides)[:, None, None, None].to(noise)
         return self.model_sampling.calculate_denoised(t, prediction, x)
 
-    def _predict(self, inputs, timestep, tokens, transformer_options) -> torch.Tensor:
+    def _predict(self, inputs, timestep, tokens, transformer_options, kept=None) -> torch.Tensor:
         """One window: (sides * f, 13, h, w) -> (sides * f, 4, h, w) float32; one side at a time after a memory error."""
         dtype, sides = self.manual_cast_dtype or self.get_dtype(), len(timestep)
         sample = rearrange(inputs, "(b f) c h w -> b c f h w", b=sides).to(dtype)
@@ -153,7 +163,11 @@ class LatentSyncModel(comfy.model_base.BaseModel):
 
         def run(side: slice, rows: slice) -> torch.Tensor:
             return self.diffusion_model(
-                sample[side], timestep[side], context=tokens[rows], transformer_options=transformer_options
+                sample[side],
+                timestep[side],
+                context=tokens[rows],
+                transformer_options=transformer_options,
+                kept=kept[side] if kept else None,
             )
 
         try:
@@ -207,22 +221,22 @@ class NativePredictor:
         self.network = patcher.model.diffusion_model
         self.dtype = patcher.model.manual_cast_dtype or patcher.model.get_dtype()
 
-    def __call__(self, sample, timestep, audio_tokens):
-        """(b, 13, f, h, w), scalar, (b*f, n, d) -> (b, 4, f, h, w)."""
+    def __call__(self, sample, timestep, audio_tokens, kept=None):
+        """(b, 13, f, h, w), scalar, (b*f, n, d), b DeepFeatures -> (b, 4, f, h, w)."""
         timesteps = timestep.expand(len(sample)).to(sample.device)
-        return self.network(sample, timesteps, context=audio_tokens, transformer_options=self.options)
+        return self.network(sample, timesteps, context=audio_tokens, transformer_options=self.options, kept=kept)
 
 
 def sample_natively(
-    patcher, positive, negative, latent: torch.Tensor, steps: int, guidance, seed: int, solver: str
+    patcher, positive, negative, latent: torch.Tensor, settings: "SamplerSettings", seed: int
 ) -> torch.Tensor:
     """Run the library's sampler on a native MODEL: (frames, 4, h, w) unscaled LATENT samples on the CPU.
 
     latent: (frames, 4, h, w), which says how many frames and how large; what it holds is not looked at.
+    settings: their device becomes the MODEL's; where they reuse nothing, the MODEL's own intervals count.
     """
     from ...latentsync_core.diffusion import (
         NonFiniteLatentsError,
-        SamplerSettings,
         TensorConditioning,
         Window,
         sample_clip,
@@ -249,6 +263,9 @@ def sample_natively(
     comfy.model_management.load_models_gpu(
         [patcher], memory_required=model.memory_required([2 * frames, 4, height, width])
     )
+    settings = replace(settings, device=patcher.load_device)
+    if not settings.reuses:
+        settings = replace(settings, **asdict(intervals_of(patcher)))
     callbacks = node_callbacks()
     try:
         latents = sample_clip(
@@ -256,7 +273,7 @@ def sample_natively(
             shared_noise(width, torch.Generator().manual_seed(seed)),
             TensorConditioning(condition, voice, silence),
             window_groups([Window(*span) for span in extra[WINDOWS]]),
-            SamplerSettings(steps, guidance, solver, patcher.load_device),
+            settings,
             frames=frames,
             on_progress=callbacks.progress("sample"),
             check_cancelled=callbacks.check_cancelled,

@@ -1,8 +1,7 @@
 """Scores of what travels on the canvas: clips and sounds become files, networks come from the host's memory."""
 
-from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,10 @@ from scipy.io import wavfile
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.media import EncodeSettings, ImageReader, VideoWriter, probe_video
 from ...latentsync_core.models.catalog import SYNCNET_V2
+from ...latentsync_core.options import EVALUATION_CROPS
+from ...latentsync_core.progress import Callbacks
 from ...latentsync_core.scoring.compare_clips import compare_clips, shared_sound
+from ...latentsync_core.scoring.judges import judged, syncnet_scores
 from ...latentsync_core.scoring.score_files import ScoredClip, ScoreInputs, score_files
 from .folders import FOLDER, temporary_file
 from .memory import face_networks, loaded, node_callbacks, patch_small_model
@@ -57,28 +59,18 @@ def audio_file(audio: dict) -> Path:
 
 def score_clip(inputs: ScoreInputs) -> ScoredClip:
     """Score a clip by its mesh, and by each further judge whose file is in the models folder."""
-    scored = score_files(inputs, nets=loaded(face_networks()), callbacks=node_callbacks())
-    judges: dict[str, dict[str, Any]] = {}
-    if path := folder_paths.get_full_path(FOLDER, Path(SYNCNET_V2.target).name):
-        judges["syncnet"] = syncnet_scores(inputs, path)
-    return replace(scored, score=replace(scored.score, judges=judges or None))
+    callbacks, judges = node_callbacks(), []
+    if path := folder_paths.get_full_path(FOLDER, SYNCNET_V2.name):
+        judges.append(partial(syncnet_judge, path))
+    return judged(score_files(inputs, nets=loaded(face_networks()), callbacks=callbacks), judges, callbacks)
 
 
-def syncnet_scores(inputs: ScoreInputs, path: str) -> dict[str, Any]:
-    """Sync-C, Sync-D and offset by SyncNet v2, or {"unmeasured": why} for a clip that is too short for it."""
-    from ...latentsync_core.scoring.syncnet import score_tracks
-
+def syncnet_judge(path: str, scored: ScoredClip, callbacks: Callbacks) -> dict[str, Any]:
+    """Sync-C, Sync-D and offset by SyncNet v2; why not, for a clip that is too short for it."""
     try:
-        found = score_tracks(
-            inputs.video,
-            inputs.audio,
-            loaded(syncnet_v2(path)),
-            callbacks=node_callbacks(),
-            nets=loaded(face_networks()),
-        )
+        return syncnet_scores(scored, loaded(syncnet_v2(path)), EVALUATION_CROPS[0], callbacks)
     except LatentSyncError as error:
-        return {"unmeasured": str(error)}
-    return {"sync_c": found.sync_c, "sync_d": found.sync_d, "offset_frames": found.offset_frames, "crop": found.crop}
+        return {"syncnet": {"unmeasured": str(error)}}
 
 
 @lru_cache(maxsize=1)

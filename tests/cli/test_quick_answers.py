@@ -16,7 +16,20 @@ PROBE = (
     "except SystemExit as ended: code = ended.code\n"
     f"print('heavy:', *({set(HEAVY)!r} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
 )
-COMMANDS = (*"sync people score compare demo bench train ablate doctor download".split(), "bench faces")
+COMMANDS = (
+    "sync",
+    "people",
+    "demo",
+    "bench",
+    "bench faces",
+    "score",
+    "compare",
+    "train",
+    "evaluate",
+    "ablate",
+    "doctor",
+    "download",
+)
 STARTS = 40  # times an empty program's own start; torch alone takes some hundred
 
 

@@ -48,6 +48,8 @@ def test_a_run_writes_video_report_and_contact_sheet_and_says_so(sync, tmp_path)
         assert sum(1 for _ in container.decode(video=0)) == 6
     told = json.loads(report.read_text(encoding="utf-8"))
     assert told["output"]["path"] == str(out) and told["settings"]["steps"] == 1 and told["warnings"] == []
+    scores = told["scores"]
+    assert "unmeasured" in scores or {"agreement", "offset_frames", "mouth"} <= scores.keys()
     with Image.open(sheet) as image:
         image.load()
         assert image.format == "PNG" and len(COLUMNS) == 6

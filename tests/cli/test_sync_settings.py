@@ -25,6 +25,8 @@ from latentsync_core.demo import CLIP
         (("--window", 0), "window of 0 frames.*1 to 24"),
         (("--overlap", 9), "overlap of 9 frames.*windows of 16 can share 0 to 8"),
         (("--overlap", -1), "overlap of -1 frames"),
+        (("--reuse", 0), "every 0 steps; 1 .at every step. to 500"),
+        (("--reuse-null", -2), "every -2 steps"),
         (("--steps", 0), "0 steps.*between 1 and 500"),
         (("--steps", 1000), "1000 steps.*between 1 and 500"),
         (("--guidance-start", 0.8, "--guidance-end", 0.2), "interval is 0.8 to 0.2.*start <= end"),

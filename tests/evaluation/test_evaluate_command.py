@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib")
 
 def test_a_model_is_shown_beside_the_best_and_worst_possible_scores(tmp_path, capsys):
     options = ("--exams", 2, "--seconds", 0.8, "--steps", 2, "--guidance", 1.5, "--checkpoint", "embedded")
-    assert main(["ablate", "--out", str(tmp_path), *map(str, options)]) == 0
+    assert main(["evaluate", "--out", str(tmp_path), *map(str, options)]) == 0
     text = (tmp_path / "evidence.md").read_text()
     assert capsys.readouterr().out == text
     every = json.loads((tmp_path / "evidence.json").read_text())

@@ -14,7 +14,7 @@ import pytest
 
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models import download as download_module
-from latentsync_core.models.catalog import ModelFile
+from latentsync_core.models.catalog import SYNCNET_V2, WHISPER_TINY, ModelFile
 from latentsync_core.models.download import CHUNK_BYTES, download
 
 CONTENT = np.random.RandomState(7).bytes(8 * CHUNK_BYTES + 12345)
@@ -125,6 +125,15 @@ def test_a_file_arrives_whole_and_progress_reaches_the_end(hub, tmp_path):
     assert files(tmp_path) == ["latentsync/toy_unet.pt"], "no part is left behind"
     assert seen == sorted(seen)
     assert seen[0] == (0, MODEL.size) and seen[-1] == (MODEL.size, MODEL.size)
+
+
+@pytest.mark.parametrize("model", [SYNCNET_V2, WHISPER_TINY], ids=lambda model: model.name)
+def test_a_published_file_is_asked_for_at_its_pinned_revision(hub, tmp_path, model):
+    """This Hub has neither; with nothing received, nothing is left behind."""
+    with pytest.raises(LatentSyncError, match=f"has no {model.filename}"):
+        download(model, tmp_path, endpoint=hub.url)
+    assert hub.requests[0]["path"] == f"/{model.repo_id}/resolve/{model.revision}/{model.filename}"
+    assert files(tmp_path) == []
 
 
 def test_a_file_already_there_is_not_asked_for(hub, tmp_path):

@@ -86,8 +86,8 @@ def test_our_sampler_and_stock_ones_equal_the_library(modules, checkpoint, clip)
     expected = library(modules, checkpoint, clip)
     native = modules.native.native_model(modules.core.unet.read_checkpoint(checkpoint), torch.float32, "shared")
     positive, negative, latent = conditioned(modules, clip)
-    guidance = modules.core.diffusion.Guidance(SCALE)
-    ours = modules.native.sample_natively(native, positive, negative, latent["samples"], STEPS, guidance, SEED, "ddim")
+    settings = modules.core.diffusion.SamplerSettings(STEPS, SCALE)
+    ours = modules.native.sample_natively(native, positive, negative, latent["samples"], settings, SEED)
     assert relative(ours * 0.18215, expected) < 1e-4
 
     sigmas = modules.core.diffusion.reference_sigmas(STEPS)

@@ -46,8 +46,8 @@ def sides(modules):
 
 
 def sample_here(modules, model, sides, scale=SCALE, seed=SEED):
-    guidance = modules.diffusion.Guidance(scale)
-    return modules.native.sample_natively(model, *sides, STEPS, guidance, seed, "ddim")
+    settings = modules.diffusion.SamplerSettings(STEPS, modules.diffusion.Guidance(scale))
+    return modules.native.sample_natively(model, *sides, settings, seed)
 
 
 def sample_advanced(modules, model, sides, sampler="euler"):

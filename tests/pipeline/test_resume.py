@@ -165,6 +165,7 @@ def test_what_is_there_is_refused_kept_and_started_anew_only_when_asked(models, 
     refusals = {
         "1 of 3 segments of an unfinished run are there; add --resume": FAST,
         r"steps 1, now 2\)": replace(FAST, steps=2, resume=True),
+        r"reuse 1, now 3\)": replace(FAST, reuse=3, resume=True),
         r"guidance scale 1.0, now 1.5; seed 1247, now 5\)": replace(FAST, guidance=Guidance(1.5), seed=5, resume=True),
     }
     for said, settings in refusals.items():

@@ -129,6 +129,7 @@ def test_the_clip_is_the_mean_of_its_tracks(network, clip):
     assert half.tracks[0].sync_c == pytest.approx(score.tracks[0].sync_c)
 
 
+@pytest.mark.long
 @torch.inference_mode()
 def test_batches_change_nothing():
     """A series longer than a batch has the embeddings of its windows one by one."""

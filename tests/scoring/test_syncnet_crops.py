@@ -10,7 +10,7 @@ from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import FaceTrack
 from latentsync_core.faces.face_track import GapFilling
 from latentsync_core.scoring.syncnet_crops import (
-    CROPS,
+    EVALUATION_CROPS,
     FEWEST_FRAMES,
     evaluation_crop,
     plan_evaluation,
@@ -33,7 +33,7 @@ def times(frames: int, fps) -> list[Fraction]:
     return [index / Fraction(fps) for index in range(frames)]
 
 
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("crop", EVALUATION_CROPS)
 def test_the_square_reaches_as_far_as_the_published_rule(crop):
     """In a picture whose red is x and whose green is y, a crop tells where its pixels come from."""
     x, y = np.meshgrid(np.arange(240), np.arange(220))
@@ -46,7 +46,7 @@ def test_the_square_reaches_as_far_as_the_published_rule(crop):
     assert np.abs(found[0, :, 1] - top).max() <= 1 and np.abs(found[-1, :, 1] - bottom).max() <= 1
 
 
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("crop", EVALUATION_CROPS)
 def test_beyond_the_frame_a_crop_is_grey(crop):
     white = np.full((150, 130, 3), 255, np.uint8)
     found = evaluation_crop(white, BOX, crop)

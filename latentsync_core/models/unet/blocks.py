@@ -157,9 +157,20 @@ class UpStage(Stage):
 
         Returns x at the size of the next skip connection.
         """
-        for index in range(len(self.resnets)):
-            x = torch.cat([x, skips.pop()], dim=1)
-            x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
+        x = self.all_but_last(x, skips, time_embedding, audio_tokens, frames)
+        x = self.last(x, skips.pop(), time_embedding, audio_tokens, frames)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[2:])
         return x
+
+    def all_but_last(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio_tokens: Tensor, frames: int):
+        """The layers before the last; arguments as for `forward`."""
+        for index in range(len(self.resnets) - 1):
+            x = torch.cat([x, skips.pop()], dim=1)
+            x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
+        return x
+
+    def last(self, x: Tensor, skip: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+        """The last layer, which takes one skip connection: in the last stage it is the input convolution's output."""
+        x = torch.cat([x, skip], dim=1)
+        return self.run(self.layer, len(self.resnets) - 1, x, time_embedding, audio_tokens, frames)

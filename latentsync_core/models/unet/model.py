@@ -1,5 +1,6 @@
 """LatentSync's 3D UNet: a Stable Diffusion 1.5 UNet run on every frame, with motion modules between the frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from .attention import AttentionFunction, scaled_dot_product, sinusoidal_embeddi
 from .blocks import DownStage, LayerFactory, MidStage, UpStage
 from .config import UNetConfig
 from .resnet import pooled_norm
+from .reuse import DeepFeatures, deep_features
 
 
 class TimeEmbedding(nn.Module):
@@ -85,12 +87,20 @@ class UNet3DConditionModel(nn.Module):
         for stage in (*self.down_blocks, self.mid_block, *self.up_blocks):
             stage.gradient_checkpointing = enabled
 
-    def forward(self, sample: Tensor, timestep: Tensor | float | int, audio_tokens: Tensor) -> Tensor:
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        audio_tokens: Tensor,
+        kept: Sequence[DeepFeatures] | None = None,
+    ) -> Tensor:
         """Predict the noise of a window (REFERENCE section 1).
 
         sample: (b, 13, f, h, w): noisy latents 4, mask 1 (1 = kept), masked-face latents 4, reference latents 4.
         timestep: scalar, or (b,); diffusion time in 0..999.
         audio_tokens: (b*f, n, d), each frame's tokens; frames of one sample follow one another.
+        kept: one for each sample: deep features of an earlier pass, used in place of computing them; filled where they
+        are empty (REFERENCE section 4). None = compute everything and keep nothing.
         Returns (b, 4, f, h, w). Raises LatentSyncError when f exceeds the temporal position table.
         """
         batch, _, frames, height, width = sample.shape
@@ -100,15 +110,24 @@ class UNet3DConditionModel(nn.Module):
         time_embedding = self._embed_time(timestep, batch, sample)
 
         x = self.conv_in(rearrange(sample, "b c f h w -> (b f) c h w"))
+        if kept is None:
+            deep = self._deep(x, time_embedding, audio_tokens, frames)
+        else:
+            deep = deep_features(self._deep, x, time_embedding, audio_tokens, kept)
+        x = self.up_blocks[-1].last(deep, x, time_embedding, audio_tokens, frames)
+        x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
+        return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
+
+    def _deep(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+        """From the input convolution's output to the input of the last up stage's last layer: (b*f, c, h, w) both."""
         skips = [x]
         for stage in self.down_blocks:
             x, outputs = stage(x, time_embedding, audio_tokens, frames)
             skips.extend(outputs)
         x = self.mid_block(x, time_embedding, audio_tokens, frames)
-        for stage in self.up_blocks:
+        for stage in self.up_blocks[:-1]:
             x = stage(x, skips, time_embedding, audio_tokens, frames)
-        x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
-        return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
+        return self.up_blocks[-1].all_but_last(x, skips, time_embedding, audio_tokens, frames)
 
     def _embed_time(self, timestep: Tensor | float | int, batch: int, sample: Tensor) -> Tensor:
         """(b, 4*width) in the sample's dtype, through the SiLU that every resnet would otherwise repeat."""
