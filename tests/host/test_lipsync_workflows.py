@@ -14,7 +14,8 @@ from latentsync_core.demo import CLIP, VOICE
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows" / "api").glob("*.json"))
 EMBEDDED = "embedded (one portrait)"
-FRAMES, SECONDS = 22, 0.88  # of the voice: a whole window and a short one
+COMPARED = (1920, 712)  # pixels: four square clips beside one another
+FRAMES, SECONDS = 27, 1.08  # of the voice: a whole window and a short one, and enough to be scored
 TINY = {
     "LatentSyncLoadModel": {"checkpoint": UNET},
     "LatentSyncLoadWhisper": {"whisper": WHISPER},
@@ -63,11 +64,15 @@ def executed_kinds(run, workflow: dict) -> list[str]:
     return [workflow[number]["class_type"] for number in run.executed if number in workflow]
 
 
-def check_result(path: Path) -> None:
-    """The source's frame rate and size, the voice's length, rate and channels."""
+def kinds_in(workflow: dict) -> set[str]:
+    return {node["class_type"] for node in workflow.values()}
+
+
+def check_result(path: Path, size: tuple[int, int] = (512, 512)) -> None:
+    """The source's frame rate and size, or another; the voice's length, rate and channels."""
     with av.open(str(path)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
-        assert video.average_rate == 25 and (video.width, video.height) == (512, 512)
+        assert video.average_rate == 25 and (video.width, video.height) == size
         assert sum(1 for _ in container.decode(video=0)) == FRAMES
     with av.open(str(path)) as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
@@ -84,7 +89,14 @@ def test_every_bundled_workflow_makes_its_files(client, media, path):
     videos = [file for file in run.files if file.suffix == ".mp4"]
     assert len(videos) == len(saves) >= 1
     for video in videos:
-        check_result(video)
+        check_result(video, size=COMPARED if "LatentSyncCompareVideos" in kinds_in(workflow) else (512, 512))
+
+
+def test_the_sweep_shows_curves_and_words_of_all_four(client, media):
+    run = client.run(bundled("sweep_guidance_steps", media))
+    shown = [output["text"][0] for output in run.outputs.values() if "text" in output]
+    assert len(shown) == 4 and all(text.startswith("The mouth") for text in shown)
+    assert len([file for file in run.files if file.suffix == ".png"]) == 4
 
 
 def test_guidance_repeats_only_sampling_and_blending(client, media):
