@@ -106,7 +106,8 @@ def draw_numbers(draw: ImageDraw.ImageDraw, sync: LipSync, span: tuple[int, int]
     agreement = "agreement unknown" if unknown else f"agreement {sync.agreement:.2f}"
     draw.text((span[0], middle), agreement, colour, font(16), anchor="lm")
     sure = sync.confidence >= SURE  # false for NaN
-    offset = f"offset {sync.offset_ms:+.0f} ms" if sure else "offset unclear"
+    moved = f"{sync.offset_ms:+.0f}" if sync.offset_frames else "0"
+    offset = f"offset {moved} ms" if sure else "offset unclear"
     draw.text((span[1], middle), offset, TEXT if sure else MUTED, font(16), anchor="rm")
 
 

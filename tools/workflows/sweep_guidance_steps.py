@@ -1,5 +1,7 @@
 """Two guidance scales, each with few and with many steps: every result scored, all four beside one another."""
 
+from itertools import product
+
 from workflow_parts import conditioning, embedded_models, inputs, sample, save, track_and_encode
 
 GUIDANCES, STEPS = (1.0, 2.0), (4, 20)
@@ -17,32 +19,22 @@ more. Look at the mouths too: a high agreement does not show whether they are sh
 
 
 def describe(w):
-    w.column("Read me")
-    w.note(NOTE, width=460).look(height=380)
     video, audio = inputs(w)
+    w.note(NOTE).look(height=400)
     model, whisper, vae = embedded_models(w)
     faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
     tokens, conditioned = conditioning(w, latents, chunks, model)
     results = {}
-    for guidance in GUIDANCES:
-        w.column(f"Guidance {guidance}")
-        sampled = {steps: sample(w, model, conditioned, guidance=guidance, steps=steps) for steps in STEPS}
-        w.column(f"Results, guidance {guidance}")
-        for steps, latent in sampled.items():
-            blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)
-            results[f"guidance {guidance}, {steps} steps"] = blended["video"]
-    w.column("Scores")
-    scores = {}
-    for name, result in results.items():
-        scores[name] = w.add("LatentSyncSyncScore", video=result, source=video).look(f"Score: {name}")
-    w.column("Curves")
-    for name, score in scores.items():
-        w.add("PreviewImage", images=score["plot"]).look(name, width=560, height=320)
-    w.column("What they say")
-    for name, score in scores.items():
-        w.add("PreviewAny", source=score["text"]).look(name, width=460, height=320)
+    for guidance, steps in product(GUIDANCES, STEPS):
+        name = f"guidance {guidance}, {steps} steps"
+        w.column(name.capitalize())
+        latent = sample(w, model, conditioned, guidance=guidance, steps=steps)
+        blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)
+        results[name] = blended["video"]
+        score = w.add("LatentSyncSyncScore", video=blended["video"], source=video)
+        w.add("PreviewImage", images=score["plot"]).look("Curves", height=210)
+        w.add("PreviewAny", source=score["text"]).look("What they say", height=240)
     w.column("All four beside one another")
-    compared = w.add(
-        "LatentSyncCompareVideos", **dict(zip("abcd", results.values(), strict=True)), labels="\n".join(results)
-    )
+    videos = dict(zip("abcd", results.values(), strict=True))
+    compared = w.add("LatentSyncCompareVideos", **videos, labels="\n".join(results))
     save(w, compared, "sweep_guidance_steps")
