@@ -31,7 +31,18 @@ MISSING = ("pass", "hold", "stop")
 SOUNDS = ("voice", "mix")
 CODECS = ("h264", "hevc", "ffv1")
 AUDIO_CODECS = ("auto", "aac", "alac", "flac", "pcm")
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+ENCODER_PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed
@@ -182,7 +193,7 @@ class EncodeSettings:
     def __post_init__(self):
         for name, value, known in (
             ("codec", self.codec, CODECS),
-            ("preset", self.preset, PRESETS),
+            ("preset", self.preset, ENCODER_PRESETS),
             ("audio codec", self.audio_codec, AUDIO_CODECS),
         ):
             if value not in known:

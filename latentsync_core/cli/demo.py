@@ -12,7 +12,6 @@ from .sync_options import add_options
 
 DESCRIPTION = """Lip-sync the clip that comes with the package and write the video, its report, a contact sheet
 and how the mouth moves beside what the voice asks for."""
-STEPS = 20
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -21,7 +20,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
     add_options(parser)
     parser.set_defaults(
-        run=run, resume=False, no_score=False, audio_track=None, checkpoint="embedded", steps=STEPS, no_cache=True
+        run=run, resume=False, no_score=False, audio_track=None, checkpoint="embedded", no_cache=True
     )
     return parser
 

@@ -1,15 +1,20 @@
 """The options of ``sync``, group by group, and the Settings they make."""
 
 import argparse
+import logging
 import os
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from .. import options as choices
 from ..errors import LatentSyncError
 from ..options import EncodeSettings, FadeLimits, Guidance, Seam
 from ..pipeline.settings import Settings
+from ..presets import DEFAULT_PRESET, PRESETS, Preset, find_preset
+
+log = logging.getLogger(__name__)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,35 +51,34 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """How the mouth is generated."""
     group = parser.add_argument_group("generation")
     group.add_argument(
-        "--steps", type=int, default=choices.DEFAULT_STEPS, help="denoising steps, 20 to 50 (default: %(default)s)"
+        "--preset",
+        default=DEFAULT_PRESET,
+        metavar="NAME",
+        help=f"steps, guidance, solver and reuse at once: {', '.join(PRESETS)} (default: %(default)s; see "
+        "docs/SPEED.md); what is given by itself goes before it",
     )
-    group.add_argument(
-        "--guidance",
-        type=float,
-        default=choices.DEFAULT_GUIDANCE,
-        help="the voice's strength, 1 to 3 (default: %(default)s)",
-    )
+    group.add_argument("--steps", type=int, help="denoising steps, 20 to 50 (default: the preset's)")
+    group.add_argument("--guidance", type=float, help="the voice's strength, 1 to 3 (default: the preset's)")
     group.add_argument("--guidance-rescale", type=float, default=0.0, help="0 to 1 (default: %(default)s)")
     group.add_argument("--guidance-start", type=float, default=0.0, help="guide from this part of the schedule on")
     group.add_argument("--guidance-end", type=float, default=1.0, help="and up to this part")
     group.add_argument(
         "--seed", type=int, default=choices.DEFAULT_SEED, help="same seed, same file (default: %(default)s)"
     )
-    group.add_argument("--solver", default="ddim", choices=choices.SOLVERS)
+    group.add_argument("--solver", choices=choices.SOLVERS, help="(default: the preset's)")
     group.add_argument(
         "--reuse",
         type=int,
-        default=choices.DEFAULT_REUSE,
         metavar="N",
         help="run the whole UNet at every Nth step, reuse its deep features between; 3 takes less than half the time "
-        "(default: %(default)s)",
+        "(default: the preset's)",
     )
     group.add_argument(
         "--reuse-null",
         type=int,
         metavar="N",
         help="the same for the prediction without the voice; twice --reuse is faster and, at a guidance of 1.5, closer "
-        "to full steps (default: as --reuse)",
+        "to full steps (default: as --reuse, or the preset's)",
     )
     group.add_argument(
         "--window", type=int, default=choices.WINDOW_FRAMES, help="frames denoised together, at most 24 (trained on 16)"
@@ -183,7 +187,11 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("encoding")
     group.add_argument("--codec", default="h264", choices=choices.CODECS)
     group.add_argument("--crf", type=int, default=choices.DEFAULT_CRF, help="0 (best) to 51 (default: %(default)s)")
-    group.add_argument("--preset", default="medium", help="x264's and x265's effort (default: %(default)s)")
+    group.add_argument(
+        "--encoder-preset",
+        default="medium",
+        help="x264's and x265's effort, to placebo (default: %(default)s)",
+    )
     group.add_argument("--lossless", action="store_true", help="keep the source's pixel format and every sample")
     group.add_argument(
         "--sound",
@@ -196,14 +204,11 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
 
 def settings_from(args: argparse.Namespace) -> Settings:
     """The run's Settings; raises LatentSyncError for values that cannot be."""
+    preset, effort = chosen_presets(args)
     return Settings(
+        **sampling_values(args, preset),
         resolution=parse_resolution(args.resolution),
-        steps=args.steps,
-        guidance=Guidance(args.guidance, args.guidance_rescale, args.guidance_start, args.guidance_end),
         seed=args.seed,
-        solver=args.solver,
-        reuse=args.reuse,
-        reuse_null=args.reuse_null,
         window=args.window,
         overlap=args.overlap,
         position=args.position,
@@ -221,11 +226,37 @@ def settings_from(args: argparse.Namespace) -> Settings:
         length=args.length,
         extend=args.extend,
         rate=parse_rate(args.fps),
-        encode=EncodeSettings(args.codec, args.crf, args.lossless, args.preset, args.audio_codec),
+        encode=EncodeSettings(args.codec, args.crf, args.lossless, effort, args.audio_codec),
         cache=None if args.no_cache else (args.cache or default_cache()),
         overwrite=args.overwrite,
         resume=args.resume,
     )
+
+
+def chosen_presets(args: argparse.Namespace) -> tuple[Preset, str]:
+    """The preset of sampling, and the encoder's effort, which `--preset` named until 0.2.0."""
+    if args.preset in choices.ENCODER_PRESETS and args.preset not in PRESETS:
+        log.warning("--preset %s is the encoder's effort: it is now called --encoder-preset.", args.preset)
+        return find_preset(DEFAULT_PRESET), args.preset
+    return find_preset(args.preset), args.encoder_preset
+
+
+def sampling_values(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+    """What the preset and the options that go before it say of Settings."""
+
+    def chosen(name: str):
+        given = getattr(args, name)
+        return getattr(preset, name) if given is None else given
+
+    null = preset.reuse_null if args.reuse is None and args.reuse_null is None else args.reuse_null
+    guidance = Guidance(chosen("guidance"), args.guidance_rescale, args.guidance_start, args.guidance_end)
+    return {
+        "steps": chosen("steps"),
+        "guidance": guidance,
+        "solver": chosen("solver"),
+        "reuse": chosen("reuse"),
+        "reuse_null": null,
+    }
 
 
 def parse_resolution(text: str) -> int | None:

@@ -1,0 +1,38 @@
+"""Presets of sampling: how much time a user gives for how much of the score; docs/SPEED.md has the measurements.
+
+A preset is a set of values for options that exist by themselves; an option that is given goes before the preset's.
+"""
+
+from dataclasses import dataclass
+
+from .errors import LatentSyncError
+from .options import DEFAULT_GUIDANCE
+
+
+@dataclass(frozen=True)
+class Preset:
+    """steps, solver, reuse, reuse_null, guidance: as of Settings. costs: time and loss as measured, for people."""
+
+    steps: int
+    reuse: int
+    reuse_null: int
+    costs: str
+    solver: str = "ddim"
+    guidance: float = DEFAULT_GUIDANCE
+
+
+PRESETS = {
+    "reference": Preset(20, 1, 1, "20 full steps, as the papers' tables"),
+    "published": Preset(20, 3, 3, "20 steps, every third full, as the published scripts run"),
+    "balanced": Preset(10, 5, 10, ""),
+    "fast": Preset(6, 3, 6, ""),
+    "preview": Preset(4, 4, 4, "", guidance=1.0),
+}
+DEFAULT_PRESET = "reference"
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name. Raises LatentSyncError for an unknown one."""
+    if name not in PRESETS:
+        raise LatentSyncError(f"Preset {name!r} is unknown; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
