@@ -303,7 +303,8 @@ def predict_window(
     noisy, condition = latents.to(window.condition.dtype), window.condition
     kept = () if window.kept is None else (window.kept,)
     if scale > 1:
-        sample = torch.cat([side.expand(2, -1, -1, -1, -1) for side in (noisy, condition)], dim=1)
+        sides = [noisy, condition] if len(condition) == 1 else [noisy.expand(2, -1, -1, -1, -1), condition]
+        sample = torch.cat(sides, dim=1).expand(2, -1, -1, -1, -1)  # one sample for both sides where they agree
         predicted = unet(sample, timestep, torch.cat([window.null, window.voice]), *kept).float()
         null, voice = predicted.chunk(2)
         return guidance.combine(null, voice, scale)

@@ -223,7 +223,7 @@ class NativePredictor:
 
     def __call__(self, sample, timestep, audio_tokens, kept=None):
         """(b, 13, f, h, w), scalar, (b*f, n, d), b DeepFeatures -> (b, 4, f, h, w)."""
-        timesteps = timestep.expand(len(sample)).to(sample.device)
+        timesteps = timestep.to(sample.device).expand(len(sample))  # in this order, so that it is seen to be one
         return self.network(sample, timesteps, context=audio_tokens, transformer_options=self.options, kept=kept)
 
 

@@ -90,6 +90,11 @@ class FeedForward(nn.Module):
         return self.net[2](self.net[0](x))
 
 
+def repeated(x: Tensor, rows: int) -> Tensor:
+    """What samples of a batch have shared, (n, ...), for each of them: (rows, ...); x itself where it is as long."""
+    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.dim() - 1))
+
+
 class TransformerBlock(nn.Module):
     """Self-attention within a frame, cross-attention from the frame to its audio tokens, feed-forward.
 
@@ -117,6 +122,7 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
         x = x + self.attn1(self.norm1(x))
         if self.attn2 is not None:
+            x = repeated(x, len(audio_tokens))  # up to here the samples differ in nothing if their pictures do not
             x = x + self.attn2(self.norm2(x), audio_tokens)
         return x + self.ff(self.norm3(x))
 
@@ -143,12 +149,12 @@ class SpatialTransformer(nn.Module):
         self.proj_out = ops.Conv2d(channels, channels, 1, **factory_kwargs)
 
     def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
-        """x: (b*f, c, h, w); audio_tokens: (b*f, n, d), the tokens of each frame."""
+        """x: (b*f, c, h, w), or (f, c, h, w) that b samples share; audio_tokens: (b*f, n, d), those of each frame."""
         height = x.shape[2]
         hidden = rearrange(self.proj_in(self.norm(x)), "bf c h w -> bf (h w) c")
         for block in self.transformer_blocks:
             hidden = block(hidden, audio_tokens)
-        return x + self.proj_out(rearrange(hidden, "bf (h w) c -> bf c h w", h=height))
+        return repeated(x, len(hidden)) + self.proj_out(rearrange(hidden, "bf (h w) c -> bf c h w", h=height))
 
 
 def sinusoidal_embedding(timesteps: Tensor, dim: int, flip_sin_to_cos: bool, freq_shift: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import AttentionFunction, SpatialTransformer
+from .attention import AttentionFunction, SpatialTransformer, repeated
 from .config import UNetConfig
 from .motion import MotionModule
 from .resnet import Downsample, ResnetBlock, Upsample
@@ -166,11 +166,11 @@ class UpStage(Stage):
     def all_but_last(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio_tokens: Tensor, frames: int):
         """The layers before the last; arguments as for `forward`."""
         for index in range(len(self.resnets) - 1):
-            x = torch.cat([x, skips.pop()], dim=1)
+            x = torch.cat([x, repeated(skips.pop(), len(x))], dim=1)
             x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
         return x
 
     def last(self, x: Tensor, skip: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
         """The last layer, which takes one skip connection: in the last stage it is the input convolution's output."""
-        x = torch.cat([x, skip], dim=1)
+        x = torch.cat([x, repeated(skip, len(x))], dim=1)
         return self.run(self.layer, len(self.resnets) - 1, x, time_embedding, audio_tokens, frames)

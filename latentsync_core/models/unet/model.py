@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ...errors import LatentSyncError
-from .attention import AttentionFunction, scaled_dot_product, sinusoidal_embedding
+from .attention import AttentionFunction, repeated, scaled_dot_product, sinusoidal_embedding
 from .blocks import DownStage, LayerFactory, MidStage, UpStage
 from .config import UNetConfig
 from .resnet import pooled_norm
@@ -26,6 +26,11 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear_2(F.silu(self.linear_1(x)))
+
+
+def is_one(timesteps: Tensor) -> bool:
+    """Whether a batch has one timestep, as can be seen without waiting for the device."""
+    return len(timesteps) == 1 or timesteps.stride(0) == 0
 
 
 class UNet3DConditionModel(nn.Module):
@@ -96,18 +101,22 @@ class UNet3DConditionModel(nn.Module):
     ) -> Tensor:
         """Predict the noise of a window (REFERENCE section 1).
 
-        sample: (b, 13, f, h, w): noisy latents 4, mask 1 (1 = kept), masked-face latents 4, reference latents 4.
+        sample: (b, 13, f, h, w): noisy latents 4, mask 1 (1 = kept), masked-face latents 4, reference latents 4. Of one
+        sample expanded to b, with one timestep, all before the first cross-attention is computed once.
         timestep: scalar, or (b,); diffusion time in 0..999.
         audio_tokens: (b*f, n, d), each frame's tokens; frames of one sample follow one another.
         kept: one for each sample: deep features of an earlier pass, used in place of computing them; filled where they
         are empty (REFERENCE section 4). None = compute everything and keep nothing.
         Returns (b, 4, f, h, w). Raises LatentSyncError when f exceeds the temporal position table.
         """
-        batch, _, frames, height, width = sample.shape
+        frames = sample.shape[2]
         self._check_inputs(sample, audio_tokens)
+        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+        if len(sample) > 1 and sample.stride(0) == 0 and is_one(timesteps):
+            sample, timesteps = sample[:1], timesteps[:1]
         if self.config.center_input_sample:
             sample = 2 * sample - 1
-        time_embedding = self._embed_time(timestep, batch, sample)
+        time_embedding = self._embed_time(timesteps, sample.dtype)
 
         x = self.conv_in(rearrange(sample, "b c f h w -> (b f) c h w"))
         if kept is None:
@@ -116,7 +125,7 @@ class UNet3DConditionModel(nn.Module):
             deep = deep_features(self._deep, x, time_embedding, audio_tokens, kept)
         x = self.up_blocks[-1].last(deep, x, time_embedding, audio_tokens, frames)
         x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
-        return rearrange(x, "(b f) c h w -> b c f h w", b=batch)
+        return rearrange(repeated(x, len(audio_tokens)), "(b f) c h w -> b c f h w", f=frames)
 
     def _deep(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
         """From the input convolution's output to the input of the last up stage's last layer: (b*f, c, h, w) both."""
@@ -129,14 +138,13 @@ class UNet3DConditionModel(nn.Module):
             x = stage(x, skips, time_embedding, audio_tokens, frames)
         return self.up_blocks[-1].all_but_last(x, skips, time_embedding, audio_tokens, frames)
 
-    def _embed_time(self, timestep: Tensor | float | int, batch: int, sample: Tensor) -> Tensor:
-        """(b, 4*width) in the sample's dtype, through the SiLU that every resnet would otherwise repeat."""
-        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(batch)
+    def _embed_time(self, timesteps: Tensor, dtype: torch.dtype) -> Tensor:
+        """(b, 4*width) of timesteps (b,), in `dtype`, through the SiLU that every resnet would otherwise repeat."""
         config = self.config
         embedding = sinusoidal_embedding(
             timesteps, config.block_out_channels[0], config.flip_sin_to_cos, config.freq_shift
         )
-        return F.silu(self.time_embedding(embedding.to(sample.dtype)))
+        return F.silu(self.time_embedding(embedding.to(dtype)))
 
     def _check_inputs(self, sample: Tensor, audio_tokens: Tensor) -> None:
         batch, channels, frames = sample.shape[:3]

@@ -43,9 +43,11 @@ class ResnetBlock(nn.Module):
             self.conv_shortcut = ops.Conv2d(in_channels, out_channels, 1, **factory_kwargs)
 
     def forward(self, x: Tensor, time_embedding: Tensor, frames: int) -> Tensor:
-        """x: (b*f, c, h, w); time_embedding: (b, time_dim), already through SiLU."""
+        """x: (b*f, c, h, w); time_embedding: (b, time_dim), already through SiLU, or (1, time_dim) for all samples."""
         hidden = self.conv1(F.silu(pooled_norm(self.norm1, x, frames)))
-        shift = self.time_emb_proj(time_embedding).repeat_interleave(frames, dim=0)  # (b*f, c)
+        shift = self.time_emb_proj(time_embedding)
+        if len(shift) > 1:
+            shift = shift.repeat_interleave(frames, dim=0)  # (b*f, c)
         hidden = hidden + shift[:, :, None, None]
         hidden = self.conv2(F.silu(pooled_norm(self.norm2, hidden, frames)))
         if self.conv_shortcut is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .attention import repeated
+
 
 class DeepFeatures:
     """What one sample keeps: the feature maps (f, c, h, w) that enter the last layer; None = the next pass is full."""
@@ -33,23 +35,25 @@ def deep_features(
 
     Args:
         compute: ``compute(x, time_embedding, audio_tokens, frames)``, the deep part of the UNet.
-        x: (b*f, c, h, w), the input convolution's output.
-        time_embedding: (b, 4*width).
+        x: (b*f, c, h, w), the input convolution's output, or (f, c, h, w) where all samples share it.
+        time_embedding: (b, 4*width), or (1, 4*width) for all samples.
         audio_tokens: (b*f, n, d).
         kept: one for each of the b samples.
 
     Returns (b*f, c, h, w). Raises ValueError where `kept` is of another batch or another window.
     """
-    batch, frames = len(time_embedding), len(x) // len(time_embedding)
+    batch, frames = len(kept), len(audio_tokens) // len(kept)
     found = [features.maps.shape for features in kept if features.maps is not None]
-    if len(kept) != batch or any(shape[0] != frames or shape[2:] != x.shape[2:] for shape in found):
-        raise ValueError(f"features of {len(kept)} samples {found} are kept, the batch is {batch} x {tuple(x.shape)}")
+    if len(x) not in (frames, batch * frames) or any((s[0], *s[2:]) != (frames, *x.shape[2:]) for s in found):
+        raise ValueError(f"features of {batch} samples {found} are kept, the batch is {tuple(x.shape)}")
     missing = [sample for sample in range(batch) if kept[sample].maps is None]
     if len(missing) == batch:
-        computed = compute(x, time_embedding, audio_tokens, frames)
+        computed = repeated(compute(x, time_embedding, audio_tokens, frames), len(audio_tokens))
     elif missing:
         rows = torch.cat([torch.arange(sample * frames, (sample + 1) * frames) for sample in missing]).to(x.device)
-        computed = compute(x[rows], time_embedding[missing], audio_tokens[rows], frames)
+        own = x if len(x) == frames else x[rows]
+        times = time_embedding if len(time_embedding) == 1 else time_embedding[missing]
+        computed = repeated(compute(own, times, audio_tokens[rows], frames), len(rows))
     for place, sample in enumerate(missing):
         kept[sample].maps = computed[place * frames : (place + 1) * frames]
     return computed if len(missing) == batch else torch.cat([features.maps.to(x.device) for features in kept])
