@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -271,7 +271,8 @@ def denoise_group(
     step is taken for all frames, so that a multistep solver keeps one history. The network may run in half precision;
     the latents between steps do not, so errors do not add up.
     """
-    schedule, guidance = make_schedule(settings.solver, settings.steps), as_guidance(settings.guidance)
+    guidance = as_guidance(settings.guidance)
+    schedule: Any = make_schedule(settings.solver, settings.steps)  # diffusers states no common interface
     latents = noise.float() * schedule.init_noise_sigma
     steps = len(schedule.timesteps)
     for step, timestep in enumerate(schedule.timesteps):
@@ -301,7 +302,7 @@ def predict_window(
         scale: of this step; at most 1 = the conditional prediction alone.
     """
     noisy, condition = latents.to(window.condition.dtype), window.condition
-    kept = () if window.kept is None else (window.kept,)
+    kept: tuple[Sequence[DeepFeatures], ...] = () if window.kept is None else (window.kept,)
     if scale > 1:
         sides = [noisy, condition] if len(condition) == 1 else [noisy.expand(2, -1, -1, -1, -1), condition]
         sample = torch.cat(sides, dim=1).expand(2, -1, -1, -1, -1)  # one sample for both sides where they agree
