@@ -43,6 +43,7 @@ ENCODER_PRESETS = (
     "veryslow",
     "placebo",
 )
+COMPILING = ("off", "on", "graphs")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 DEFAULT_STEPS = 20  # the reference's, as are guidance and seed

@@ -25,7 +25,7 @@ from ..latentsync_core.options import (
     SOLVERS,
     WINDOW_FRAMES,
 )
-from .types import CATEGORY, FRAME_CHOICES, IMAGES_FPS, STANDARD_RESOLUTION, WhisperType
+from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, STANDARD_RESOLUTION, WhisperType, preset_input
 
 
 class LipSync(io.ComfyNode):
@@ -114,6 +114,7 @@ class LipSync(io.ComfyNode):
                     tooltip="Who speaks: auto, largest, left, right, a number of Face Track's preview, a point x,y or a box "
                     "x0,y0,x1,y1.",
                 ),
+                preset_input(),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
             enable_expand=True,
@@ -136,6 +137,7 @@ class LipSync(io.ComfyNode):
         silence=SILENCES[0],
         offset=0,
         face=DEFAULT_FACE,
+        preset=CUSTOM,
     ) -> io.NodeOutput:
         graph = GraphBuilder()
         faces = graph.node(
@@ -175,6 +177,7 @@ class LipSync(io.ComfyNode):
             guidance=guidance,
             seed=seed,
             schedule=SOLVERS[0],
+            preset=preset,
         )
         blended = graph.node(
             "LatentSyncFaceBlend",

@@ -12,7 +12,8 @@ from ..latentsync_core.options import (
     PUBLISHED_REUSE,
     SOLVERS,
 )
-from .types import CATEGORY, GuidanceType
+from ..latentsync_core.presets import find_preset
+from .types import CATEGORY, CUSTOM, GuidanceType, preset_input
 
 
 class FeatureReuse(io.ComfyNode):
@@ -164,6 +165,7 @@ class Sampler(io.ComfyNode):
                     tooltip="Run the whole network at every Nth step and reuse most of it in between: 3, as the published "
                     "scripts, takes less than half the time. 1 reuses nothing, or as LatentSync Feature Reuse says.",
                 ),
+                preset_input(),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The generated faces, for Face Blend or VAE Decode.")
@@ -183,14 +185,20 @@ class Sampler(io.ComfyNode):
         schedule,
         guidance_options=None,
         reuse=DEFAULT_REUSE,
+        preset=CUSTOM,
     ) -> io.NodeOutput:
         from dataclasses import replace
 
         from ..latentsync_core.diffusion import Guidance, SamplerSettings
         from .host.native_model import sample_natively
 
+        reuse_null = None
+        if preset != CUSTOM:
+            chosen = find_preset(preset)
+            steps, guidance, schedule = chosen.steps, chosen.guidance, chosen.solver
+            reuse, reuse_null = chosen.reuse, chosen.reuse_null
         options = replace(guidance_options or Guidance(), scale=guidance)
-        settings = SamplerSettings(steps=steps, guidance=options, solver=schedule, reuse=reuse)
+        settings = SamplerSettings(steps=steps, guidance=options, solver=schedule, reuse=reuse, reuse_null=reuse_null)
         samples = sample_natively(model, positive, negative, latent["samples"], settings, seed)
         return io.NodeOutput({**latent, "samples": samples})
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..latentsync_core.presets import PRESETS
+
 CATEGORY = "LatentSync"
 FRAME_CHOICES = ("first frame", "all frames")  # which frames to hand on as IMAGE
 IMAGES_FPS = 25.0  # of IMAGE frames, which know no rate
@@ -19,6 +21,21 @@ TokensType = io.Custom("LATENTSYNC_TOKENS")
 FacesType = io.Custom("LATENTSYNC_FACES")
 FaceLatentsType = io.Custom("LATENTSYNC_FACE_LATENTS")
 GuidanceType = io.Custom("LATENTSYNC_GUIDANCE")
+
+CUSTOM = "custom"  # the preset that leaves every value to the other inputs
+
+
+def preset_input() -> io.Combo.Input:
+    """The presets of sampling as one widget; the last and optional, so that saved workflows load as they are."""
+    costs = "; ".join(f"{name}: {preset.costs}" for name, preset in PRESETS.items())
+    return io.Combo.Input(
+        "preset",
+        options=[CUSTOM, *PRESETS],
+        default=CUSTOM,
+        optional=True,
+        tooltip="custom: steps, guidance and schedule as set here. The others set them at once, with the reuse of "
+        f"features. {costs}.",
+    )
 
 
 @dataclass(frozen=True)

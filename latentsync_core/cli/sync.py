@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         lora_strength=args.lora_strength,
         device=args.device,
         precision=args.precision,
+        compiling=args.compile,
     )
     bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
     run_score = RunScore(models.device) if args.report and not args.no_score else None

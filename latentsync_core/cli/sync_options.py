@@ -42,6 +42,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--whisper", type=Path, help="Whisper file (default: from the models folder)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, ... (default: %(default)s)")
     group.add_argument("--precision", default="auto", choices=choices.PRECISIONS)
+    group.add_argument(
+        "--compile",
+        default="off",
+        choices=choices.COMPILING,
+        help="on: torch.compile, which takes minutes at the first step and pays on a card for long clips; graphs: CUDA "
+        "graphs as well; where it cannot run, the network runs as it is",
+    )
     group.add_argument("--cache", type=Path, help="folder for Whisper features (default: the user's cache)")
     group.add_argument("--no-cache", action="store_true", help="keep no Whisper features on disk")
     group.add_argument("--verbose", action="store_true", help="say more")

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from ..options import COMPILING
+
 log = logging.getLogger(__name__)
 
-MODES = {"off": None, "on": "default", "graphs": "reduce-overhead"}
+MODES = dict(zip(COMPILING, (None, "default", "reduce-overhead"), strict=True))
 """What users choose, and torch's name for it; graphs: CUDA graphs as well, on a card."""
 
 

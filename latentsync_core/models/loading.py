@@ -20,6 +20,7 @@ from .catalog import (
     identify_release,
     models_directory,
 )
+from .compiled import compile_network
 from .embedded import EMBEDDED_NAME, embedded_models
 from .unet import UNet3DConditionModel, load_unet, merge_lora
 from .vae import AutoencoderCodec, LatentCodec, load_vae
@@ -110,6 +111,7 @@ def load_models(
     lora_strength: float = 1.0,
     device: str = "auto",
     precision: str = "auto",
+    compiling: str = "off",
 ) -> Models:
     """Load what a run needs; what is not named is looked for in the models folder, never on the network.
 
@@ -122,6 +124,7 @@ def load_models(
         lora_strength: 1 = as trained.
         device: "auto" or a torch device name, see `choose_device`.
         precision: "auto", "fp32", "bf16" or "fp16", see `choose_dtype`.
+        compiling: "off", "on" or "graphs", see `compile_network`.
 
     Raises LatentSyncError naming the missing or unfit file.
     """
@@ -149,13 +152,19 @@ def load_models(
         encoder = load_whisper(sources["whisper"])
     check_width(unet, encoder, sources)
     codec.autoencoder.to(target)
+    compile_network(unet, compiling)
     return Models(
         unet=unet.to(target),
         codec=codec,
         whisper=encoder.to(target),
         device=target,
         resolution=native_resolution(unet.metadata, unet_path),
-        sources={**sources, "device": str(target), "precision": str(dtype).removeprefix("torch.")},
+        sources={
+            **sources,
+            "device": str(target),
+            "precision": str(dtype).removeprefix("torch."),
+            "compile": compiling,
+        },
         fallback=unet_path is None and checkpoint is None,
     )
 
