@@ -22,6 +22,7 @@ from latentsync_core.media import (
     probe_audio,
     probe_video,
 )
+from latentsync_core.progress import Callbacks
 from latentsync_core.scoring.compare_clips import ComparedClip
 from latentsync_core.scoring.lip_sync import LipSync, LipSyncCurves
 from latentsync_core.visualize.clip_cell import ClipCell, Page, font, shortened
@@ -89,6 +90,7 @@ def grey_clip(path: Path, fps: int, frames: int) -> ComparedClip:
     return ComparedClip(path.stem, probe_video(path), Fraction(frames, fps), None)
 
 
+@pytest.mark.long
 def test_clips_of_different_rates_are_written_at_the_highest_with_the_sound(tmp_path):
     clips = [grey_clip(tmp_path / "slow.mkv", 10, 10), grey_clip(tmp_path / "fast.mkv", 25, 12)]
     target = tmp_path / "beside.mp4"
@@ -102,6 +104,18 @@ def test_clips_of_different_rates_are_written_at_the_highest_with_the_sound(tmp_
         assert fast[index] == pytest.approx(20 * index if index < 12 else 220 * 0.35, abs=3)
     with pytest.raises(LatentSyncError, match="exists already"):
         write_side_by_side(target, clips, probe_audio(VOICE))
+
+
+def test_a_comparison_that_is_stopped_leaves_no_file(tmp_path):
+    clips = [grey_clip(tmp_path / f"{name}.mkv", 25, 3) for name in ("one", "other")]
+    before = set(tmp_path.iterdir())
+
+    def stop(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_side_by_side(tmp_path / "beside.mp4", clips, probe_audio(VOICE), callbacks=Callbacks(on_progress=stop))
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_pages_turn_where_the_clip_is_longer_than_one():
@@ -154,4 +168,3 @@ def test_a_long_name_loses_its_middle():
 
 def test_a_sheet_lasts_as_long_as_its_longest_clip():
     assert Sheet.of([clip(seconds=2), clip(seconds=5)]).seconds == 5
-    assert Sheet.of([clip(label=str(Path("x")))]).cells[0].clip.label == "x"
