@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         bars.close()
     sys.stdout.write(f"{table(scored.score)}\n\n{summary(scored.score)}\n")
-    if "sync_c" not in (scored.score.judges or {}) and not args.no_syncnet:
+    if "syncnet" not in (scored.score.judges or {}) and not args.no_syncnet:
         sys.stdout.write("Sync-C and Sync-D were not measured: `download score` fetches SyncNet's weights (55 MB).\n")
     if args.json:
         write_side_file(args.json, f"{to_json(scored)}\n".encode(), args.video)

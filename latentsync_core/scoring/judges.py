@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..errors import LatentSyncError
 from ..media import VideoReader
 from ..models.catalog import STABLE_SYNCNET, SYNCNET_V2, find
 from ..models.syncnet import SyncNetV2, load_sync_net_v2, load_syncnet
@@ -42,11 +43,14 @@ class SyncNetJudge:
 
 
 def syncnet_scores(scored: ScoredClip, network: SyncNetV2, crop: str, callbacks: Callbacks) -> dict[str, Any]:
-    """What SyncNet v2 says, by a network that is loaded already."""
+    """What SyncNet v2 says, by a network that is loaded already, or why it says nothing: its tracks are too short."""
     with VideoReader(scored.clip.path) as reader:
-        plan = evaluation_plan(scored, reader, crop)
-        pictures = (frame.rgb() for frame in reader.frames_at(plan.sources))
-        score = score_known_tracks(pictures, plan, pcm_of(scored.waveform), network, callbacks)
+        try:
+            plan = evaluation_plan(scored, reader, crop)
+            pictures = (frame.rgb() for frame in reader.frames_at(plan.sources))
+            score = score_known_tracks(pictures, plan, pcm_of(scored.waveform), network, callbacks)
+        except LatentSyncError as error:
+            return {"syncnet": {"unmeasured": str(error)}}
     return syncnet_numbers(score)
 
 
@@ -70,9 +74,12 @@ class StableSyncNetJudge:
     def __call__(self, scored: ScoredClip, callbacks: Callbacks) -> dict[str, Any]:
         network = load_syncnet(self.path, self.device)
         with VideoReader(scored.clip.path) as reader:
-            plan = evaluation_plan(scored, reader, "mesh")
-            pictures = (frame.rgb() for frame in reader.frames_at(plan.sources))
-            score = stable_sync(pictures, plan, [scored.clip.track], pcm_of(scored.waveform), network, callbacks)
+            try:
+                plan = evaluation_plan(scored, reader, "mesh")
+                pictures = (frame.rgb() for frame in reader.frames_at(plan.sources))
+                score = stable_sync(pictures, plan, [scored.clip.track], pcm_of(scored.waveform), network, callbacks)
+            except LatentSyncError as error:
+                return {"stable_syncnet": {"unmeasured": str(error)}}
         return {"stable_syncnet": dict(vars(score))}
 
 

@@ -66,11 +66,8 @@ def score_clip(inputs: ScoreInputs) -> ScoredClip:
 
 
 def syncnet_judge(path: str, scored: ScoredClip, callbacks: Callbacks) -> dict[str, Any]:
-    """Sync-C, Sync-D and offset by SyncNet v2; why not, for a clip that is too short for it."""
-    try:
-        return syncnet_scores(scored, loaded(syncnet_v2(path)), EVALUATION_CROPS[0], callbacks)
-    except LatentSyncError as error:
-        return {"syncnet": {"unmeasured": str(error)}}
+    """Sync-C, Sync-D and offset by SyncNet v2, placed by the host."""
+    return syncnet_scores(scored, loaded(syncnet_v2(path)), EVALUATION_CROPS[0], callbacks)
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.media import EncodeSettings, VideoReader, VideoWriter
 from latentsync_core.models.catalog import SYNCNET_V2
 from latentsync_core.progress import Callbacks
 from latentsync_core.scoring.judges import PhoneJudge, SyncNetJudge, judged, syncnet_judges
@@ -64,3 +65,14 @@ def delayed(video: Path, target: Path, frames: int) -> Path:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(np.pad(samples, (640 * frames, 0))[: len(samples)].tobytes())
     return target
+
+
+def test_a_clip_too_short_for_syncnet_is_scored_without_it(tmp_path):
+    with VideoReader(DATA / "held_out.mp4") as reader:
+        info = reader.info
+        with VideoWriter(tmp_path / "short.mkv", info, EncodeSettings("ffv1"), fps=info.fps) as writer:
+            for frame in reader.frames(0, 30):
+                writer.write(frame.picture)
+    inputs = ScoreInputs(tmp_path / "short.mkv", DATA / "held_out.mp4")
+    score = judged(score_files(inputs), [SyncNetJudge(DATA / "sync_net.safetensors")], Callbacks()).score.to_dict()
+    assert "1.20 s" in score["syncnet"]["unmeasured"] and score["frames"] == 30
