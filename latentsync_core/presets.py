@@ -24,7 +24,7 @@ class Preset:
 PRESETS = {
     "reference": Preset(20, 1, 1, "20 full steps, as the papers' tables"),
     "published": Preset(20, 3, 3, "20 steps, every third full, as the published scripts run"),
-    "balanced": Preset(10, 5, 10, ""),
+    "balanced": Preset(10, 3, 6, ""),
     "fast": Preset(6, 3, 6, ""),
     "preview": Preset(4, 4, 4, "", guidance=1.0),
 }
