@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from . import __version__
 from .cli import (
-    ablate,
     bench,
     compare,
     demo,
     doctor,
     download,
+    evaluate,
     people,
     score,
     sync,
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentsync", description="LatentSync lip-sync from the command line.")
     parser.add_argument("--version", action="version", version=f"latentsync {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (sync, people, score, compare, demo, bench, train, ablate, doctor, download):
+    for command in (sync, people, score, compare, demo, bench, train, evaluate, doctor, download):
         command.add_parser(subparsers)
     return parser
 

@@ -4,9 +4,10 @@ A preset is a set of values for options that exist by themselves; an option that
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import LatentSyncError
-from .options import DEFAULT_GUIDANCE
+from .options import DEFAULT_GUIDANCE, Guidance
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,16 @@ class Preset:
     costs: str
     solver: str = "ddim"
     guidance: float = DEFAULT_GUIDANCE
+
+    def values(self) -> dict[str, Any]:
+        """For `Settings(**values)` of the pipeline."""
+        return {
+            "steps": self.steps,
+            "guidance": Guidance(self.guidance),
+            "solver": self.solver,
+            "reuse": self.reuse,
+            "reuse_null": self.reuse_null,
+        }
 
 
 PRESETS = {

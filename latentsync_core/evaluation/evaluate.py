@@ -1,6 +1,6 @@
 """Evaluate one model: its scores for several guidance scales, beside the best and worst that the metrics can give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,38 +46,39 @@ class Evaluation:
 def evaluate_model(
     models: Models,
     clips: Sequence[EvaluationClip],
-    settings: Sequence[Settings],
+    ways: Mapping[str, Settings],
     folder: Path,
     *,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Evaluation:
-    """Dub all clips with each of some settings, and score the results.
+    """Dub all clips in each of some ways, and score the results.
 
     Args:
         models: the networks.
         clips: evaluation clips.
-        settings: of the pipeline, one for each guidance scale.
+        ways: settings of the pipeline by the name of their row.
         folder: for the dubbed clips.
         on_progress: counts dubbed clips.
         check_cancelled: as in `lipsync`.
     """
+    first = next(iter(ways.values()))
     every = {
-        TRUTH_ROW: score_rendered_clips(clips, "ground_truth", settings[0]),
-        SOURCE_ROW: score_rendered_clips(clips, "source", settings[0]),
+        TRUTH_ROW: score_rendered_clips(clips, "ground_truth", first),
+        SOURCE_ROW: score_rendered_clips(clips, "source", first),
     }
     curves, grids, done = [], [], 0
-    for chosen in settings:
+    for name, chosen in ways.items():
         scores = []
         for clip in clips:
             dubbed = evaluate_clip(clip, models, chosen, folder, check_cancelled)
             scores.append(score_clip(clip, dubbed, other_openings(clips, clip)))
-            if chosen is settings[0]:
+            if chosen is first:
                 curves.append((clip.name, clip.ground_truth.opening, dubbed.opening))
                 grids = grids or [sample_grid(clip, dubbed)]
             done += 1
-            on_progress(done, len(settings) * len(clips))
-        every[f"guidance {chosen.guidance.scale:g}"] = tuple(scores)
+            on_progress(done, len(ways) * len(clips))
+        every[name] = tuple(scores)
     rows = tuple((name, average(scores)) for name, scores in every.items())
     return Evaluation(rows=rows, every=every, curves=tuple(curves), grid=grids[0])
 

@@ -4,7 +4,7 @@ Nobody filmed the reader, so the truth is a drawing: the same head, its mouth mo
 Independent of that drawing are the scores by phone, the lag behind the voice's energy, and the leak of the source.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -93,18 +93,18 @@ def recorded_clips(sentences: Sequence[RecordedSentence]) -> list[EvaluationClip
 def evaluate_recorded(
     models: Models,
     sentences: Sequence[RecordedSentence],
-    settings: Sequence[Settings],
+    ways: Mapping[str, Settings],
     folder: Path,
     *,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> RecordedEvaluation:
-    """Dub a source with every sentence for each of some settings, and with silence for the first of them.
+    """Dub a source with every sentence in each of some ways, and with silence in the first of them.
 
     Args:
         models: the networks.
         sentences: recorded speech.
-        settings: of the pipeline, one for each guidance scale.
+        ways: settings of the pipeline by the name of their row.
         folder: for the dubbed clips.
         on_progress: counts dubbed clips.
         check_cancelled: as in `lipsync`.
@@ -115,7 +115,7 @@ def evaluate_recorded(
         (TRUTH_ROW, score([measured_opening(clip.ground_truth.frames) for clip in clips])),
         (SOURCE_ROW, score([measured_opening(clip.source.frames) for clip in clips])),
     ]
-    total = (len(settings) + 1) * len(clips)
+    total = (len(ways) + 1) * len(clips)
     counted = iter(range(1, total + 1))
 
     def dub(clip: EvaluationClip, chosen: Settings) -> np.ndarray:
@@ -123,11 +123,11 @@ def evaluate_recorded(
         on_progress(next(counted), total)
         return opening
 
-    for chosen in settings:
-        rows.append((f"guidance {chosen.guidance.scale:g}", score([dub(clip, chosen) for clip in clips])))
-    still = [dub(silenced(clip), settings[0])[:-HEARD_FRAMES] for clip in clips]
+    rows += [(name, score([dub(clip, chosen) for clip in clips])) for name, chosen in ways.items()]
+    first = next(iter(ways))
+    still = [dub(silenced(clip), ways[first])[:-HEARD_FRAMES] for clip in clips]
     mean = float(np.nanmean(np.concatenate(still)))
-    return RecordedEvaluation(tuple(rows), f"guidance {settings[0].guidance.scale:g}", joined_leak(clips, still), mean)
+    return RecordedEvaluation(tuple(rows), first, joined_leak(clips, still), mean)
 
 
 def silenced(clip: EvaluationClip) -> EvaluationClip:

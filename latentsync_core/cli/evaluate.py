@@ -1,4 +1,4 @@
-"""``ablate``: evidence that a model speaks, and which way of training it makes it speak."""
+"""``evaluate``: evidence that a model speaks, and which way of training it makes it speak."""
 
 import argparse
 import importlib.util
@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from ..presets import PRESETS
 from ..progress import Callbacks
 from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_model_options
@@ -42,6 +43,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="dub with recorded sentences: a folder of .wav files with timed phones or a text beside them, or the "
         "source archive of the package pocketsphinx",
     )
+    parser.add_argument("--presets", action="store_true", help="evaluate the presets of sampling, with their time")
     training = parser.add_argument_group("ablations")
     training.add_argument("--train", type=Path, metavar="CONFIG", help="the training run to vary")
     training.add_argument("--vary", nargs="+", choices=ABLATIONS, default=ABLATIONS, help="what (default: everything)")
@@ -77,7 +79,7 @@ def check_complete() -> None:
     if importlib.util.find_spec("..evaluation", __package__) is None:
         raise LatentSyncError(
             "This copy of the package has no `evaluation`, which ComfyUI's registry leaves out; "
-            "run `ablate` in a clone of the repository."
+            "run `evaluate` in a clone of the repository."
         )
 
 
@@ -85,6 +87,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Refuse at once what no study can be made with."""
     if args.exams < 2:
         raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
+    if args.train is not None and args.presets:
+        raise LatentSyncError("--presets evaluates one model and --train trains many; leave one of them out.")
     if args.train is not None and args.recorded is not None:
         raise LatentSyncError("--recorded evaluates one model and --train trains many; leave one of them out.")
     check_model_files(args)
@@ -98,6 +102,8 @@ def chosen_study(args: argparse.Namespace) -> Callable[[argparse.Namespace, Stag
     """The study that the options ask for."""
     if args.recorded is not None:
         return recorded
+    if args.presets:
+        return speed
     return evaluate if args.train is None else ablations
 
 
@@ -110,22 +116,35 @@ def evaluated_models(args: argparse.Namespace):
     return load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
 
 
-def recorded(args: argparse.Namespace, bars: StageBars) -> str:
-    """Scores of one model on recorded speech: recorded.md and recorded.json."""
+def chosen_ways(args: argparse.Namespace) -> dict:
+    """The Settings to evaluate by the name of their row: the presets, or a guidance scale each."""
     from ..diffusion import Guidance
-    from ..evaluation.recorded_sentences import read_sentences
-    from ..evaluation.recorded_speech import evaluate_recorded, recorded_table
     from ..pipeline.settings import Settings
 
+    if args.presets:
+        return {name: Settings(**preset.values()) for name, preset in PRESETS.items()}
+    return {f"guidance {scale:g}": Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance}
+
+
+def steps_text(args: argparse.Namespace) -> str:
+    """What a table's title says of the steps."""
+    return "the presets" if args.presets else f"{args.steps} steps"
+
+
+def recorded(args: argparse.Namespace, bars: StageBars) -> str:
+    """Scores of one model on recorded speech: recorded.md and recorded.json."""
+    from ..evaluation.recorded_sentences import read_sentences
+    from ..evaluation.recorded_speech import evaluate_recorded, recorded_table
+
     models = evaluated_models(args)
-    settings = [Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance]
+    ways = chosen_ways(args)
     with tempfile.TemporaryDirectory(prefix="latentsync-recorded-") as folder:
         sentences = read_sentences(args.recorded, Path(folder))
         progress = partial(bars.on_progress, "exams")
-        progress(0, (len(settings) + 1) * len(sentences))
-        found = evaluate_recorded(models, sentences, settings, Path(folder), on_progress=progress)
+        progress(0, (len(ways) + 1) * len(sentences))
+        found = evaluate_recorded(models, sentences, ways, Path(folder), on_progress=progress)
     (args.out / "recorded.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
-    text = f"{len(sentences)} recorded sentences, {args.steps} steps\n\n{recorded_table(found)}"
+    text = f"{len(sentences)} recorded sentences, {steps_text(args)}\n\n{recorded_table(found)}"
     (args.out / "recorded.md").write_text(text + "\n", encoding="utf-8")
     return text
 
@@ -134,26 +153,40 @@ def evaluate(args: argparse.Namespace, bars: StageBars) -> str:
     """Scores of one model: evidence.md, evidence.json, openings.png and strip.png."""
     from PIL import Image
 
-    from ..diffusion import Guidance
     from ..evaluation import make_evaluation_clips
     from ..evaluation.evaluate import evaluate_model
     from ..evaluation.plots import plot_openings
     from ..evaluation.scores import table
-    from ..pipeline.settings import Settings
 
-    models = evaluated_models(args)
+    models, ways = evaluated_models(args), chosen_ways(args)
     exams = make_evaluation_clips(args.exams, args.seconds)
     progress = partial(bars.on_progress, "exams")
-    progress(0, len(args.guidance) * len(exams))
+    progress(0, len(ways) * len(exams))
     with tempfile.TemporaryDirectory(prefix="latentsync-exams-") as folder:
-        settings = [Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance]
-        found = evaluate_model(models, exams, settings, Path(folder), on_progress=progress)
+        found = evaluate_model(models, exams, ways, Path(folder), on_progress=progress)
     every = {name: [scores.to_dict() for scores in row] for name, row in found.every.items()}
     (args.out / "evidence.json").write_text(json.dumps(every, indent=1), encoding="utf-8")
     plot_openings(found.curves[:4], args.out / "openings.png")
     Image.fromarray(found.grid).save(args.out / "strip.png")
-    text = f"{args.exams} exams of {args.seconds:g} s, {args.steps} steps\n\n{table(found.rows)}"
+    text = f"{args.exams} exams of {args.seconds:g} s, {steps_text(args)}\n\n{table(found.rows)}"
     (args.out / "evidence.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def speed(args: argparse.Namespace, bars: StageBars) -> str:
+    """What the presets cost and lose: speed.md and speed.json."""
+    from ..evaluation import make_evaluation_clips
+    from ..evaluation.speed_study import speed_table, study_speed
+
+    models, ways = evaluated_models(args), chosen_ways(args)
+    exams = make_evaluation_clips(args.exams, args.seconds)
+    progress = partial(bars.on_progress, "exams")
+    progress(0, len(ways) * len(exams))
+    with tempfile.TemporaryDirectory(prefix="latentsync-exams-") as folder:
+        rows = study_speed(models, exams, ways, Path(folder), on_progress=progress)
+    (args.out / "speed.json").write_text(json.dumps([row.to_dict() for row in rows], indent=1), encoding="utf-8")
+    text = f"{args.exams} exams of {args.seconds:g} s\n\n{speed_table(rows)}"
+    (args.out / "speed.md").write_text(text + "\n", encoding="utf-8")
     return text
 
 
