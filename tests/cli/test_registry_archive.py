@@ -40,7 +40,7 @@ def test_every_command_can_be_asked_for_and_research_is_refused_in_a_sentence(ar
     assert program(archive, "--help").returncode == 0
     refused = program(archive, "ablate")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "run `ablate` in a clone of the repository" in refused.stderr and refused.stderr.count("\n") == 1
+    assert "run `evaluate` in a clone of the repository" in refused.stderr and refused.stderr.count("\n") == 1
 
 
 @pytest.mark.long
