@@ -24,6 +24,7 @@ def modules(pack, narrow):
         narrow=narrow,
         diffusion=load("latentsync_core.diffusion"),
         errors=load("latentsync_core.errors"),
+        presets=load("latentsync_core.presets"),
         draw=importlib.import_module("seeded").draw,
     )
 
@@ -147,3 +148,18 @@ def test_models_of_another_kind_are_refused(modules):
     foreign = SimpleNamespace(model=torch.nn.Linear(1, 1))
     with pytest.raises(modules.errors.LatentSyncError, match="LatentSync Load Model"):
         modules.sampling.FeatureReuse.execute(foreign, 3, 0)
+
+
+def test_a_preset_is_the_values_it_names_and_custom_leaves_them(modules, sides):
+    plain = modules.native.native_model(modules.narrow.checkpoint(), torch.float32, "shared")
+    positive, negative, latent = sides
+
+    def sampled(*values, **options) -> torch.Tensor:
+        node = modules.sampling.Sampler.execute(plain, positive, negative, {"samples": latent}, *values, **options)
+        return node.args[0]["samples"]
+
+    preset = modules.presets.PRESETS["preview"]
+    chosen = sampled(20, 1.5, SEED, "ddim", preset="preview")
+    by_hand = sampled(preset.steps, preset.guidance, SEED, preset.solver, reuse=preset.reuse)
+    assert torch.equal(chosen, by_hand)
+    assert not torch.equal(chosen, sampled(2, 1.5, SEED, "ddim", preset="custom"))
