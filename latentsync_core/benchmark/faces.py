@@ -1,11 +1,8 @@
 """Time per frame outside the generating networks: decode, convert, track, crop, paste, edit."""
 
-import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -14,50 +11,9 @@ from ..errors import LatentSyncError
 from ..faces import crop_face, mouth_share, paste_region, track_faces
 from ..media import Frame, VideoReader, apply_edit
 from ..pipeline.encode import pixels_of
+from .timing import StageTiming, Stopwatch
 
-Result = TypeVar("Result")
-MS = 1000.0  # per second
 FACE_STAGES = ("track", "crop", "paste")  # the reference's alignment and restoring steps
-
-
-@dataclass(frozen=True)
-class StageTiming:
-    """Milliseconds per frame that one stage took, a sample per frame."""
-
-    name: str
-    samples: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The median over the frames, ms."""
-        return statistics.median(self.samples)
-
-    @property
-    def minimum(self) -> float:
-        """The fastest frame, ms: the least affected by other processes."""
-        return min(self.samples)
-
-
-@dataclass
-class Stopwatch:
-    """Collects how long calls take, by name, in ms."""
-
-    samples: dict[str, list[float]] = field(default_factory=dict)
-
-    def note(self, name: str, started: float) -> None:
-        """Add the time since `started` (perf_counter seconds)."""
-        self.samples.setdefault(name, []).append((time.perf_counter() - started) * MS)
-
-    def call(self, name: str, function: Callable[..., Result], *arguments, **named) -> Result:
-        """The function's result, its time noted under `name`."""
-        started = time.perf_counter()
-        result = function(*arguments, **named)
-        self.note(name, started)
-        return result
-
-    def timings(self) -> list[StageTiming]:
-        """What was collected, in the order in which the names first came."""
-        return [StageTiming(name, tuple(samples)) for name, samples in self.samples.items()]
 
 
 def measure_faces(video: Path | str, frames: int = 100, resolution: int = 256) -> list[StageTiming]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..demo import CLIP, VOICE
 from ..errors import LatentSyncError
 from ..options import check_resolution
-from .first_checks import announce, check_inputs, check_model_files
+from . import bench_stages
+from .first_checks import announce, check_inputs, check_model_files, positive
 from .terminal import show_log
 
 FACES_GOAL = 12.0  # ms per frame for track + crop + paste at 1080p
@@ -50,15 +51,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     seams.add_argument("--checkpoint", default="embedded", help="UNet file (default: %(default)s)")
     seams.add_argument("--models", type=Path, help="models folder, for another checkpoint than embedded")
     seams.set_defaults(run=run_seams)
+    bench_stages.add_parser(kinds)
     return parser
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def run_faces(args: argparse.Namespace) -> int:

@@ -24,6 +24,14 @@ def check_model_files(args: argparse.Namespace) -> None:
             check_model_file(Path(path))
 
 
+def positive(text: str) -> int:
+    """The type of an option that takes a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def announce(line: str) -> None:
     """Say on stderr what comes now, as importing and loading take seconds."""
     sys.stderr.write(f"{' '.join(line.splitlines())}\n")  # one line, also for a name of two

@@ -48,7 +48,7 @@ def check_side_file(path: Path | None, suffix: str) -> None:
     PendingFile(path, overwrite=True).discard()  # permissions and odd file systems show only when one tries
 
 
-def write_side_file(path: Path, content: bytes, result: Path) -> None:
+def write_side_file(path: Path, content: bytes, result: Path | str) -> None:
     """Write a report or contact sheet whole or not at all; by now the `result` stands."""
     try:
         with atomic_write(path) as temporary:

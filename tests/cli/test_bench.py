@@ -1,5 +1,6 @@
 """``bench`` prints measurements: that they are there and mean what they say, not how good they are here."""
 
+import json
 import re
 import sys
 
@@ -10,6 +11,21 @@ from latentsync_core.__main__ import main
 from latentsync_core.demo import CLIP
 
 STAGES = ("decode", "rgb", "track", "crop", "paste", "edit", "track + crop + paste")
+WINDOW_STAGES = (
+    "read",
+    "rgb",
+    "track",
+    "crop",
+    "encode",
+    "voice",
+    "UNet guided, full",
+    "UNet guided, cached",
+    "UNet voice only, full",
+    "UNet voice only, cached",
+    "decode",
+    "paste",
+    "write",
+)
 
 
 def test_faces_prints_a_row_for_every_stage(capsys):
@@ -24,11 +40,33 @@ def test_faces_prints_a_row_for_every_stage(capsys):
     assert "Goal" in printed and "12 ms" in printed
 
 
+def test_stages_follow_a_window_from_reading_to_writing(tmp_path, capsys):
+    options = ["--frames", "2", "--resolution", "64", "--runs", "1", "--json", str(tmp_path / "stages.json")]
+    assert main(["bench", "stages", *options]) == 0
+    printed = capsys.readouterr().out
+    costs = json.loads((tmp_path / "stages.json").read_text())
+    stages = {stage["name"]: stage for stage in costs["stages"]}
+    assert tuple(stages) == WINDOW_STAGES
+    assert costs["frames"] == 2 and costs["resolution"] == 64 and costs["ram"] > 100 * 2**20
+    for name, stage in stages.items():
+        assert re.search(rf"^{re.escape(name)} +{stage['ms_per_frame']:.2f} ", printed, re.MULTILINE)
+        assert len(stage["samples_ms"]) == 1 and stage["vram_bytes"] is None
+    guided, alone = (stages[f"UNet {side}, full"]["gflop_per_frame"] for side in ("guided", "voice only"))
+    assert guided == pytest.approx(2 * alone)
+    for side in ("guided", "voice only"):
+        full, cached = (stages[f"UNet {side}, {kind}"]["gflop_per_frame"] for kind in ("full", "cached"))
+        assert 0 < cached < full / 4
+    assert stages["read"]["gflop_per_frame"] == stages["write"]["gflop_per_frame"] == 0
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["faces", "--video", "absent.mp4"], "absent.mp4: there is no such file"),
         (["faces", "--video", str(CLIP), "--resolution", "200"], "200 pixels"),
+        (["stages", "--frames", "25"], "24"),
+        (["stages", "--checkpoint", "absent.pt"], "absent.pt"),
+        (["stages", "--json", "numbers.txt"], ".json"),
         (["memory", "--size", "big"], "--size is 'big'"),
         (["memory", "--size", "33x33"], "33x33"),
         (["memory", "--seconds", "0"], "0.0 s"),

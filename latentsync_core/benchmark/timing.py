@@ -1,0 +1,94 @@
+"""How long calls take: milliseconds by name on any device, and two ways to do the same compared in turn."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+MS = 1000.0  # per second
+
+
+@dataclass(frozen=True)
+class StageTiming:
+    """Milliseconds per frame that one stage took, a sample per frame or per pass over the same frames."""
+
+    name: str
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median over the samples, ms."""
+        return statistics.median(self.samples)
+
+    @property
+    def minimum(self) -> float:
+        """The fastest sample, ms: the least affected by other processes."""
+        return min(self.samples)
+
+
+@dataclass
+class Stopwatch:
+    """Collects how long calls take, by name, in ms."""
+
+    samples: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, name: str, started: float) -> None:
+        """Add the time since `started` (perf_counter seconds)."""
+        self.samples.setdefault(name, []).append((time.perf_counter() - started) * MS)
+
+    def call(self, name: str, function: Callable[..., Result], *arguments, **named) -> Result:
+        """The function's result, its time noted under `name`."""
+        started = time.perf_counter()
+        result = function(*arguments, **named)
+        self.note(name, started)
+        return result
+
+    def timings(self) -> list[StageTiming]:
+        """What was collected, in the order in which the names first came."""
+        return [StageTiming(name, tuple(samples)) for name, samples in self.samples.items()]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two ways to do the same, timed in turn: ms of every run of each, and what their last runs returned."""
+
+    ours: tuple[float, ...]
+    theirs: tuple[float, ...]
+    results: tuple[Any, Any]
+
+    @property
+    def ratio(self) -> float:
+        """Ours to theirs, the median over pairs of neighbouring runs: what slows the machine slows both of a pair."""
+        return statistics.median(mine / other for mine, other in zip(self.ours, self.theirs, strict=True))
+
+
+def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int, device: torch.device) -> Contest:
+    """Run both `runs` times in turn, each first in every other pair, so that neither has the warmer caches."""
+    samples: tuple[list[float], list[float]] = ([], [])
+    results: list[Any] = [None, None]
+    for run in range(runs):
+        for side in (0, 1) if run % 2 == 0 else (1, 0):
+            results[side], milliseconds = timed((ours, theirs)[side], device)
+            samples[side].append(milliseconds)
+    return Contest(tuple(samples[0]), tuple(samples[1]), (results[0], results[1]))
+
+
+def timed(work: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
+    """What `work` returns, and the ms it took until the device had done all of it."""
+    synchronize(device)
+    started = time.perf_counter()
+    result = work()
+    synchronize(device)
+    return result, (time.perf_counter() - started) * MS
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until `device` has done what it was told: a GPU is told faster than it works."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
