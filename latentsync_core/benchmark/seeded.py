@@ -28,11 +28,14 @@ def seeded_models(width: int = PUBLISHED_WIDTH, device: str = "auto", precision:
     unet = seeded_unet(width, target, dtype)
     vae_width = max(NORM_GROUPS, round(width * VAE_SHARE / NORM_GROUPS) * NORM_GROUPS)
     shape = {**SD_SHAPE, "block_out_channels": tuple(vae_width * level for level in VAE_WIDTHS)}
-    codec = AutoencoderCodec(draw_weights(AutoencoderKL(**shape)).to(device=target, dtype=dtype))
+    autoencoder = draw_weights(AutoencoderKL(**shape))
+    for parameter in autoencoder.parameters():  # diffusers warns of a cast of the whole network
+        parameter.data = parameter.data.to(device=target, dtype=dtype)
     whisper = draw_weights(WhisperEncoder.from_dims(WHISPER_TINY_DIMS)).to(target)
     name = f"seeded weights, width {width}"
     sources = {"unet": name, "vae": name, "whisper": name, "device": str(target)}
     sources["precision"] = str(dtype).removeprefix("torch.")
+    codec = AutoencoderCodec(autoencoder)
     return Models(unet=unet, codec=codec, whisper=whisper, device=target, sources=sources)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..demo import CLIP, VOICE
 from ..errors import LatentSyncError
 from ..options import check_resolution
-from . import bench_stages
+from . import bench_compare, bench_run, bench_stages
 from .first_checks import announce, check_inputs, check_model_files, positive
 from .terminal import show_log
 
@@ -52,6 +52,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     seams.add_argument("--models", type=Path, help="models folder, for another checkpoint than embedded")
     seams.set_defaults(run=run_seams)
     bench_stages.add_parser(kinds)
+    bench_compare.add_parser(kinds)
+    bench_run.add_parser(kinds)
     return parser
 
 

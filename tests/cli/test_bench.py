@@ -3,13 +3,16 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from small_media import QUICK, cut_voice
 
 from latentsync_core.__main__ import main
-from latentsync_core.demo import CLIP
+from latentsync_core.demo import CLIP, VOICE
 
+ROOT = Path(__file__).parents[2]
 STAGES = ("decode", "rgb", "track", "crop", "paste", "edit", "track + crop + paste")
 WINDOW_STAGES = (
     "read",
@@ -67,6 +70,10 @@ def test_stages_follow_a_window_from_reading_to_writing(tmp_path, capsys):
         (["stages", "--frames", "25"], "24"),
         (["stages", "--checkpoint", "absent.pt"], "absent.pt"),
         (["stages", "--json", "numbers.txt"], ".json"),
+        (["compare", "--reference", "absent", "--checkpoint", "absent.pt"], "absent.pt"),
+        (["compare", "--reference", "absent", "--resolution", "100"], "100 pixels"),
+        (["run", "--video", str(CLIP), "--audio", "absent.wav"], "absent.wav"),
+        (["run", "--video", str(CLIP), "--audio", str(VOICE), "--against-options", ""], "--against-options"),
         (["memory", "--size", "big"], "--size is 'big'"),
         (["memory", "--size", "33x33"], "33x33"),
         (["memory", "--seconds", "0"], "0.0 s"),
@@ -91,3 +98,19 @@ def test_memory_prints_peaks_of_runs_of_their_own(capsys):
         assert 100 < int(loaded) <= int(peak) < 1000  # MiB
         assert float(latents) < 1
     assert re.search(r"Without latents and track 0\.4 s take \d\.\d{3} times the memory of 0\.2 s; ", printed)
+
+
+@pytest.mark.long
+def test_run_takes_a_whole_clip_through_two_checkouts_in_turn(tmp_path, capsys):
+    voice, numbers = cut_voice(tmp_path / "voice.wav", 0.24), tmp_path / "runs.json"
+    files = ["--video", str(CLIP), "--audio", str(voice), "--json", str(numbers)]
+    assert main(["bench", "run", *files, "--against", str(ROOT), "--runs", "1", "--", *map(str, QUICK)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^frames per second +\d+\.\d\d +\d+\.\d\d +\d+\.\d{3}$", printed, re.MULTILINE)
+    assert "inf dB PSNR" in printed  # the same checkout and options
+    found = json.loads(numbers.read_text())
+    assert [contender["checkout"] for contender in found["contenders"].values()] == [str(ROOT)] * 2
+    for name in ("here", "against"):
+        (run,) = found["runs"][name]
+        assert run["frames"] == 6 and set(run["stages"]) == {"voice", "faces", "encode", "sample", "write"}
+        assert sum(run["stages"].values()) < run["seconds"] == pytest.approx(run["frames"] / run["fps"])

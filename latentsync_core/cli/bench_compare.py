@@ -1,0 +1,96 @@
+"""``bench compare``: this project beside a checkout of the reference implementation, as a table and as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..demo import CLIP
+from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, PUBLISHED_REUSE, WINDOW_FRAMES, check_resolution, check_reuse
+from .bench_stages import SEEDED, add_network_options, check_networks, open_networks
+from .first_checks import announce, check_inputs, positive
+from .sync import check_side_file, write_side_file
+from .terminal import show_log
+
+PARTS = ("full", "cached", "denoise", "faces")
+
+
+def add_parser(kinds) -> None:
+    """Register the comparison and its options."""
+    compare = kinds.add_parser("compare", help="the reference's UNet, DeepCache and face steps beside ours, in turn")
+    compare.add_argument("--reference", type=Path, required=True, help="a checkout of bytedance/LatentSync")
+    compare.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is compared (default: all)")
+    compare.add_argument("--resolution", type=positive, default=256, help="face crop in pixels (default: %(default)s)")
+    compare.add_argument("--frames", type=positive, default=WINDOW_FRAMES, help="of a window (default: %(default)s)")
+    compare.add_argument("--steps", type=positive, default=DEFAULT_STEPS, help="denoising steps (default: %(default)s)")
+    compare.add_argument(
+        "--reuse",
+        type=positive,
+        default=PUBLISHED_REUSE,
+        help="every how many steps the whole UNet runs, in both (default: %(default)s, as published)",
+    )
+    compare.add_argument("--guidance", type=float, default=DEFAULT_GUIDANCE, help="scale (default: %(default)s)")
+    compare.add_argument("--video", type=Path, default=CLIP, help="for faces: a clip (default: the package's own)")
+    compare.add_argument("--runs", type=positive, default=3, help="of each, in turn (default: %(default)s)")
+    compare.add_argument("--json", type=Path, metavar="FILE.json", help="write every number to this file")
+    add_network_options(compare, default=SEEDED)
+    compare.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line for each part as soon as it is measured."""
+    show_log(False)
+    check_resolution(args.resolution)
+    check_reuse(args.reuse)
+    check_inputs((args.video, "a video file"))
+    check_networks(args)
+    check_side_file(args.json, ".json")
+    announce(f"Comparing with {args.reference}, {args.runs} runs of each in turn; loading the model ...")
+    sys.stdout.write(f"{'ms':<38}{'ours':>11}{'reference':>11}{'ratio':>8}   largest difference\n")
+    rows = []
+    for row in comparisons(args):
+        contest = row.contest
+        ours, theirs = (sorted(side)[len(side) // 2] for side in (contest.ours, contest.theirs))
+        unit = f" {row.unit}" if row.unit else ""
+        sys.stdout.write(
+            f"{row.name:<38}{ours:>11.1f}{theirs:>11.1f}{contest.ratio:>8.3f}   {row.difference:.2g} of "
+            f"{row.size:.3g}{unit}\n"
+        )
+        sys.stdout.flush()
+        rows.append(row.to_dict())
+    if args.json:
+        about = {name: str(value) for name, value in vars(args).items() if name != "run"}
+        content = json.dumps({"options": about, "comparisons": rows}, indent=2)
+        write_side_file(args.json, f"{content}\n".encode(), "the table")
+    return 0
+
+
+def comparisons(args: argparse.Namespace) -> Iterator:
+    """The parts asked for, one after the other."""
+    from ..benchmark.compare import (
+        Sampling,
+        SharedWindow,
+        compare_cached_step,
+        compare_denoising,
+        compare_full_step,
+    )
+    from ..benchmark.compare_faces import compare_faces
+    from ..models.loading import choose_device
+
+    steps = {"full": compare_full_step, "cached": compare_cached_step, "denoise": compare_denoising}
+    if set(args.parts) - {"faces"}:
+        sampling = Sampling(args.resolution, args.frames, args.steps, args.reuse, args.guidance)
+        window = SharedWindow.draw(args.reference, open_networks(args), sampling)
+        for part in PARTS[:3]:
+            if part in args.parts:
+                yield steps[part](window, args.runs)
+    if "faces" in args.parts:
+        yield compare_faces(
+            args.reference,
+            args.video,
+            choose_device(args.device),
+            frames=args.frames,
+            resolution=args.resolution,
+            runs=args.runs,
+        )
