@@ -22,11 +22,20 @@ LEVELS = 255  # grey levels
 
 @dataclass(frozen=True)
 class Contender:
-    """A checkout of this project, and the options that its `sync` is given besides the files."""
+    """A checkout of this project, and the options that its `sync` is given besides the files.
+
+    Raises LatentSyncError for a folder that holds none.
+    """
 
     name: str
     checkout: Path = THIS_CHECKOUT
     options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.checkout / "latentsync_core" / "__main__.py").is_file():
+            raise LatentSyncError(
+                f"{self.checkout} holds no latentsync_core; give the folder of another checkout of this project."
+            )
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run a command of the checkout in a process of its own. Raises LatentSyncError with the last it said."""
@@ -36,13 +45,6 @@ class Contender:
             said = process.stderr.strip().splitlines() or ["no message"]
             raise LatentSyncError(f"{self.checkout}: `{arguments[0]}` ended with code {process.returncode}: {said[-1]}")
         return process
-
-    def check(self) -> None:
-        """Refuse a folder that holds no checkout."""
-        if not (self.checkout / "latentsync_core" / "__main__.py").is_file():
-            raise LatentSyncError(
-                f"{self.checkout} holds no latentsync_core; give the folder of another checkout of this project."
-            )
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,9 @@ def whole_runs(
 ) -> Iterator[tuple[Contender, WholeRun]]:
     """Every contender `runs` times in turn, each first in every other round; results in `folder`, named by contender.
 
-    Raises LatentSyncError where a contender is no checkout or its run fails.
+    Raises LatentSyncError where a run fails.
     """
     quiet: dict[str, tuple[str, ...]] = {}
-    for contender in contenders:
-        contender.check()
     for contender in contenders:
         quiet[contender.name] = (UNSCORED,) if UNSCORED in contender.call("sync", "--help").stdout else ()
     for number in range(runs):

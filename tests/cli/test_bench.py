@@ -1,18 +1,25 @@
 """``bench`` prints measurements: that they are there and mean what they say, not how good they are here."""
 
+import dataclasses
 import json
+import math
 import re
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from small_media import QUICK, cut_voice
 
 from latentsync_core.__main__ import main
+from latentsync_core.benchmark.whole_runs import WholeRun, signal_to_noise
+from latentsync_core.cli.bench_run import table
 from latentsync_core.demo import CLIP, VOICE
+from latentsync_core.errors import LatentSyncError
+from latentsync_core.media import EncodeSettings, VideoWriter, probe_video
+from latentsync_core.media.picture.planes import channel_samples
 
-ROOT = Path(__file__).parents[2]
 STAGES = ("decode", "rgb", "track", "crop", "paste", "edit", "track + crop + paste")
 WINDOW_STAGES = (
     "read",
@@ -43,6 +50,7 @@ def test_faces_prints_a_row_for_every_stage(capsys):
     assert "Goal" in printed and "12 ms" in printed
 
 
+@pytest.mark.long
 def test_stages_follow_a_window_from_reading_to_writing(tmp_path, capsys):
     options = ["--frames", "2", "--resolution", "64", "--runs", "1", "--json", str(tmp_path / "stages.json")]
     assert main(["bench", "stages", *options]) == 0
@@ -74,6 +82,7 @@ def test_stages_follow_a_window_from_reading_to_writing(tmp_path, capsys):
         (["compare", "--reference", "absent", "--resolution", "100"], "100 pixels"),
         (["run", "--video", str(CLIP), "--audio", "absent.wav"], "absent.wav"),
         (["run", "--video", str(CLIP), "--audio", str(VOICE), "--against-options", ""], "--against-options"),
+        (["run", "--video", str(CLIP), "--audio", str(VOICE), "--against", "/"], "no latentsync_core"),
         (["memory", "--size", "big"], "--size is 'big'"),
         (["memory", "--size", "33x33"], "33x33"),
         (["memory", "--seconds", "0"], "0.0 s"),
@@ -101,16 +110,39 @@ def test_memory_prints_peaks_of_runs_of_their_own(capsys):
 
 
 @pytest.mark.long
-def test_run_takes_a_whole_clip_through_two_checkouts_in_turn(tmp_path, capsys):
+def test_run_takes_a_whole_clip_through_a_process_of_its_own(tmp_path, capsys):
     voice, numbers = cut_voice(tmp_path / "voice.wav", 0.24), tmp_path / "runs.json"
     files = ["--video", str(CLIP), "--audio", str(voice), "--json", str(numbers)]
-    assert main(["bench", "run", *files, "--against", str(ROOT), "--runs", "1", "--", *map(str, QUICK)]) == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"^frames per second +\d+\.\d\d +\d+\.\d\d +\d+\.\d{3}$", printed, re.MULTILINE)
-    assert "inf dB PSNR" in printed  # the same checkout and options
-    found = json.loads(numbers.read_text())
-    assert [contender["checkout"] for contender in found["contenders"].values()] == [str(ROOT)] * 2
-    for name in ("here", "against"):
-        (run,) = found["runs"][name]
-        assert run["frames"] == 6 and set(run["stages"]) == {"voice", "faces", "encode", "sample", "write"}
-        assert sum(run["stages"].values()) < run["seconds"] == pytest.approx(run["frames"] / run["fps"])
+    assert main(["bench", "run", *files, "--runs", "1", "--", *map(str, QUICK)]) == 0
+    assert re.search(r"^frames per second +\d+\.\d\d$", capsys.readouterr().out, re.MULTILINE)
+    (run,) = json.loads(numbers.read_text())["runs"]["here"]
+    assert run["frames"] == 6 and set(run["stages"]) == {"voice", "faces", "encode", "sample", "write"}
+    assert sum(run["stages"].values()) < run["seconds"] == pytest.approx(run["frames"] / run["fps"])
+
+
+def test_two_checkouts_are_told_apart_by_medians_and_their_ratio():
+    before = [WholeRun(seconds, {"sample": seconds / 2}, frames=60, ram=2**30, vram=None) for seconds in (9, 10, 30)]
+    after = [WholeRun(seconds, {"sample": seconds / 4}, frames=60, ram=2**31, vram=None) for seconds in (4, 5, 6)]
+    rows = dict(re.findall(r"^ *(\D+?) {2,}(.*)$", table({"here": after, "against": before}), re.MULTILINE))
+    assert rows["seconds"].split() == ["5.00", "10.00", "0.500"]
+    assert rows["frames per second"].split() == ["12.00", "6.00", "2.000"]
+    assert rows["sample"].split() == ["1.25", "5.00", "0.250"]
+    assert rows["RAM at the peak"].split() == ["2.0", "GiB", "1.0", "GiB"] and "VRAM at the peak" not in rows
+
+
+def test_pictures_of_results_are_compared_in_decibels(tmp_path):
+    def grey(name: str, level: int) -> Path:
+        path = tmp_path / name
+        info = dataclasses.replace(probe_video(CLIP), width=64, height=64)
+        with VideoWriter(path, info, EncodeSettings(crf=0)) as writer:
+            picture = av.VideoFrame(64, 64, "yuv420p")
+            for samples, value in zip(channel_samples(picture), (level, 128, 128), strict=True):
+                samples[:] = value
+            writer.write(picture)
+        return path
+
+    dark, light = grey("dark.mkv", 16 + 73), grey("light.mkv", 16 + 146)  # thirds of luma's range: RGB 85 and 170
+    assert signal_to_noise(dark, dark) == math.inf
+    assert signal_to_noise(dark, light) == pytest.approx(20 * math.log10(3))
+    with pytest.raises(LatentSyncError, match="size"):
+        signal_to_noise(dark, CLIP)
