@@ -20,7 +20,7 @@ from ..models.unet import UNet3DConditionModel
 from ..models.unet.reuse import DeepFeatures
 from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, PUBLISHED_REUSE, WINDOW_FRAMES
 from .reference_modules import deep_cache_helper, reference_unet
-from .timing import Contest, alternate
+from .timing import PairedTimings, alternate
 
 HIDDEN_STATES = 5  # of Whisper tiny, per feature step
 REFERENCE_LEVELS = 4
@@ -29,21 +29,21 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Comparison:
-    """One thing done by both: ms of every run in `contest`.
+    """One thing done by both: ms of every run in `timings`.
 
     difference: the largest between the two results. size: the largest value in the reference's. unit: of both.
     """
 
     name: str
-    contest: Contest
+    timings: PairedTimings
     difference: float
     size: float
     unit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        contest = self.contest
-        numbers = {"ours_ms": list(contest.ours), "theirs_ms": list(contest.theirs), "ratio": contest.ratio}
+        timings = self.timings
+        numbers = {"ours_ms": list(timings.ours), "reference_ms": list(timings.reference), "ratio": timings.ratio}
         return {"name": self.name, **numbers, "difference": self.difference, "size": self.size, "unit": self.unit}
 
 
@@ -60,13 +60,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class SharedWindow:
-    """The two networks over one set of weights, and what both are given: drawn, in the weights' dtype.
+    """The two networks over one set of weights, and what both are given: random, in the weights' dtype.
 
     noise (1, 4, 1, h, w), condition (1, 9, f, h, w), tokens (f, n, d).
     """
 
     ours: UNet3DConditionModel
-    theirs: nn.Module
+    reference: nn.Module
     noise: Tensor
     condition: Tensor
     tokens: Tensor
@@ -84,7 +84,7 @@ class SharedWindow:
         placed = {"device": models.device, "dtype": unet.dtype}
         return cls(
             ours=unet,
-            theirs=twin(checkout, unet),
+            reference=reference_over(checkout, unet),
             noise=shared_noise(side, generator).to(**placed),
             condition=torch.cat([mask, latents], dim=1).to(**placed),
             tokens=tokens.to(**placed),
@@ -109,7 +109,7 @@ class SharedWindow:
         return torch.cat([noise, condition], dim=1)
 
 
-def twin(checkout: Path, unet: UNet3DConditionModel) -> nn.Module:
+def reference_over(checkout: Path, unet: UNet3DConditionModel) -> nn.Module:
     """The checkout's UNet over the very tensors of `unet`, so that both are equally placed and no memory is doubled.
 
     Raises LatentSyncError for a network of other than four levels, of which the reference misplaces the motion modules.
@@ -122,23 +122,23 @@ def twin(checkout: Path, unet: UNet3DConditionModel) -> nn.Module:
         )
     shape = {name: value for name, value in unet.config.to_dict().items() if name != "null_audio_tokens"}
     with torch.device("meta"):
-        theirs = reference_unet(checkout)(**shape)
+        reference = reference_unet(checkout)(**shape)
     weights = {name: tensor for name, tensor in unet.state_dict().items() if name != "null_audio_tokens"}
-    nn.Module.load_state_dict(theirs, weights, assign=True)  # its own method knows no `assign`
-    return theirs.eval().requires_grad_(False)
+    nn.Module.load_state_dict(reference, weights, assign=True)  # its own method knows no `assign`
+    return reference.eval().requires_grad_(False)
 
 
 @torch.inference_mode()
 def compare_full_step(window: SharedWindow, runs: int) -> Comparison:
     """One whole pass of the UNet, both sides of the guidance in a batch."""
     sample, (_, tokens), timestep = window.sample(), window.sides(), timesteps_of(window)[0]
-    contest = alternate(
+    timings = alternate(
         partial(window.ours, sample, timestep, tokens),
-        lambda: window.theirs(sample, timestep, encoder_hidden_states=tokens).sample,
+        lambda: window.reference(sample, timestep, encoder_hidden_states=tokens).sample,
         runs=runs,
         device=window.device,
     )
-    return compared("UNet, full step", contest)
+    return compared("UNet, full step", timings)
 
 
 @torch.inference_mode()
@@ -147,15 +147,15 @@ def compare_cached_step(window: SharedWindow, runs: int) -> Comparison:
     sample, (_, tokens), timesteps = window.sample(), window.sides(), timesteps_of(window)
     kept = [DeepFeatures() for _ in range(len(sample))]
     window.ours(sample, timesteps[0], tokens, kept)
-    with deep_cache(window.theirs, window.sampling):
-        window.theirs(sample, timesteps[0], encoder_hidden_states=tokens)
-        contest = alternate(
+    with deep_cache(window.reference, window.sampling):
+        window.reference(sample, timesteps[0], encoder_hidden_states=tokens)
+        timings = alternate(
             partial(window.ours, sample, timesteps[1], tokens, kept),
-            lambda: window.theirs(sample, timesteps[1], encoder_hidden_states=tokens).sample,
+            lambda: window.reference(sample, timesteps[1], encoder_hidden_states=tokens).sample,
             runs=runs,
             device=window.device,
         )
-    return compared("UNet, cached step", contest)
+    return compared("UNet, cached step", timings)
 
 
 @torch.inference_mode()
@@ -175,10 +175,10 @@ def compare_denoising(window: SharedWindow, runs: int) -> Comparison:
             reuse=sampling.reuse,
         )
 
-    with deep_cache(window.theirs, sampling):
-        contest = alternate(ours, partial(reference_denoising, window), runs=runs, device=window.device)
+    with deep_cache(window.reference, sampling):
+        timings = alternate(ours, partial(reference_denoising, window), runs=runs, device=window.device)
     every = "" if sampling.reuse == 1 else f", every {sampling.reuse}. full"
-    return compared(f"{sampling.steps} steps{every}", contest)
+    return compared(f"{sampling.steps} steps{every}", timings)
 
 
 def reference_denoising(window: SharedWindow) -> Tensor:
@@ -188,7 +188,7 @@ def reference_denoising(window: SharedWindow) -> Tensor:
     latents = window.noise.expand(-1, -1, window.sampling.frames, -1, -1)
     for timestep in schedule.timesteps:
         sample = torch.cat([latents.expand(len(condition), -1, -1, -1, -1), condition], dim=1)
-        predicted = window.theirs(sample, timestep, encoder_hidden_states=tokens).sample
+        predicted = window.reference(sample, timestep, encoder_hidden_states=tokens).sample
         if scale > 1:
             null, voice = predicted.chunk(2)
             predicted = null + scale * (voice - null)
@@ -217,7 +217,7 @@ def timesteps_of(window: SharedWindow) -> Tensor:
     return make_schedule("ddim", window.sampling.steps).timesteps
 
 
-def compared(name: str, contest: Contest) -> Comparison:
+def compared(name: str, timings: PairedTimings) -> Comparison:
     """A comparison of two tensors that should be equal."""
-    ours, theirs = (result.float() for result in contest.results)
-    return Comparison(name, contest, float((ours - theirs).abs().max()), float(theirs.abs().max()))
+    ours, reference = (result.float() for result in timings.results)
+    return Comparison(name, timings, float((ours - reference).abs().max()), float(reference.abs().max()))

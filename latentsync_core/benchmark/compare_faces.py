@@ -16,13 +16,13 @@ from ..pipeline.composite import Blend, paste_generated
 from ..pipeline.encode import Alignment, pixels_of
 from .compare import Comparison
 from .reference_modules import opencv, reference_align_restore
-from .timing import Contest, alternate
+from .timing import PairedTimings, alternate
 
 
 def compare_faces(
     checkout: Path, video: Path, device: torch.device, frames: int, resolution: int, runs: int
 ) -> Comparison:
-    """Ours with the search for the face and all conversions; theirs from RGB pictures and known points on.
+    """Ours with the search for the face and all conversions; the reference's from RGB pictures and known points on.
 
     The reference runs in float16, its default; the results are compared in float32, on the same points and with its
     own blend. The face itself, mirrored, replaces a generated one. Times are per frame, the difference in grey levels.
@@ -36,7 +36,7 @@ def compare_faces(
     align_restore = reference_align_restore(checkout)
     restorer = align_restore(resolution=resolution, device=str(device))
     pictures = [frame.rgb().copy() for frame in filmed]  # the reference's tensors want to be writable
-    contest = alternate(
+    timings = alternate(
         lambda: our_faces([replace(frame) for frame in filmed], generated, nets, resolution),
         lambda: [
             reference_face(restorer, picture, points, face)
@@ -48,7 +48,7 @@ def compare_faces(
     exact = align_restore(resolution=resolution, device=str(device), dtype=torch.float32)
     difference = largest_difference(exact, pictures, track, generated)
     return Comparison(
-        "track, crop, paste / align, restore", per_frame(contest, frames), difference, size=255, unit="grey levels"
+        "track, crop, paste / align, restore", per_frame(timings, frames), difference, size=255, unit="grey levels"
     )
 
 
@@ -94,13 +94,13 @@ def largest_difference(
     matrices = alignment_matrices(track.points, resolution, mode="reference")
     found = 0
     for picture, points, matrix, face in zip(pictures, track.points, matrices, generated, strict=True):
-        theirs = reference_face(restorer, picture, points, face)
+        reference = reference_face(restorer, picture, points, face)
         ours = paste_face(picture, face, matrix, resolution)
-        found = max(found, int(np.abs(ours.astype(int) - theirs.astype(int)).max()))
+        found = max(found, int(np.abs(ours.astype(int) - reference.astype(int)).max()))
     return float(found)
 
 
-def per_frame(contest: Contest, frames: int) -> Contest:
+def per_frame(timings: PairedTimings, frames: int) -> PairedTimings:
     """The same times, of one frame."""
-    ours, theirs = (tuple(ms / frames for ms in side) for side in (contest.ours, contest.theirs))
-    return Contest(ours, theirs, contest.results)
+    ours, reference = (tuple(ms / frames for ms in side) for side in (timings.ours, timings.reference))
+    return PairedTimings(ours, reference, timings.results)

@@ -178,7 +178,7 @@ def take_window(video: Path, written: Path, models: Models, resolution: int, net
     crops = meter.stage("crop", lambda: list(alignment.crops(without_rgb(frames))))
     generator = torch.Generator().manual_seed(0)
     faces = meter.stage("encode", lambda: encode_faces(crops, [list(range(count))], codec, generator))
-    tokens = listen(models, info.fps, count, meter)
+    tokens = encode_voice(models, info.fps, count, meter)
     latents = denoise(faces, tokens, models, meter)
     decoded = meter.stage("decode", lambda: codec.decode(latents[0].transpose(0, 1)))
     blend = Blend(MouthMasks(resolution, Seam()), antialias=True)
@@ -201,7 +201,7 @@ def without_rgb(frames: Iterable[Frame]) -> list[Frame]:
     return [replace(frame) for frame in frames]
 
 
-def listen(models: Models, fps: float, count: int, meter: Meter) -> torch.Tensor:
+def encode_voice(models: Models, fps: float, count: int, meter: Meter) -> torch.Tensor:
     """Encode a block of silence, whose cost is shared by the frames of its 30 s; tokens (count, n, d)."""
     silence = torch.zeros(VOICE_SECONDS * SAMPLE_RATE_HZ)
     features = meter.stage("voice", lambda: extract_features(silence, models.whisper), VOICE_SECONDS * float(fps))

@@ -53,28 +53,28 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class Contest:
+class PairedTimings:
     """Two ways to do the same, timed in turn: ms of every run of each, and what their last runs returned."""
 
     ours: tuple[float, ...]
-    theirs: tuple[float, ...]
+    reference: tuple[float, ...]
     results: tuple[Any, Any]
 
     @property
     def ratio(self) -> float:
-        """Ours to theirs, the median over pairs of neighbouring runs: what slows the machine slows both of a pair."""
-        return statistics.median(mine / other for mine, other in zip(self.ours, self.theirs, strict=True))
+        """Ours to the reference's: the median over pairs of runs, as a busy machine slows both of a pair."""
+        return statistics.median(ours / reference for ours, reference in zip(self.ours, self.reference, strict=True))
 
 
-def alternate(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int, device: torch.device) -> Contest:
+def alternate(ours: Callable[[], Any], reference: Callable[[], Any], runs: int, device: torch.device) -> PairedTimings:
     """Run both `runs` times in turn, each first in every other pair, so that neither has the warmer caches."""
     samples: tuple[list[float], list[float]] = ([], [])
     results: list[Any] = [None, None]
     for run in range(runs):
         for side in (0, 1) if run % 2 == 0 else (1, 0):
-            results[side], milliseconds = timed((ours, theirs)[side], device)
+            results[side], milliseconds = timed((ours, reference)[side], device)
             samples[side].append(milliseconds)
-    return Contest(tuple(samples[0]), tuple(samples[1]), (results[0], results[1]))
+    return PairedTimings(tuple(samples[0]), tuple(samples[1]), (results[0], results[1]))
 
 
 def timed(work: Callable[[], Result], device: torch.device) -> tuple[Result, float]:

@@ -21,7 +21,7 @@ LEVELS = 255  # grey levels
 
 
 @dataclass(frozen=True)
-class Contender:
+class Variant:
     """A checkout of this project, and the options that its `sync` is given besides the files.
 
     Raises LatentSyncError for a folder that holds none.
@@ -73,31 +73,31 @@ class WholeRun:
 
 
 def whole_runs(
-    contenders: Sequence[Contender], video: Path, audio: Path, folder: Path, runs: int
-) -> Iterator[tuple[Contender, WholeRun]]:
-    """Every contender `runs` times in turn, each first in every other round; results in `folder`, named by contender.
+    variants: Sequence[Variant], video: Path, audio: Path, folder: Path, runs: int
+) -> Iterator[tuple[Variant, WholeRun]]:
+    """Every variant `runs` times in turn, each first in every other round; results in `folder`, named by variant.
 
     Raises LatentSyncError where a run fails.
     """
     quiet: dict[str, tuple[str, ...]] = {}
-    for contender in contenders:
-        quiet[contender.name] = (UNSCORED,) if UNSCORED in contender.call("sync", "--help").stdout else ()
+    for variant in variants:
+        quiet[variant.name] = (UNSCORED,) if UNSCORED in variant.call("sync", "--help").stdout else ()
     for number in range(runs):
-        for contender in contenders if number % 2 == 0 else reversed(contenders):
-            yield contender, run_once(contender, video, audio, result_of(folder, contender), quiet[contender.name])
+        for variant in variants if number % 2 == 0 else reversed(variants):
+            yield variant, run_once(variant, video, audio, result_of(folder, variant), quiet[variant.name])
 
 
-def result_of(folder: Path, contender: Contender) -> Path:
-    """The file that holds a contender's last result."""
-    return folder / f"{contender.name}.mp4"
+def result_of(folder: Path, variant: Variant) -> Path:
+    """The file that holds a variant's last result."""
+    return folder / f"{variant.name}.mp4"
 
 
-def run_once(contender: Contender, video: Path, audio: Path, output: Path, more: Sequence[str]) -> WholeRun:
+def run_once(variant: Variant, video: Path, audio: Path, output: Path, more: Sequence[str]) -> WholeRun:
     """Lip-sync the clip once and read its report."""
     report_file = output.with_suffix(".json")
     files = ("--video", video.resolve(), "--audio", audio.resolve(), "--out", output, "--report", report_file)
     started = time.perf_counter()
-    contender.call("sync", *map(str, files), "--overwrite", *more, *contender.options)
+    variant.call("sync", *map(str, files), "--overwrite", *more, *variant.options)
     seconds = time.perf_counter() - started
     report = json.loads(report_file.read_text(encoding="utf-8"))
     actual = report["forecast"].get("actual", {})
@@ -119,8 +119,8 @@ def signal_to_noise(one: Path, other: Path) -> float:
     with VideoReader(one) as first, VideoReader(other) as second:
         if (first.info.width, first.info.height) != (second.info.width, second.info.height):
             raise LatentSyncError(f"{one} and {other} differ in size; only results of the same size can be compared.")
-        for mine, theirs in zip(first.frames(), second.frames(), strict=True):
-            difference = mine.rgb().astype(np.int32) - theirs.rgb()
+        for one_frame, other_frame in zip(first.frames(), second.frames(), strict=True):
+            difference = one_frame.rgb().astype(np.int32) - other_frame.rgb()
             squares += float(np.square(difference).sum())
             count += difference.size
     return 10 * math.log10(LEVELS**2 * count / squares) if squares else math.inf

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.write(f"{'ms':<38}{'ours':>11}{'reference':>11}{'ratio':>8}   largest difference\n")
     rows = []
     for row in comparisons(args):
-        contest = row.contest
-        ours, theirs = (sorted(side)[len(side) // 2] for side in (contest.ours, contest.theirs))
+        timings = row.timings
+        ours, reference = (statistics.median(side) for side in (timings.ours, timings.reference))
         unit = f" {row.unit}" if row.unit else ""
         sys.stdout.write(
-            f"{row.name:<38}{ours:>11.1f}{theirs:>11.1f}{contest.ratio:>8.3f}   {row.difference:.2g} of "
+            f"{row.name:<38}{ours:>11.1f}{reference:>11.1f}{timings.ratio:>8.3f}   {row.difference:.2g} of "
             f"{row.size:.3g}{unit}\n"
         )
         sys.stdout.flush()

@@ -45,22 +45,22 @@ def run(args: argparse.Namespace) -> int:
     check_side_file(args.json, ".json")
     from ..benchmark.whole_runs import result_of, signal_to_noise, whole_runs
 
-    contenders = contenders_of(args)
-    announce(f"{args.runs} runs of {' and '.join(contender.name for contender in contenders)} in turn ...")
-    found: dict[str, list] = {contender.name: [] for contender in contenders}
+    variants = variants_of(args)
+    announce(f"{args.runs} runs of {' and '.join(variant.name for variant in variants)} in turn ...")
+    found: dict[str, list] = {variant.name: [] for variant in variants}
     with tempfile.TemporaryDirectory(prefix="latentsync-runs-") as name:
         folder = Path(name)
-        for contender, measured in whole_runs(contenders, args.video, args.audio, folder, args.runs):
-            found[contender.name].append(measured)
-            announce(f"{contender.name}: {measured.seconds:.1f} s, {measured.fps:.2f} frames per second")
-        results = [result_of(folder, contender) for contender in contenders]
+        for variant, measured in whole_runs(variants, args.video, args.audio, folder, args.runs):
+            found[variant.name].append(measured)
+            announce(f"{variant.name}: {measured.seconds:.1f} s, {measured.fps:.2f} frames per second")
+        results = [result_of(folder, variant) for variant in variants]
         psnr = signal_to_noise(*results) if len(results) == 2 else None
     sys.stdout.write(table(found))
     if psnr is not None:
         sys.stdout.write(f"\nPictures of both results: {psnr:.1f} dB PSNR (inf = equal)\n")
     if args.json:
         content = {
-            "contenders": {each.name: {"checkout": str(each.checkout), "options": each.options} for each in contenders},
+            "variants": {each.name: {"checkout": str(each.checkout), "options": each.options} for each in variants},
             "runs": {name: [measured.to_dict() for measured in runs] for name, runs in found.items()},
             "psnr_db": psnr,
         }
@@ -68,22 +68,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def contenders_of(args: argparse.Namespace) -> list:
+def variants_of(args: argparse.Namespace) -> list:
     """This checkout, and the other one or the other options where they are given."""
-    from ..benchmark.whole_runs import THIS_CHECKOUT, Contender
+    from ..benchmark.whole_runs import THIS_CHECKOUT, Variant
 
     options = tuple(args.options)
-    contenders = [Contender(HERE, options=options)]
+    variants = [Variant(HERE, options=options)]
     if args.against is not None or args.against_options is not None:
         other = options if args.against_options is None else tuple(shlex.split(args.against_options))
         if args.against is None and other == options:
             raise LatentSyncError("--against-options are this run's own; give other options, or --against CHECKOUT.")
-        contenders.append(Contender(AGAINST, (args.against or THIS_CHECKOUT).resolve(), other))
-    return contenders
+        variants.append(Variant(AGAINST, (args.against or THIS_CHECKOUT).resolve(), other))
+    return variants
 
 
 def table(found: Mapping[str, Sequence]) -> str:
-    """Medians of every contender, and the ratio of the first to the second."""
+    """Medians of every variant, and the ratio of the first to the second."""
     rows = {"seconds": lambda measured: measured.seconds, "frames per second": lambda measured: measured.fps}
     for stage in dict.fromkeys(stage for runs in found.values() for measured in runs for stage in measured.stages):
         rows[f"  {stage}"] = lambda measured, stage=stage: measured.stages.get(stage, 0.0)
