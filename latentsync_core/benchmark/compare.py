@@ -103,10 +103,10 @@ class SharedWindow:
         return torch.cat([self.condition] * 2), torch.cat([torch.zeros_like(self.tokens), self.tokens])
 
     def sample(self) -> Tensor:
-        """The networks' input at the first step: (b, 13, f, h, w)."""
-        condition, _ = self.sides()
-        noise = self.noise.expand(len(condition), -1, self.sampling.frames, -1, -1)
-        return torch.cat([noise, condition], dim=1)
+        """The networks' input at the first step: (b, 13, f, h, w), one sample for both sides, as sampling gives it."""
+        noise = self.noise.expand(-1, -1, self.sampling.frames, -1, -1)
+        sides = 2 if self.sampling.guidance > 1 else 1
+        return torch.cat([noise, self.condition], dim=1).expand(sides, -1, -1, -1, -1)
 
 
 def reference_over(checkout: Path, unet: UNet3DConditionModel) -> nn.Module:
@@ -132,9 +132,10 @@ def reference_over(checkout: Path, unet: UNet3DConditionModel) -> nn.Module:
 def compare_full_step(window: SharedWindow, runs: int) -> Comparison:
     """One whole pass of the UNet, both sides of the guidance in a batch."""
     sample, (_, tokens), timestep = window.sample(), window.sides(), timesteps_of(window)[0]
+    doubled = sample.contiguous()
     timings = alternate(
         partial(window.ours, sample, timestep, tokens),
-        lambda: window.reference(sample, timestep, encoder_hidden_states=tokens).sample,
+        lambda: window.reference(doubled, timestep, encoder_hidden_states=tokens).sample,
         runs=runs,
         device=window.device,
     )
@@ -145,13 +146,13 @@ def compare_full_step(window: SharedWindow, runs: int) -> Comparison:
 def compare_cached_step(window: SharedWindow, runs: int) -> Comparison:
     """A pass that reuses the deep features of a step before, in the reference by DeepCache."""
     sample, (_, tokens), timesteps = window.sample(), window.sides(), timesteps_of(window)
-    kept = [DeepFeatures() for _ in range(len(sample))]
+    doubled, kept = sample.contiguous(), [DeepFeatures() for _ in range(len(sample))]
     window.ours(sample, timesteps[0], tokens, kept)
     with deep_cache(window.reference, window.sampling):
-        window.reference(sample, timesteps[0], encoder_hidden_states=tokens)
+        window.reference(doubled, timesteps[0], encoder_hidden_states=tokens)
         timings = alternate(
             partial(window.ours, sample, timesteps[1], tokens, kept),
-            lambda: window.reference(sample, timesteps[1], encoder_hidden_states=tokens).sample,
+            lambda: window.reference(doubled, timesteps[1], encoder_hidden_states=tokens).sample,
             runs=runs,
             device=window.device,
         )

@@ -63,7 +63,7 @@ def test_stages_follow_a_window_from_reading_to_writing(tmp_path, capsys):
         assert re.search(rf"^{re.escape(name)} +{stage['ms_per_frame']:.2f} ", printed, re.MULTILINE)
         assert len(stage["samples_ms"]) == 1 and stage["vram_bytes"] is None
     guided, alone = (stages[f"UNet {side}, full"]["gflop_per_frame"] for side in ("guided", "voice only"))
-    assert guided == pytest.approx(2 * alone)
+    assert alone < guided <= 2 * alone  # less than twice where both sides share work
     for side in ("guided", "voice only"):
         full, cached = (stages[f"UNet {side}, {kind}"]["gflop_per_frame"] for kind in ("full", "cached"))
         assert 0 < cached < full / 4
