@@ -29,7 +29,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Comparison:
-    """One thing done by both: ms of every run in `timings`.
+    """One thing done by both: every run in `timings`.
 
     difference: the largest between the two results. size: the largest value in the reference's. unit: of both.
     """
@@ -43,8 +43,15 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         timings = self.timings
-        numbers = {"ours_ms": list(timings.ours), "reference_ms": list(timings.reference), "ratio": timings.ratio}
-        return {"name": self.name, **numbers, "difference": self.difference, "size": self.size, "unit": self.unit}
+        return {
+            "name": self.name,
+            "ours_ms": [duration._asdict() for duration in timings.ours],
+            "reference_ms": [duration._asdict() for duration in timings.reference],
+            "ratio": timings.ratio._asdict(),
+            "difference": self.difference,
+            "size": self.size,
+            "unit": self.unit,
+        }
 
 
 @dataclass(frozen=True)

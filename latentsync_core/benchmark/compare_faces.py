@@ -16,7 +16,7 @@ from ..pipeline.composite import Blend, paste_generated
 from ..pipeline.encode import Alignment, pixels_of
 from .compare import Comparison
 from .reference_modules import opencv, reference_align_restore
-from .timing import PairedTimings, alternate
+from .timing import Duration, PairedTimings, alternate
 
 
 def compare_faces(
@@ -102,5 +102,8 @@ def largest_difference(
 
 def per_frame(timings: PairedTimings, frames: int) -> PairedTimings:
     """The same times, of one frame."""
-    ours, reference = (tuple(ms / frames for ms in side) for side in (timings.ours, timings.reference))
+    ours, reference = (
+        tuple(Duration(duration.wall / frames, duration.cpu / frames) for duration in side)
+        for side in (timings.ours, timings.reference)
+    )
     return PairedTimings(ours, reference, timings.results)

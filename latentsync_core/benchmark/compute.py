@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from .timing import synchronize
 
 Result = TypeVar("Result")
-PEAK_SECONDS = 0.25  # of products, after one that warms up
-PEAK_SIDE = {"cpu": 2048, "cuda": 8192}  # rows and columns of the matrices: beyond it the rate grows no further
+PEAK_SECONDS = 0.05  # of products, after one that warms up
+PEAK_SIDE = {"cpu": 1024, "cuda": 8192}  # rows and columns of the matrices: beyond it the rate hardly grows
 OTHER_SIDE = 4096  # on any other kind of device
 
 

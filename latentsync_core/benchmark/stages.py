@@ -25,7 +25,7 @@ from ..pipeline.composite import Blend, Composited, composite
 from ..pipeline.encode import Alignment, FaceLatents, encode_faces
 from ..pipeline.peak_memory import peak_memory
 from .compute import count_flops, matmul_rate
-from .timing import StageTiming, timed
+from .timing import Duration, StageTiming, timed
 
 Result = TypeVar("Result")
 VOICE_SECONDS = 30  # a block, as Whisper takes it
@@ -37,11 +37,13 @@ STEP_KINDS = ("full", "cached")  # cached: deep features of an earlier step are 
 class StageCost:
     """A stage's cost per frame.
 
-    timing: ms by pass; of the UNet, for one denoising step. flops: operations, 0 where they are not torch's.
-    vram: bytes on the GPU at the stage's peak, None without one.
+    timing: ms by pass; of the UNet, for one denoising step. cpu: the processors' part, all threads together; what other
+    processes do hardly changes it. flops: operations, 0 where they are not torch's. vram: bytes on the GPU at the
+    stage's peak, None without one.
     """
 
     timing: StageTiming
+    cpu: StageTiming
     flops: float
     vram: int | None
 
@@ -82,6 +84,7 @@ class StageCosts:
                 "name": stage.timing.name,
                 "ms_per_frame": stage.timing.median,
                 "samples_ms": list(stage.timing.samples),
+                "cpu_ms_per_frame": stage.cpu.median,
                 "gflop_per_frame": stage.flops / 1e9,
                 "share_of_peak": stage.share(self.peak),
                 "vram_bytes": stage.vram,
@@ -96,13 +99,16 @@ class StageCosts:
 class Meter:
     """Collects what each stage costs on `device`, in passes over `frames` frames; the first pass counts operations.
 
-    That pass also warms up: it fills caches, chooses kernels and is not timed.
+    That pass also warms up: it fills caches, chooses kernels and is not timed. peak: operations per second of a matrix
+    product in `dtype`, the most that was reached in moments between the stages.
     """
 
     device: torch.device
+    dtype: torch.dtype
     frames: int
     counting: bool = True
-    samples: dict[str, list[float]] = field(default_factory=dict)
+    peak: float = 0.0
+    samples: dict[str, list[Duration]] = field(default_factory=dict)
     flops: dict[str, float] = field(default_factory=dict)
     vram: dict[str, int | None] = field(default_factory=dict)
 
@@ -117,14 +123,20 @@ class Meter:
             self.flops[name] = flops / frames
             self.vram[name] = torch.cuda.max_memory_allocated(self.device) if on_gpu else None
             return result
-        result, milliseconds = timed(work, self.device)
-        self.samples.setdefault(name, []).append(milliseconds / frames)
+        result, duration = timed(work, self.device)
+        self.samples.setdefault(name, []).append(Duration(duration.wall / frames, duration.cpu / frames))
+        self.peak = max(self.peak, matmul_rate(self.device, self.dtype))
         return result
 
     def costs(self) -> list[StageCost]:
         """Every stage in the order of the work."""
         return [
-            StageCost(StageTiming(name, tuple(samples)), self.flops[name], self.vram[name])
+            StageCost(
+                timing=StageTiming(name, tuple(sample.wall for sample in samples)),
+                cpu=StageTiming(name, tuple(sample.cpu for sample in samples)),
+                flops=self.flops[name],
+                vram=self.vram[name],
+            )
             for name, samples in self.samples.items()
         ]
 
@@ -138,7 +150,7 @@ def measure_stages(
     Raises LatentSyncError as the reader and the tracker do, and where a frame shows no face.
     """
     resolution = models.working_resolution(resolution)
-    meter, nets, peaks = Meter(models.device, frames), FaceNets(models.device), []
+    meter, nets = Meter(models.device, models.unet.dtype, frames), FaceNets(models.device)
     with VideoReader(video) as reader:
         info = reader.info
     with tempfile.TemporaryDirectory(prefix="latentsync-stages-") as folder, torch.inference_mode():
@@ -146,7 +158,6 @@ def measure_stages(
             meter.counting = number == 0
             written = Path(folder) / f"{number}.mp4"
             take_window(video, written, models, resolution, nets, meter)
-            peaks.append(matmul_rate(models.device, models.unet.dtype))
     return StageCosts(
         video=video,
         width=info.width,
@@ -155,7 +166,7 @@ def measure_stages(
         resolution=resolution,
         sources=dict(models.sources),
         threads=torch.get_num_threads(),
-        peak=max(peaks),
+        peak=meter.peak,
         stages=meter.costs(),
         ram=peak_memory(),
     )

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -52,38 +52,51 @@ class Stopwatch:
         return [StageTiming(name, tuple(samples)) for name, samples in self.samples.items()]
 
 
+class Duration(NamedTuple):
+    """ms that passed, and ms that processors worked for this process, all its threads together.
+
+    On a busy machine the first grows and the second hardly does; of work on a GPU only the first tells.
+    """
+
+    wall: float
+    cpu: float
+
+
 @dataclass(frozen=True)
 class PairedTimings:
-    """Two ways to do the same, timed in turn: ms of every run of each, and what their last runs returned."""
+    """Two ways to do the same, timed in turn: every run of each, and what their last runs returned."""
 
-    ours: tuple[float, ...]
-    reference: tuple[float, ...]
+    ours: tuple[Duration, ...]
+    reference: tuple[Duration, ...]
     results: tuple[Any, Any]
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> Duration:
         """Ours to the reference's: the median over pairs of runs, as a busy machine slows both of a pair."""
-        return statistics.median(ours / reference for ours, reference in zip(self.ours, self.reference, strict=True))
+        pairs = list(zip(self.ours, self.reference, strict=True))
+        return Duration(
+            *(statistics.median(ours[kind] / reference[kind] for ours, reference in pairs) for kind in (0, 1))
+        )
 
 
 def alternate(ours: Callable[[], Any], reference: Callable[[], Any], runs: int, device: torch.device) -> PairedTimings:
     """Run both `runs` times in turn, each first in every other pair, so that neither has the warmer caches."""
-    samples: tuple[list[float], list[float]] = ([], [])
+    samples: tuple[list[Duration], list[Duration]] = ([], [])
     results: list[Any] = [None, None]
     for run in range(runs):
         for side in (0, 1) if run % 2 == 0 else (1, 0):
-            results[side], milliseconds = timed((ours, reference)[side], device)
-            samples[side].append(milliseconds)
+            results[side], duration = timed((ours, reference)[side], device)
+            samples[side].append(duration)
     return PairedTimings(tuple(samples[0]), tuple(samples[1]), (results[0], results[1]))
 
 
-def timed(work: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
-    """What `work` returns, and the ms it took until the device had done all of it."""
+def timed(work: Callable[[], Result], device: torch.device) -> tuple[Result, Duration]:
+    """What `work` returns, and how long it took until the device had done all of it."""
     synchronize(device)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     result = work()
     synchronize(device)
-    return result, (time.perf_counter() - started) * MS
+    return result, Duration((time.perf_counter() - started) * MS, (time.process_time() - worked) * MS)
 
 
 def synchronize(device: torch.device) -> None:

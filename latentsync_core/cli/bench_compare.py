@@ -48,15 +48,17 @@ def run(args: argparse.Namespace) -> int:
     check_networks(args)
     check_side_file(args.json, ".json")
     announce(f"Comparing with {args.reference}, {args.runs} runs of each in turn; loading the model ...")
-    sys.stdout.write(f"{'ms':<38}{'ours':>11}{'reference':>11}{'ratio':>8}   largest difference\n")
+    sys.stdout.write(
+        f"{'median ms':<38}{'ours':>11}{'reference':>11}{'ratio':>8}{'CPU ratio':>11}   largest difference\n"
+    )
     rows = []
     for row in comparisons(args):
         timings = row.timings
-        ours, reference = (statistics.median(side) for side in (timings.ours, timings.reference))
+        ours, reference = (statistics.median(run.wall for run in side) for side in (timings.ours, timings.reference))
         unit = f" {row.unit}" if row.unit else ""
         sys.stdout.write(
-            f"{row.name:<38}{ours:>11.1f}{reference:>11.1f}{timings.ratio:>8.3f}   {row.difference:.2g} of "
-            f"{row.size:.3g}{unit}\n"
+            f"{row.name:<38}{ours:>11.1f}{reference:>11.1f}{timings.ratio.wall:>8.3f}{timings.ratio.cpu:>11.3f}   "
+            f"{row.difference:.2g} of {row.size:.3g}{unit}\n"
         )
         sys.stdout.flush()
         rows.append(row.to_dict())

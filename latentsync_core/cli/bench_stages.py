@@ -90,13 +90,15 @@ def table(costs) -> str:
         f"{sources.get('unet', '')}, {sources.get('precision', '')} on {sources.get('device', '')}, "
         f"{platform.machine()}, {costs.threads} torch threads; a matrix product reaches {costs.peak / 1e9:.1f} GFLOP/s",
         "",
-        f"{'per frame':<24}{'median ms':>11}{'minimum':>10}{'GFLOP':>10}{'of peak':>9}{'VRAM':>11}",
+        f"{'per frame':<24}{'median ms':>11}{'minimum':>10}{'CPU ms':>10}{'GFLOP':>10}{'of peak':>9}{'VRAM':>11}",
     ]
     for stage in costs.stages:
         timing = stage.timing
         worked = f"{stage.flops / 1e9:>10.2f}{stage.share(costs.peak):>9.0%}" if stage.flops else f"{'-':>10}{'-':>9}"
         vram = "-" if stage.vram is None else gibibytes(stage.vram)
-        lines.append(f"{timing.name:<24}{timing.median:>11.2f}{timing.minimum:>10.2f}{worked}{vram:>11}")
+        lines.append(
+            f"{timing.name:<24}{timing.median:>11.2f}{timing.minimum:>10.2f}{stage.cpu.median:>10.2f}{worked}{vram:>11}"
+        )
     ram = "unknown" if costs.ram is None else gibibytes(costs.ram)
     outside = sum(stage.timing.median for stage in costs.stages if not stage.timing.name.startswith("UNet"))
     lines += ["", "encode and decode are the VAE's; a UNet line is one denoising step.", ""]

@@ -21,7 +21,7 @@ from latentsync_core.benchmark.compare import (
 from latentsync_core.benchmark.compare_faces import compare_faces
 from latentsync_core.benchmark.reference_modules import import_from, reference_unet
 from latentsync_core.benchmark.seeded import seeded_models
-from latentsync_core.benchmark.timing import alternate
+from latentsync_core.benchmark.timing import Duration, PairedTimings, alternate
 from latentsync_core.demo import CLIP
 from latentsync_core.errors import LatentSyncError
 
@@ -52,7 +52,14 @@ def test_both_run_in_turn_and_each_goes_first_in_every_other_pair():
     calls = []
     timings = alternate(lambda: calls.append("ours"), lambda: calls.append("reference"), runs=3, device=CPU)
     assert calls == ["ours", "reference", "reference", "ours", "ours", "reference"]
-    assert len(timings.ours) == len(timings.reference) == 3 and timings.ratio > 0
+    assert len(timings.ours) == len(timings.reference) == 3
+    assert all(duration.wall >= 0 and duration.cpu >= 0 for duration in (*timings.ours, *timings.reference))
+
+
+def test_the_ratio_is_the_median_over_pairs_not_of_the_medians():
+    ours, reference = ((2, 1), (20, 1), (6, 1)), ((4, 2), (40, 2), (3, 2))  # ms: the second pair met a busy machine
+    timings = PairedTimings(*(tuple(Duration(*run) for run in side) for side in (ours, reference)), (None, None))
+    assert timings.ratio == (0.5, 0.5)
 
 
 def test_a_module_is_imported_alone_and_leaves_nothing_behind(tmp_path):
