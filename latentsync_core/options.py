@@ -53,6 +53,7 @@ DEFAULT_REUSE = 1  # every how many steps the whole UNet runs
 PUBLISHED_REUSE = 3  # the published scripts'
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained
+PUBLISHED_WIDTH = 320  # channels of the published UNet's first block
 MAX_OFFSET_MS = 1000  # by which the mouth can be moved against the sound
 DEFAULT_OVERLAP = 0  # frames that windows share; the reference's
 DEFAULT_FEATHER = 1.5  # percent of the crop's side

@@ -4,10 +4,11 @@ import torch
 from diffusers import AutoencoderKL
 
 from ..errors import LatentSyncError
-from ..models.loading import DTYPES, PUBLISHED_WIDTH, Models, choose_device, choose_dtype
+from ..models.loading import DTYPES, Models, choose_device, choose_dtype
 from ..models.unet import UNet3DConditionModel, UNetConfig
 from ..models.vae import SD_SHAPE, AutoencoderCodec
 from ..models.whisper import WhisperEncoder
+from ..options import PUBLISHED_WIDTH
 
 SEED = 0
 NORM_GROUPS = 32  # of UNet and VAE: every width divides by it

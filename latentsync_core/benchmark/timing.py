@@ -75,7 +75,8 @@ class PairedTimings:
         """Ours to the reference's: the median over pairs of runs, as a busy machine slows both of a pair."""
         pairs = list(zip(self.ours, self.reference, strict=True))
         return Duration(
-            *(statistics.median(ours[kind] / reference[kind] for ours, reference in pairs) for kind in (0, 1))
+            wall=statistics.median(ours.wall / reference.wall for ours, reference in pairs),
+            cpu=statistics.median(ours.cpu / reference.cpu for ours, reference in pairs),
         )
 
 

@@ -8,12 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..demo import CLIP
-from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, PUBLISHED_REUSE, WINDOW_FRAMES, check_resolution, check_reuse
+from ..errors import LatentSyncError
+from ..options import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_STEPS,
+    PUBLISHED_REUSE,
+    WINDOW_FRAMES,
+    check_resolution,
+    check_reuse,
+    check_steps,
+    check_window,
+)
 from .bench_stages import SEEDED, add_network_options, check_networks, open_networks
 from .first_checks import announce, check_inputs, positive
 from .sync import check_side_file, write_side_file
 from .terminal import show_log
 
+TITLES = f"{'median ms':<38}{'ours':>11}{'reference':>11}{'ratio':>8}{'CPU ratio':>11}   largest difference"
 PARTS = ("full", "cached", "denoise", "faces")
 
 
@@ -42,24 +53,15 @@ def add_parser(kinds) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line for each part as soon as it is measured."""
     show_log(False)
-    check_resolution(args.resolution)
-    check_reuse(args.reuse)
+    check_sampling(args)
     check_inputs((args.video, "a video file"))
     check_networks(args)
     check_side_file(args.json, ".json")
     announce(f"Comparing with {args.reference}, {args.runs} runs of each in turn; loading the model ...")
-    sys.stdout.write(
-        f"{'median ms':<38}{'ours':>11}{'reference':>11}{'ratio':>8}{'CPU ratio':>11}   largest difference\n"
-    )
+    sys.stdout.write(f"{TITLES}\n")
     rows = []
     for row in comparisons(args):
-        timings = row.timings
-        ours, reference = (statistics.median(run.wall for run in side) for side in (timings.ours, timings.reference))
-        unit = f" {row.unit}" if row.unit else ""
-        sys.stdout.write(
-            f"{row.name:<38}{ours:>11.1f}{reference:>11.1f}{timings.ratio.wall:>8.3f}{timings.ratio.cpu:>11.3f}   "
-            f"{row.difference:.2g} of {row.size:.3g}{unit}\n"
-        )
+        sys.stdout.write(f"{line(row)}\n")
         sys.stdout.flush()
         rows.append(row.to_dict())
     if args.json:
@@ -67,6 +69,28 @@ def run(args: argparse.Namespace) -> int:
         content = json.dumps({"options": about, "comparisons": rows}, indent=2)
         write_side_file(args.json, f"{content}\n".encode(), "the table")
     return 0
+
+
+def check_sampling(args: argparse.Namespace) -> None:
+    """Refuse numbers that no window can be denoised with."""
+    check_resolution(args.resolution)
+    check_window(args.frames)
+    check_steps("ddim", args.steps)
+    check_reuse(args.reuse)
+    if "cached" in args.parts and min(args.reuse, args.steps) < 2:
+        raise LatentSyncError(
+            f"A cached step was asked for, but of {args.steps} steps every one is full with --reuse {args.reuse}; give "
+            "at least 2 of each, or other --parts."
+        )
+
+
+def line(row) -> str:
+    """A comparison as a line below TITLES."""
+    timings = row.timings
+    ours, reference = (statistics.median(run.wall for run in side) for side in (timings.ours, timings.reference))
+    ratios = f"{timings.ratio.wall:>8.3f}{timings.ratio.cpu:>11.3f}"
+    difference = f"{row.difference:.2g} of {row.size:.3g} {row.unit}".rstrip()
+    return f"{row.name:<38}{ours:>11.1f}{reference:>11.1f}{ratios}   {difference}"
 
 
 def comparisons(args: argparse.Namespace) -> Iterator:
@@ -85,9 +109,9 @@ def comparisons(args: argparse.Namespace) -> Iterator:
     if set(args.parts) - {"faces"}:
         sampling = Sampling(args.resolution, args.frames, args.steps, args.reuse, args.guidance)
         window = SharedWindow.draw(args.reference, open_networks(args), sampling)
-        for part in PARTS[:3]:
+        for part, compare in steps.items():
             if part in args.parts:
-                yield steps[part](window, args.runs)
+                yield compare(window, args.runs)
     if "faces" in args.parts:
         yield compare_faces(
             args.reference,

@@ -7,13 +7,20 @@ import sys
 from pathlib import Path
 
 from ..demo import CLIP
-from ..options import DEFAULT_STEPS, PRECISIONS, PUBLISHED_REUSE, WINDOW_FRAMES, check_resolution, check_window
+from ..options import (
+    DEFAULT_STEPS,
+    PRECISIONS,
+    PUBLISHED_REUSE,
+    PUBLISHED_WIDTH,
+    WINDOW_FRAMES,
+    check_resolution,
+    check_window,
+)
 from .first_checks import announce, check_inputs, check_model_files, positive
 from .sync import check_side_file, write_side_file
 from .terminal import gibibytes, show_log
 
 SEEDED = "seeded"
-PUBLISHED_WIDTH = 320  # channels
 
 
 def add_parser(kinds) -> None:

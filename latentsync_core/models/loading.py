@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import LatentSyncError
-from ..options import PRECISIONS
+from ..options import PRECISIONS, PUBLISHED_WIDTH
 from .catalog import (
     NATIVE_RESOLUTION,
     UNETS,
@@ -29,7 +29,6 @@ from .whisper import WhisperEncoder, load_whisper
 log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PUBLISHED_WIDTH = 320  # channels of the published UNet's first block
 FALLBACK_RESOLUTION = 256  # pixels, where a checkpoint does not record its own
 
 

@@ -23,10 +23,9 @@ from ...latentsync_core.audio.positions import encode_positions
 from ...latentsync_core.diffusion.conditioning import TrainedConditioning
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.models.embedded import KNOWS
-from ...latentsync_core.models.loading import PUBLISHED_WIDTH
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
-from ...latentsync_core.options import MAX_WINDOW_FRAMES, WINDOW_FRAMES
+from ...latentsync_core.options import MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
 from ...latentsync_core.pipeline.known_face import check_known
 from .feature_reuse import RUN, intervals_of, make_room
 from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks

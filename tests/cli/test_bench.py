@@ -80,6 +80,8 @@ def test_stages_follow_a_window_from_reading_to_writing(tmp_path, capsys):
         (["stages", "--json", "numbers.txt"], ".json"),
         (["compare", "--reference", "absent", "--checkpoint", "absent.pt"], "absent.pt"),
         (["compare", "--reference", "absent", "--resolution", "100"], "100 pixels"),
+        (["compare", "--reference", "absent", "--reuse", "1"], "cached"),
+        (["compare", "--reference", "absent", "--steps", "501"], "501 steps"),
         (["run", "--video", str(CLIP), "--audio", "absent.wav"], "absent.wav"),
         (["run", "--video", str(CLIP), "--audio", str(VOICE), "--against-options", ""], "--against-options"),
         (["run", "--video", str(CLIP), "--audio", str(VOICE), "--against", "/"], "no latentsync_core"),
