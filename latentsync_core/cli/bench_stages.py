@@ -21,6 +21,7 @@ from .sync import check_side_file, write_side_file
 from .terminal import gibibytes, show_log
 
 SEEDED = "seeded"
+SEEDED_RESOLUTION = 256  # pixels, where none is asked for
 
 
 def add_parser(kinds) -> None:
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     announce(f"Loading the model; then {args.runs + 1} passes over {args.frames} frames of {args.video} ...")
     from ..benchmark import measure_stages
 
-    costs = measure_stages(args.video, open_networks(args), args.frames, args.resolution, args.runs)
+    resolution = args.resolution or (SEEDED_RESOLUTION if args.checkpoint == SEEDED else None)
+    costs = measure_stages(args.video, open_networks(args), args.frames, resolution, args.runs)
     sys.stdout.write(table(costs))
     if args.json:
         write_side_file(args.json, f"{json.dumps(costs.to_dict(), indent=2)}\n".encode(), "the table")
