@@ -1,10 +1,11 @@
-"""The diffusion schedules: diffusers' solvers, all with LatentSync's betas and timestep spacing."""
+"""The diffusion schedules: DDIM and diffusers' solvers, all with LatentSync's betas and timestep spacing."""
 
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..options import check_steps
+from .ddim import DDIMSchedule
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -19,15 +20,14 @@ SETTINGS = {
     "timestep_spacing": "leading",
     "steps_offset": 1,
 }
-SCHEDULERS = {  # class of diffusers, and what it needs besides
-    "ddim": ("DDIMScheduler", {"set_alpha_to_one": False, "clip_sample": False}),
+SCHEDULERS = {  # solvers of diffusers: the class, and what it needs besides
     "dpm++2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": ("UniPCMultistepScheduler", {}),
     "euler": ("EulerDiscreteScheduler", {}),
 }
 
 
-def make_schedule(solver: str, steps: int) -> "SchedulerMixin":
+def make_schedule(solver: str, steps: int) -> "DDIMSchedule | SchedulerMixin":
     """A fresh schedule of `steps` denoising steps, starting near t = 951 for 20 steps (REFERENCE section 1).
 
     solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler". The multistep solvers keep a history, so
@@ -35,12 +35,21 @@ def make_schedule(solver: str, steps: int) -> "SchedulerMixin":
     outside 1..500.
     """
     check_steps(solver, steps)
-    import diffusers  # each solver is a module of its own there, and all but DDIM's bring scipy.stats: half a second
+    if solver == "ddim":
+        return DDIMSchedule(training_alphas(), steps, SETTINGS["steps_offset"])
+    import diffusers  # seconds, which a run with LatentSync's own solver does not wait for
 
     name, options = SCHEDULERS[solver]
     schedule = getattr(diffusers, name)(**SETTINGS, **options)
     schedule.set_timesteps(steps)
     return schedule
+
+
+def training_alphas() -> torch.Tensor:
+    """(1000,) float32: the share of the signal's variance at every training timestep (scaled linear betas)."""
+    start, end = SETTINGS["beta_start"] ** 0.5, SETTINGS["beta_end"] ** 0.5
+    betas = torch.linspace(start, end, TRAIN_STEPS, dtype=torch.float32) ** 2
+    return torch.cumprod(1 - betas, dim=0)
 
 
 def reference_sigmas(steps: int) -> torch.Tensor:

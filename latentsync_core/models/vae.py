@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from ..errors import LatentSyncError
+from .autoencoder import AutoencoderConfig, AutoencoderKL, Posterior
 from .tensor_file import fits, read_tensors, refuse_more_layers, refusing_misfits
 
 log = logging.getLogger(__name__)
 
 LATENT_SCALE = 0.18215  # of Stable Diffusion 1.5; shift 0
 SLICE_FRAMES = 4  # faces per call of the autoencoder: its activations, not its weights, take the memory
-SD_SHAPE = {
+SD_SHAPE = {  # the names are those of diffusers' configuration
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 4,
@@ -53,7 +53,7 @@ class LatentCodec(Protocol):
 
 
 class AutoencoderCodec:
-    """diffusers' AutoencoderKL, a few faces at a time.
+    """The autoencoder, a few faces at a time.
 
     Group norms and attention act per image, so slicing only changes the peak memory. If half precision turns
     latents or pixels into NaN, the autoencoder moves to float32 once, says so, and stays there.
@@ -68,9 +68,8 @@ class AutoencoderCodec:
         """(f, 3, h, w) in [-1, 1] -> scaled moments on the CPU, float32."""
         scale = self.autoencoder.config.scaling_factor
         posteriors = [self._finite(self._encode, part) for part in pixels.split(self.slice_frames)]
-        mean, logvar = torch.cat(posteriors).chunk(2, dim=1)
-        # The clamp is the autoencoder's own (diffusers' DiagonalGaussianDistribution).
-        return Moments(mean * scale, torch.exp(0.5 * logvar.clamp(-30.0, 20.0)) * scale)
+        posterior = Posterior(*torch.cat(posteriors).chunk(2, dim=1))
+        return Moments(posterior.mean * scale, posterior.std * scale)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -79,10 +78,11 @@ class AutoencoderCodec:
         return torch.cat([self._finite(self._decode, part) for part in unscaled.split(self.slice_frames)]).clamp_(-1, 1)
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        return self.autoencoder.encode(pixels.to(self._parameter), return_dict=False)[0].parameters
+        posterior = self.autoencoder.encode(pixels.to(self._parameter))
+        return torch.cat([posterior.mean, posterior.logvar], dim=1)
 
     def _decode(self, latents: Tensor) -> Tensor:
-        return self.autoencoder.decode(latents.to(self._parameter), return_dict=False)[0]
+        return self.autoencoder.decode(latents.to(self._parameter))
 
     @property
     def _parameter(self) -> Tensor:
@@ -112,7 +112,7 @@ def load_vae(path: Path | str, dtype: torch.dtype | None = None, device: torch.d
         state_dict = _diffusers_names(file.tensors, shape)
         refuse_more_layers(file, int(shape["layers_per_block"]))
         with torch.device("meta"):
-            autoencoder = AutoencoderKL(**shape)
+            autoencoder = AutoencoderKL(AutoencoderConfig.from_dict(shape))
         expected = autoencoder.state_dict()
         misfits = [k for k in expected if k not in state_dict or not fits(state_dict[k], expected[k])]
         if misfits:
@@ -120,7 +120,6 @@ def load_vae(path: Path | str, dtype: torch.dtype | None = None, device: torch.d
                 f"{file.path} is no Stable Diffusion 1.5 VAE: {len(misfits)} of {len(expected)} tensors are missing or "
                 f"of another shape ({', '.join(misfits[:3])}); sd-vae-ft-mse is the one LatentSync was trained with."
             )
-        # Cast here, tensor by tensor: diffusers warns of a cast of the whole network, though nothing in it forbids one.
         tensors = {name: state_dict[name].to(device=device, dtype=dtype or torch.float32) for name in expected}
         autoencoder.load_state_dict(tensors, assign=True)
     return autoencoder.eval().requires_grad_(False)

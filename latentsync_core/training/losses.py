@@ -8,8 +8,8 @@ from einops import rearrange
 from torch import Tensor
 
 from ..faces import fixed_mask
+from ..models.autoencoder import AutoencoderKL
 from ..models.syncnet import StableSyncNet
-from ..models.vae import AutoencoderKL
 from .noise import predicted_latents
 
 SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet takes
@@ -42,7 +42,7 @@ def step_weights(alphas: Tensor, gamma: float | None) -> Tensor:
 def decode_with_gradient(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
     """Scaled latents (n, 4, h, w) -> pixels (n, 3, 8h, 8w), differentiable, in the autoencoder's dtype."""
     unscaled = latents / autoencoder.config.scaling_factor
-    return autoencoder.decode(unscaled.to(autoencoder.dtype), return_dict=False)[0].float()
+    return autoencoder.decode(unscaled.to(autoencoder.dtype)).float()
 
 
 @dataclass(frozen=True)

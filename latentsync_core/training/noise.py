@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
-from ..diffusion.schedule import SETTINGS, TRAIN_STEPS
+from ..diffusion.ddim import DDIMSchedule
+from ..diffusion.schedule import SETTINGS, TRAIN_STEPS, training_alphas
 
 FIRST_STEPS = range(750, TRAIN_STEPS)  # where sampling starts, with 4 steps or more
 
 
-def training_schedule() -> DDIMScheduler:
+def training_schedule() -> DDIMSchedule:
     """The schedule of the sampler, for adding noise."""
-    return DDIMScheduler(**SETTINGS, set_alpha_to_one=False, clip_sample=False)
+    return DDIMSchedule(training_alphas(), TRAIN_STEPS, SETTINGS["steps_offset"])
 
 
 def mixed_noise(shape: tuple[int, ...], mix: float, generator: torch.Generator) -> Tensor:
@@ -45,7 +45,7 @@ def noised_latents(
     clean: Tensor,
     noise: Tensor,
     timesteps: Tensor,
-    schedule: DDIMScheduler,
+    schedule: DDIMSchedule,
     from_noise: float,
     generator: torch.Generator,
 ) -> NoisedLatents:

@@ -11,9 +11,9 @@ import comfy.sd
 import torch
 from comfy.taesd.taesd import TAESD
 
+from ...latentsync_core.models.autoencoder import AutoencoderKL
 from ...latentsync_core.models.embedded import embedded_vae
 from ...latentsync_core.models.tensor_file import refusing_misfits
-from ...latentsync_core.models.vae import AutoencoderKL
 
 
 def file_vae(name: str) -> comfy.sd.VAE:
@@ -25,7 +25,7 @@ def file_vae(name: str) -> comfy.sd.VAE:
 
 
 class HostAutoencoder(torch.nn.Module):
-    """diffusers' AutoencoderKL as `comfy.sd.VAE` calls its networks: pixels in [-1, 1], unscaled latents, no spread."""
+    """The library's autoencoder as `comfy.sd.VAE` calls its networks: pixels in [-1, 1], unscaled latents, no spread."""
 
     def __init__(self, autoencoder: AutoencoderKL):
         super().__init__()
@@ -33,11 +33,11 @@ class HostAutoencoder(torch.nn.Module):
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """(f, 3, h, w) -> the posterior's mean, (f, 4, h / 8, w / 8)."""
-        return self.autoencoder.encode(pixels, return_dict=False)[0].mean
+        return self.autoencoder.encode(pixels).mean
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """(f, 4, h, w) -> (f, 3, 8h, 8w), not yet clamped."""
-        return self.autoencoder.decode(latents, return_dict=False)[0]
+        return self.autoencoder.decode(latents)
 
 
 def embedded_as_host_vae() -> comfy.sd.VAE:

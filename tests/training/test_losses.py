@@ -113,7 +113,7 @@ def test_sync_loss_is_one_minus_the_cosine_of_lips_and_voice(autoencoder, golden
     found = SyncLoss(autoencoder, syncnet)(clean, mel, shares)
     latents = rearrange(clean, "b c f h w -> (b f) c h w") / autoencoder.config.scaling_factor
     pictures = F.interpolate(
-        autoencoder.decode(latents).sample, (256, 256), mode="bicubic", antialias=True, align_corners=False
+        autoencoder.decode(latents), (256, 256), mode="bicubic", antialias=True, align_corners=False
     )
     video = rearrange(pictures[:, :, 128:], "(b f) c h w -> b (f c) h w", b=2)  # frame by frame, red green blue
     vision, audio = syncnet(video, mel)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
+from ..autoencoder import AutoencoderKL
 from ..catalog import EMBEDDED_NAME
 from ..mouth_predictor import MouthPredictor, load_mouth_predictor
 from ..unet import Checkpoint, UNet3DConditionModel, load_unet, read_checkpoint
-from ..vae import AutoencoderCodec, AutoencoderKL, load_vae
+from ..vae import AutoencoderCodec, load_vae
 from ..whisper import WhisperEncoder, load_whisper
 
 __all__ = [

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from ...faces import crop_face, crop_size, fixed_mask, track_faces
 from ...faces.landmarks import MeshFitter, roi_from_mesh
 from ...faces.mouth_opening import mouth_opening
+from ...models.autoencoder import AutoencoderConfig, AutoencoderKL
 from ...models.vae import LATENT_SCALE, SD_SHAPE, AutoencoderCodec
 from ...pipeline.encode import pixels_of
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
@@ -139,7 +139,7 @@ def train_autoencoder(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     crops = np.concatenate([clip.crops for clip in crop_clips(recipe, recipe.clips, recipe.seed, jitter=True)])
-    network = AutoencoderKL(**SHAPE)
+    network = AutoencoderKL(AutoencoderConfig.from_dict(SHAPE))
     total, history = recipe.steps + recipe.decoder_steps, []
 
     def on_step(step: int, error: float) -> None:
@@ -182,8 +182,8 @@ def learn_both(
     weights = pixel_weights()
     for step in range(recipe.steps):
         pixels = batch(crops, recipe, rng)
-        posterior = network.encode(pixels).latent_dist
-        error = reconstruction_loss(network.decode(posterior.sample()).sample, pixels, weights)
+        posterior = network.encode(pixels)
+        error = reconstruction_loss(network.decode(posterior.sample()), pixels, weights)
         loss = error + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
         descend(loss, network.parameters(), optimizer, schedule)
         on_step(step, error.item())
@@ -202,9 +202,9 @@ def learn_decoder(network: AutoencoderKL, crops: np.ndarray, recipe: Autoencoder
     for step in range(recipe.decoder_steps):
         pixels = batch(crops, replace(recipe, masked=0), rng)
         with torch.no_grad():
-            latents = network.encode(pixels).latent_dist.mean
+            latents = network.encode(pixels).mean
         latents = latents + LATENT_NOISE / LATENT_SCALE * torch.randn(latents.shape, generator=noise)
-        error = reconstruction_loss(network.decode(latents).sample, pixels, weights)
+        error = reconstruction_loss(network.decode(latents), pixels, weights)
         descend(error, learned, optimizer, schedule)
         on_step(recipe.steps + step, error.item())
 
@@ -233,7 +233,7 @@ def standardise_latents(network: AutoencoderKL, crops: np.ndarray) -> None:
 
     The last convolution of the encoder and the first of the decoder are 1x1, so that they can absorb shift and scale.
     """
-    latents = torch.cat([network.encode(part).latent_dist.mean for part in pixels_of(crops).split(16)])
+    latents = torch.cat([network.encode(part).mean for part in pixels_of(crops).split(16)])
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     factor = 1 / (LATENT_SCALE * std)
     last, first = network.quant_conv, network.post_quant_conv
