@@ -1,10 +1,17 @@
 """Whisper's log-mel spectrogram of a recording of any length, computed a minute at a time."""
 
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from whisper.audio import HOP_LENGTH, N_FFT, SAMPLE_RATE, mel_filters
 
+SAMPLE_RATE = 16_000  # Hz
+N_FFT = 400  # samples of a spectrum
+HOP_LENGTH = 160  # samples between two spectra
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP_LENGTH
 FRAMES_AT_ONCE = 60 * FRAMES_PER_SECOND  # the spectra of a long voice would take several times its memory
 QUIETEST = 1e-10  # floor of the power, so that its logarithm is finite
@@ -18,7 +25,7 @@ def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
     no value is final before all of it has been read.
     """
     frames = len(waveform) // HOP_LENGTH
-    filters, window = mel_filters(waveform.device, n_mels), torch.hann_window(N_FFT, device=waveform.device)
+    filters, window = mel_filters(n_mels).to(waveform.device), torch.hann_window(N_FFT, device=waveform.device)
     mel = torch.empty(n_mels, frames, device=waveform.device)
     for start in range(0, frames, FRAMES_AT_ONCE):
         stop = min(start + FRAMES_AT_ONCE, frames)
@@ -29,6 +36,17 @@ def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
     # 80 dB are 8 on the log10 of power, and 2 on the scale on which Whisper was trained.
     mel = torch.maximum(mel, mel.max() - 4 * MEL_RANGE, out=mel)
     return mel.add_(4).div_(4)
+
+
+@lru_cache(maxsize=2)
+def mel_filters(n_mels: int) -> Tensor:
+    """(n_mels, 201) float32: weights of each frequency in 80 or 128 bands, from openai-whisper's own file.
+
+    The package itself is not imported: its transcription would come along, and a compiler with that.
+    """
+    (package,) = find_spec("whisper").submodule_search_locations
+    with np.load(Path(package) / "assets" / "mel_filters.npz", allow_pickle=False) as bands:
+        return torch.from_numpy(bands[f"mel_{n_mels}"])
 
 
 def around_frames(waveform: Tensor, start: int, stop: int) -> Tensor:

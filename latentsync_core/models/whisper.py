@@ -5,8 +5,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from whisper.model import AudioEncoder
+from torch import Tensor, nn
 
 from ..errors import LatentSyncError
 from .tensor_file import (
@@ -15,6 +14,7 @@ from .tensor_file import (
     read_tensors,
     refusing_misfits,
 )
+from .whisper_blocks import EncoderBlock, sinusoids
 
 PREFIX = "encoder."  # of the encoder's tensors in openai-whisper's files
 HEAD_CHANNELS = 64  # per attention head in every published Whisper
@@ -27,8 +27,8 @@ DIMENSIONS = {  # the constructor's argument -> its name in openai-whisper's `di
 }
 
 
-class WhisperEncoder(AudioEncoder):
-    """openai-whisper's AudioEncoder returning all hidden states (arXiv 2212.04356).
+class WhisperEncoder(nn.Module):
+    """openai-whisper's AudioEncoder, returning all hidden states (arXiv 2212.04356).
 
     Attributes n_mels, n_ctx (steps per block of 30 s), width, and layers (hidden states per step: the embedding and
     one per block).
@@ -42,8 +42,13 @@ class WhisperEncoder(AudioEncoder):
     """
 
     def __init__(self, n_mels: int, n_ctx: int, n_state: int, n_head: int, n_layer: int):
-        super().__init__(n_mels, n_ctx, n_state, n_head, n_layer)
+        super().__init__()
         self.n_mels, self.n_ctx, self.width, self.layers = n_mels, n_ctx, n_state, n_layer + 1
+        self.conv1 = nn.Conv1d(n_mels, n_state, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(n_state, n_state, kernel_size=3, stride=2, padding=1)
+        self.register_buffer("positional_embedding", sinusoids(n_ctx, n_state))
+        self.blocks = nn.ModuleList(EncoderBlock(n_state, n_head) for _ in range(n_layer))
+        self.ln_post = nn.LayerNorm(n_state)  # of openai-whisper's files; LatentSync does not use it
 
     @classmethod
     def from_dims(cls, dims: Mapping[str, int]) -> "WhisperEncoder":

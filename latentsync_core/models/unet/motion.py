@@ -14,9 +14,11 @@ NORM_GROUPS = 32  # whatever the UNet's norm_num_groups says: that is how motion
 
 def temporal_positions(max_frames: int, dim: int) -> Tensor:
     """Sinusoidal table (1, max_frames, dim) added to each pixel's sequence of frames."""
+    table = torch.zeros(1, max_frames, dim)
+    if table.is_meta:  # a shape is all that is asked for, and arithmetic there makes torch import its compiler
+        return table
     position = torch.arange(max_frames, dtype=torch.float32)[:, None]
     frequency = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
-    table = torch.zeros(1, max_frames, dim)
     table[0, :, 0::2] = torch.sin(position * frequency)
     table[0, :, 1::2] = torch.cos(position * frequency)
     return table
