@@ -1,12 +1,13 @@
 """Encode face pixels into latents and decode them: Stable Diffusion's autoencoder behind a small protocol."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import LatentSyncError
 from .autoencoder import AutoencoderConfig, AutoencoderKL, Posterior
@@ -55,19 +56,22 @@ class LatentCodec(Protocol):
 class AutoencoderCodec:
     """The autoencoder, a few faces at a time.
 
-    Group norms and attention act per image, so slicing only changes the peak memory. If half precision turns
-    latents or pixels into NaN, the autoencoder moves to float32 once, says so, and stays there.
+    Group norms and attention act per image, so slicing only changes the peak memory. If half precision turns latents
+    or pixels into NaN, that half of the autoencoder moves to float32 once, says so, and stays there. Encoder and
+    decoder share nothing, so that one thread may encode while another decodes.
     """
 
     def __init__(self, autoencoder: AutoencoderKL, slice_frames: int = SLICE_FRAMES):
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.slice_frames = slice_frames
+        self.encoding = Half(autoencoder.encoder, autoencoder.quant_conv)
+        self.decoding = Half(autoencoder.post_quant_conv, autoencoder.decoder)
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Moments:
         """(f, 3, h, w) in [-1, 1] -> scaled moments on the CPU, float32."""
         scale = self.autoencoder.config.scaling_factor
-        posteriors = [self._finite(self._encode, part) for part in pixels.split(self.slice_frames)]
+        posteriors = [self.encoding.finite(self._encode, part) for part in pixels.split(self.slice_frames)]
         posterior = Posterior(*torch.cat(posteriors).chunk(2, dim=1))
         return Moments(posterior.mean * scale, posterior.std * scale)
 
@@ -75,25 +79,39 @@ class AutoencoderCodec:
     def decode(self, latents: Tensor) -> Tensor:
         """(f, 4, h, w) scaled -> (f, 3, 8h, 8w), float32 on the CPU, clamped to [-1, 1]."""
         unscaled = latents / self.autoencoder.config.scaling_factor
-        return torch.cat([self._finite(self._decode, part) for part in unscaled.split(self.slice_frames)]).clamp_(-1, 1)
+        parts = unscaled.split(self.slice_frames)
+        return torch.cat([self.decoding.finite(self.autoencoder.decode, part) for part in parts]).clamp_(-1, 1)
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        posterior = self.autoencoder.encode(pixels.to(self._parameter))
+        posterior = self.autoencoder.encode(pixels)
         return torch.cat([posterior.mean, posterior.logvar], dim=1)
 
-    def _decode(self, latents: Tensor) -> Tensor:
-        return self.autoencoder.decode(latents.to(self._parameter))
+
+@dataclass(frozen=True)
+class Half:
+    """The encoder or the decoder of an autoencoder with its 1x1 convolution."""
+
+    first: nn.Module
+    second: nn.Module
 
     @property
-    def _parameter(self) -> Tensor:
-        return next(self.autoencoder.parameters())
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return next(self.first.parameters()).dtype
 
-    def _finite(self, run, part: Tensor) -> Tensor:
-        result = run(part)
-        if not torch.isfinite(result).all() and self._parameter.dtype != torch.float32:
-            log.warning("The VAE gave NaN in %s; it runs in float32 from here on.", self._parameter.dtype)
-            self.autoencoder.float()
-            result = run(part)
+    def float(self) -> None:
+        """Move it to float32."""
+        self.first.float()
+        self.second.float()
+
+    def finite(self, run: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        """What `run` makes of a part, on the CPU; where half precision gives NaN, once more in float32, for good."""
+        parameter = next(self.first.parameters())
+        result = run(part.to(parameter))
+        if not torch.isfinite(result).all() and self.dtype != torch.float32:
+            log.warning("The VAE gave NaN in %s; it runs in float32 from here on.", self.dtype)
+            self.float()
+            result = run(part.to(parameter.device, torch.float32))
         if not torch.isfinite(result).all():
             raise LatentSyncError(
                 "The VAE gives NaN even in float32; its file or the UNet's is damaged: download them again."

@@ -1,4 +1,4 @@
-"""One segment after the other: encode its faces, denoise them, paste and write them into a part of its own."""
+"""Segment by segment: encode faces, denoise them, paste and write them into a part of its own; stages overlap."""
 
 import logging
 from collections.abc import Iterator
@@ -17,10 +17,12 @@ from ..media import VideoReader
 from ..media.write.mix import mixed_blocks
 from ..media.write.parts import PartedVideo, PartWriter, join_parts
 from ..models.loading import Models
+from ..models.vae import LatentCodec
 from ..progress import Callbacks
 from .composite import composite, generated_faces
 from .encode import ClipConditioning, FaceLatents
 from .latent_cache import LatentCache
+from .overlap import Cancellation, ahead, overlap_pays
 from .plan import Plan
 from .resume.run_folder import RunFolder, SegmentRecord
 from .run_log import RunLog
@@ -41,41 +43,114 @@ class Generated:
     latent_bytes: int
 
 
+@dataclass(frozen=True)
+class Run:
+    """What every stage of a run works with; its callbacks may be called by any thread."""
+
+    plan: Plan
+    voice: Voice
+    models: Models
+    folder: RunFolder
+    log: RunLog
+    callbacks: Callbacks
+
+
+@dataclass(frozen=True)
+class SegmentWork:
+    """A segment on its way through the stages.
+
+    record: of an earlier run that finished it. conditioning: once it is encoded; latents (1, 4, frames, h, w): once it
+    is denoised. Both are None where there is nothing to generate. unet, encoder: the precisions the networks were in
+    when they had done their part.
+    """
+
+    segment: Segment
+    record: SegmentRecord | None = None
+    conditioning: ClipConditioning | None = None
+    latents: Tensor | None = None
+    unet: str = ""
+    encoder: str = ""
+
+
 def generate(
     plan: Plan, voice: Voice, models: Models, folder: RunFolder, run_log: RunLog, callbacks: Callbacks
 ) -> Generated:
     """Make every segment that is not finished yet, then join all with the voice.
 
-    Two readers, each going forwards: one for the faces and, a segment behind, one for the pictures they go into.
+    While one segment is denoised the next is encoded and the one before is pasted and written, each by a thread of its
+    own. Two readers, each going forwards: one for the faces and, some segments behind, one for the pictures they go
+    into.
     """
-    path, codec, settings = plan.inputs.video.path, models.codec, plan.settings
-    video, records, reused = parted_video(plan, folder.target), [], 0
+    path, settings, cancellation = plan.inputs.video.path, plan.settings, Cancellation(callbacks.check_cancelled)
+    run = Run(plan, voice, models, folder, run_log, cancellation.shared(callbacks))
+    video, overlapped = parted_video(plan, folder.target), overlap_pays(models.device)
     with VideoReader(path) as crops, VideoReader(path) as pictures:
-        cache = LatentCache(crops, plan.segments, plan.timeline.source, plan.alignment, codec, settings.seed)
-        for segment in plan.segments:
-            record = folder.finished(segment)
-            reused += record is not None
-            if record is None:
-                known, faces = len(run_log.warnings), iter(())
-                if segment.groups:
-                    with run_log.stage("encode"):
-                        encoded = cache.of(segment, callbacks.progress("encode"), callbacks.check_cancelled)
-                    with run_log.stage("sample"):
-                        conditioning = condition_segment(segment, plan, encoded, voice.features, models)
-                        latents = sample_segment(segment, plan, conditioning, cache.noise.start, models, callbacks)
-                    faces = generated_faces(latents, segment.synced, codec)
-                    del encoded, conditioning, latents  # so that they go before the next segment's come
-                with run_log.stage("write"), PartWriter(folder.part(segment), video, segment.start) as part:
-                    synced = write_segment(segment, plan, faces, pictures, part, callbacks)
-                    record = SegmentRecord(synced, *precision_of(models), tuple(run_log.warnings[known:]))
-                    folder.note(segment, record)
-            resume_after(record, models, run_log)
-            records.append(record)
+        cache = LatentCache(
+            crops, plan.segments, plan.timeline.source, plan.alignment, models.codec, plan.settings.seed
+        )
+        with (
+            ahead(encoded_segments(run, cache), cancellation, overlapped) as encoded,
+            ahead(sampled_segments(run, encoded, cache.noise.start), cancellation, overlapped) as sampled,
+        ):
+            synced, reused = write_segments(run, sampled, pictures, video)
     callbacks.on_progress("write", len(plan.timeline), len(plan.timeline))
     with run_log.stage("write"):
         parts = [(folder.part(segment), segment.start, segment.stop) for segment in plan.segments]
         join_parts(video, parts, sound_of(plan), overwrite=settings.overwrite)
-    return Generated(folder.target, sum(record.synced for record in records), reused, cache.peak)
+    return Generated(folder.target, synced, reused, cache.peak)
+
+
+def encoded_segments(run: Run, cache: LatentCache) -> Iterator[SegmentWork]:
+    """First stage: every segment in order, with what it is denoised from unless it is finished."""
+    codec, callbacks = run.models.codec, run.callbacks
+    for segment in run.plan.segments:
+        record, conditioning = run.folder.finished(segment), None
+        if record is not None:
+            resume_precision(encoder_of(codec), record.vae)
+        elif segment.groups:
+            with run.log.stage("encode"):
+                faces = cache.of(segment, callbacks.progress("encode"), callbacks.check_cancelled)
+                conditioning = condition_segment(segment, run.plan, faces, run.voice.features, run.models)
+        yield SegmentWork(segment, record, conditioning, encoder=precision_of(encoder_of(codec)))
+
+
+def sampled_segments(run: Run, encoded: Iterator[SegmentWork], noise: Tensor) -> Iterator[SegmentWork]:
+    """Second stage: every segment in order, with its latents."""
+    unet = run.models.unet
+    for work in encoded:
+        latents = None
+        if work.record is not None:
+            resume_precision(unet, work.record.unet)
+        elif work.conditioning is not None:
+            with run.log.stage("sample"):
+                latents = sample_segment(work.segment, run.plan, work.conditioning, noise, run.models, run.callbacks)
+        yield replace(work, conditioning=None, latents=latents, unet=precision_of(unet))
+
+
+def write_segments(
+    run: Run, sampled: Iterator[SegmentWork], pictures: VideoReader, video: PartedVideo
+) -> tuple[int, int]:
+    """Last stage: write every segment into a part of its own and note what is known of it.
+
+    Returns how many frames were synced, and how many segments were finished already.
+    """
+    codec, synced, reused, told = run.models.codec, 0, 0, len(run.log.warnings)
+    for work in sampled:
+        segment, record = work.segment, work.record
+        if record is not None:
+            reused += 1
+            resume_precision(decoder_of(codec), record.vae_decoder or record.vae)
+        else:
+            faces = iter(()) if work.latents is None else generated_faces(work.latents, segment.synced, codec)
+            with run.log.stage("write"), PartWriter(run.folder.part(segment), video, segment.start) as part:
+                count = write_segment(segment, run.plan, faces, pictures, part, run.callbacks)
+                precisions = {"unet": work.unet, "vae": work.encoder, "vae_decoder": precision_of(decoder_of(codec))}
+                record = SegmentRecord(count, **precisions, warnings=tuple(run.log.warnings[told:]))
+                run.folder.note(segment, record)
+        run.log.add_warnings(record.warnings)
+        told = len(run.log.warnings)
+        synced += record.synced
+    return synced, reused
 
 
 def parted_video(plan: Plan, target: Path) -> PartedVideo:
@@ -186,16 +261,22 @@ def write_segment(
     return synced
 
 
-def precision_of(models: Models) -> tuple[str, str]:
-    """The precisions UNet and VAE are in, by name; "" where one has none."""
-    vae = getattr(models.codec, "autoencoder", None)
-    return tuple(str(getattr(network, "dtype", "")).removeprefix("torch.") for network in (models.unet, vae))
+def encoder_of(codec: LatentCodec):
+    """The half of a codec's networks that encodes; None where a host has them."""
+    return getattr(codec, "encoding", None)
 
 
-def resume_after(record: SegmentRecord, models: Models, run_log: RunLog) -> None:
-    """Bring the networks into the precision, and the log to the warnings, that a finished segment left behind."""
-    networks = (models.unet, getattr(models.codec, "autoencoder", None))
-    for network, left_in in zip(networks, (record.unet, record.vae), strict=True):
-        if left_in == "float32" and network.dtype != torch.float32:
-            network.float()
-    run_log.add_warnings(record.warnings)
+def decoder_of(codec: LatentCodec):
+    """The half of a codec's networks that decodes; None where a host has them."""
+    return getattr(codec, "decoding", None)
+
+
+def precision_of(network: object) -> str:
+    """The precision of a network by name; "" where it has none."""
+    return str(getattr(network, "dtype", "")).removeprefix("torch.")
+
+
+def resume_precision(network, left_in: str) -> None:
+    """Bring a network into the precision that a finished segment left it in."""
+    if left_in == "float32" and precision_of(network) not in ("", "float32"):
+        network.float()

@@ -44,13 +44,14 @@ DIFFERENCES_NAMED = 3
 class SegmentRecord:
     """What is known of a finished segment beside its pictures.
 
-    synced: frames with a generated mouth. unet, vae: the precision the networks were left in, which half precision
-    that ends in NaN raises for good. warnings: logged meanwhile.
+    synced: frames with a generated mouth. unet, vae, vae_decoder: the precision UNet, VAE encoder and VAE decoder were
+    left in, which half precision that ends in NaN raises for good. warnings: logged meanwhile.
     """
 
     synced: int
     unet: str
     vae: str
+    vae_decoder: str = ""  # "" in records of versions that kept both halves in one precision
     warnings: tuple[str, ...] = ()
 
 
