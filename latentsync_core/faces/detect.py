@@ -13,7 +13,7 @@ import torch
 from ..options import DEFAULT_THRESHOLD
 from .networks.blazeface import FullRangeBlazeFace, ShortRangeBlazeFace
 from .networks.nets import FaceNets
-from .pictures import picture_tensor, shrink_picture, single_thread
+from .pictures import Picture, Region, part_of, picture_tensor, shrink_picture, single_thread
 
 MAX_LOGIT = 100.0  # score logits are clipped here before the sigmoid
 SAME_FACE_OVERLAP = 0.3  # intersection over union above which two boxes show one face
@@ -22,9 +22,6 @@ TILE_STEP = 2 / 3  # distance of neighbouring tiles over their side: a face up t
 MIN_TILE = 64  # pixels
 NEIGHBOURHOOD = 3.0  # side of the square searched around a known face over the longer side of its box
 LEFT_EYE, RIGHT_EYE = 0, 1  # keypoints; left in the picture. Then nose, mouth, left and right ear
-
-Region = tuple[int, int, int, int]
-"""A part of a frame: x0, y0, x1, y1 in whole pixels, upper bounds exclusive."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Detections:
 
 
 class FaceDetector:
-    """BlazeFace with its anchors: frames (H, W, 3) uint8 RGB in, faces in frame pixels out."""
+    """BlazeFace with its anchors: frames (H, W, 3) uint8 RGB or native in, faces in frame pixels out."""
 
     def __init__(
         self,
@@ -69,7 +66,7 @@ class FaceDetector:
             ShortRangeBlazeFace: anchor_centres(((16, 2), (8, 6))),
         }
 
-    def detect(self, frame: np.ndarray, tiles: bool = True) -> Detections:
+    def detect(self, frame: Picture, tiles: bool = True) -> Detections:
         """Faces anywhere in the frame: those of the first of `passes` that finds any."""
         best = 0.0
         for faces in self.passes(frame, tiles):
@@ -78,7 +75,7 @@ class FaceDetector:
                 return faces
         return no_faces(best)
 
-    def passes(self, frame: np.ndarray, tiles: bool = True) -> Iterator[Detections]:
+    def passes(self, frame: Picture, tiles: bool = True) -> Iterator[Detections]:
         """Detections of ever more costly passes over a frame; the caller stops when one is good enough.
 
         First the full-range network on the whole frame, then the short-range one (a face that fills the frame), then,
@@ -91,7 +88,7 @@ class FaceDetector:
             if regions:
                 yield merge(self._detect_parts(self.full_range, [(frame, region) for region in regions]))
 
-    def detect_near(self, frame: np.ndarray, box: np.ndarray) -> Detections:
+    def detect_near(self, frame: Picture, box: np.ndarray) -> Detections:
         """Faces in a square around a known face's box, at a scale that suits that face."""
         centre, side = (box[:2] + box[2:]) / 2, NEIGHBOURHOOD * max(box[2] - box[0], box[3] - box[1])
         height, width = frame.shape[:2]
@@ -101,7 +98,7 @@ class FaceDetector:
 
     @single_thread()
     @torch.inference_mode()
-    def _detect_parts(self, network: torch.nn.Module, parts: list[tuple[np.ndarray, Region]]) -> list[Detections]:
+    def _detect_parts(self, network: torch.nn.Module, parts: list[tuple[Picture, Region]]) -> list[Detections]:
         """Run a network on parts of frames in one batch; the results are in pixels of their frames."""
         placed = [letterbox(frame, region, network.INPUT_SIZE) for frame, region in parts]
         batch = torch.stack([picture for picture, _ in placed]).to(self.device)
@@ -155,7 +152,7 @@ class Placement:
         return fractions * self.extent + self.offset - 0.5
 
 
-def letterbox(frame: np.ndarray, region: Region, size: int) -> tuple[torch.Tensor, Placement]:
+def letterbox(frame: Picture, region: Region, size: int) -> tuple[torch.Tensor, Placement]:
     """Shrink or enlarge a region into the middle of a black square, keeping its aspect.
 
     frame (H, W, 3) uint8 -> (3, size, size) float32 in [-1, 1] and its placement in the frame.
@@ -164,7 +161,7 @@ def letterbox(frame: np.ndarray, region: Region, size: int) -> tuple[torch.Tenso
     height, width = y1 - y0, x1 - x0
     scale = size / max(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    picture = shrink_picture(picture_tensor(frame[y0:y1, x0:x1]), new_height, new_width)
+    picture = shrink_picture(picture_tensor(part_of(frame, region)), new_height, new_width)
     top, left = (size - new_height) // 2, (size - new_width) // 2
     square = torch.full((3, size, size), -1.0)
     square[:, top : top + new_height, left : left + new_width] = picture.float().div_(127.5).sub_(1)
@@ -172,12 +169,12 @@ def letterbox(frame: np.ndarray, region: Region, size: int) -> tuple[torch.Tenso
     return square, Placement(np.array([x0, y0], np.float32) - pixels * (left, top), pixels * size)
 
 
-def whole_frame(frame: np.ndarray) -> Region:
+def whole_frame(frame: Picture) -> Region:
     """The region of a whole frame."""
     return 0, 0, frame.shape[1], frame.shape[0]
 
 
-def tile_regions(frame: np.ndarray, fraction: float) -> list[Region]:
+def tile_regions(frame: Picture, fraction: float) -> list[Region]:
     """Overlapping squares, `fraction` of the frame's short side wide, that cover the frame."""
     height, width = frame.shape[:2]
     side = int(fraction * min(height, width))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from .networks.facemesh import FaceMesh
 from .networks.nets import FaceNets
-from .pictures import picture_tensor, shrink_picture, single_thread
+from .pictures import Picture, part_of, picture_tensor, shrink_picture, single_thread
 
 LEFT_BROW = (71, 63, 105, 66, 107)  # mesh indices (REFERENCE section 1); left in the picture
 RIGHT_BROW = (336, 296, 334, 293, 301)
@@ -69,10 +69,10 @@ class MeshFitter:
 
     @single_thread()
     @torch.inference_mode()
-    def fit(self, frame: np.ndarray, roi: Roi) -> tuple[np.ndarray, float]:
+    def fit(self, frame: Picture, roi: Roi) -> tuple[np.ndarray, float]:
         """Mesh points (468, 3) float32 in frame pixels and the probability that `roi` holds a face.
 
-        frame: (H, W, 3) uint8 RGB.
+        frame: (H, W, 3) uint8 RGB, or native.
         """
         crop = crop_roi(frame, roi, FaceMesh.INPUT_SIZE).unsqueeze(0).to(self.device)
         points, logit = self.network(crop.contiguous(memory_format=torch.channels_last))
@@ -88,7 +88,7 @@ def points_in_frame(points: np.ndarray, roi: Roi) -> np.ndarray:
     return mesh
 
 
-def crop_roi(frame: np.ndarray, roi: Roi, size: int) -> torch.Tensor:
+def crop_roi(frame: Picture, roi: Roi, size: int) -> torch.Tensor:
     """Crop a rotated square from a frame, bilinearly and without aliasing where it shrinks.
 
     frame (H, W, 3) uint8 -> (3, size, size) float32 in [0, 1]; the frame's border pixels continue outside.
@@ -104,7 +104,7 @@ def crop_roi(frame: np.ndarray, roi: Roi, size: int) -> torch.Tensor:
     return crop[0] / 255
 
 
-def shrunk_patch(frame: np.ndarray, corners: np.ndarray, shrink: float) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+def shrunk_patch(frame: Picture, corners: np.ndarray, shrink: float) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
     """The upright part of a frame that holds `corners` (4, 2), made smaller by `shrink` where that is above 1.
 
     Returns (3, h, w) float32 in 0..255, the frame position (x, y) of its corner and its width and height in the frame.
@@ -113,7 +113,7 @@ def shrunk_patch(frame: np.ndarray, corners: np.ndarray, shrink: float) -> tuple
     margin = int(2 * shrink) + 2  # so that the filters have pixels beyond the corners
     low = np.clip(np.floor(corners.min(0)) - margin, 0, size - 1).astype(int)
     high = np.clip(np.ceil(corners.max(0)) + margin, low + 1, size).astype(int)
-    patch = picture_tensor(frame[low[1] : high[1], low[0] : high[0]])
+    patch = picture_tensor(part_of(frame, (*low.tolist(), *high.tolist())))
     if shrink > 1:
         width, height = np.maximum(1, np.round((high - low) / shrink)).astype(int).tolist()
         patch = shrink_picture(patch, height, width)

@@ -265,7 +265,7 @@ def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> 
         for frame in reader.frames(0, PROBE_FRAMES):
             stamps.append(time.perf_counter())
             frames.append(frame)
-            yield frame.rgb()
+            yield frame
 
     points = face_in_the_middle(reader.info.width, reader.info.height)
     with contextlib.suppress(LatentSyncError):  # no face this early, which the run itself will tell where it matters

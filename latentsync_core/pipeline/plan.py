@@ -24,6 +24,7 @@ from ..faces import (
 )
 from ..media import (
     AudioInfo,
+    Frame,
     VideoInfo,
     VideoReader,
     is_variable,
@@ -129,13 +130,13 @@ def track_clip(
     needed = None if settings.length == "video" else voice_seconds
     complete = True
 
-    def pictures(reader: VideoReader) -> Iterator[np.ndarray]:
+    def pictures(reader: VideoReader) -> Iterator[Frame]:
         nonlocal complete
         for frame in reader.frames():
             if needed is not None and frame.time >= needed:
                 complete = False
                 return
-            yield frame.rgb()
+            yield frame
 
     total = expected_frames(video, needed)
     on_progress(0, total or 0)

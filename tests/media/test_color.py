@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from latentsync_core.media import to_rgb
+from latentsync_core.media.picture.color import sampled_rgb
 from latentsync_core.media.picture.planes import channel_samples, native_picture
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
@@ -103,3 +104,15 @@ def test_a_region_is_that_part_of_the_whole(pixel_format, region):
     picture = native_picture(av.VideoFrame.from_ndarray(values, "rgb24").reformat(format=pixel_format))
     left, top, right, bottom = region
     assert np.array_equal(to_rgb(picture, region), to_rgb(picture)[top:bottom, left:right])
+
+
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv422p10le", "yuv444p", "yuv410p", "nv12", "gray", "gray10le", "rgb24", "gbrp"]
+)
+def test_samples_of_a_picture_are_those_of_its_rgb(pixel_format):
+    picture, rng = av.VideoFrame(101, 67, pixel_format), np.random.default_rng(1)
+    for channel in channel_samples(picture):
+        channel[:] = rng.integers(0, 256 if channel.dtype == np.uint8 else 1024, channel.shape)
+    whole = to_rgb(picture)
+    for rows, columns in ((1, 1), (2, 2), (3, 5), (7, 4)):
+        np.testing.assert_array_equal(sampled_rgb(picture, rows, columns), whole[::rows, ::columns])

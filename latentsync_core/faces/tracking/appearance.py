@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..landmarks import crop_roi, roi_from_mesh
+from ..pictures import Picture
 
 VIEW = 48  # pixels: side of the upright view of a face
 GRID = 16  # cells per side of its brightness pattern
@@ -32,7 +33,7 @@ class Appearance:
         return float(tints + 1 - (self.pattern * other.pattern).mean())
 
 
-def appearance_of(frame: np.ndarray, mesh: np.ndarray) -> Appearance:
+def appearance_of(frame: Picture, mesh: np.ndarray) -> Appearance:
     """The appearance of the face with `mesh` (468, 3) in a frame (H, W, 3) uint8 RGB."""
     view = crop_roi(frame, roi_from_mesh(mesh), VIEW).numpy()  # (3, 48, 48), upright, in 0..1
     shares = view[:2] / (view.sum(0) + BLACK)

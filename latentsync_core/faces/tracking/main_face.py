@@ -13,6 +13,7 @@ import numpy as np
 from ..detect import Detections, overlap
 from ..landmarks import mesh_box, roi_from_mesh
 from ..networks.nets import FaceNets
+from ..pictures import Picture, kept
 from .motion import SAME_PLACE, distances, is_near
 from .search import (
     SURE_PRESENCE,
@@ -77,9 +78,7 @@ class MainFaceSearch(FaceSearch):
         self.presences: list[float] = []  # by frame: the highest presence score of the mesh network
         self.doubted = 0.0  # the same for faces that were not confirmed in this frame
         self.around = Surroundings()
-        self.faceless: deque[np.ndarray] = deque(
-            maxlen=BACKWARD_FRAMES
-        )  # the frames just before this one without a face
+        self.faceless: deque[Picture] = deque(maxlen=BACKWARD_FRAMES)  # the frames just before this one without a face
 
     def begin_shot(self, index: int) -> None:
         """Forget everybody: frame `index` belongs to another shot."""
@@ -121,7 +120,7 @@ class MainFaceSearch(FaceSearch):
             return Sighting(mesh, presence)
         return fitted if held else None
 
-    def _detect_same(self, frame: np.ndarray, box: np.ndarray) -> Detections:
+    def _detect_same(self, frame: Picture, box: np.ndarray) -> Detections:
         """The detection of the face at `box`, one or none; also notes who else is in the picture."""
         faces = self.detector.detect(frame, tiles=False)
         same = overlap(box, faces.boxes) >= SAME_PLACE
@@ -171,7 +170,7 @@ class MainFaceSearch(FaceSearch):
         if not seen:
             self.presences.append(self.doubted)
             around.frames_missing += 1
-            self.faceless.append(moment.frame.copy())  # the caller may reuse its buffer
+            self.faceless.append(kept(moment.frame))
         for face, sighting in seen.items():
             self.presences.append(sighting.presence)
             around.last_box, around.frames_missing = mesh_box(sighting.mesh), 0

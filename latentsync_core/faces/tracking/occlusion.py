@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..landmarks import MeshFitter, roi_from_mesh
+from ..pictures import Picture
 
 LIPS = (61, 291, 0, 17, 13, 14, 78, 308, 37, 267, 84, 314, 40, 270, 91, 321)  # points of the face mesh
 LEFT_SIDE, RIGHT_SIDE = 234, 454
@@ -21,7 +22,7 @@ OWN_SHARE, MOST_STEADY = 1.6, 0.028  # of the shot's median, up to which a small
 __all__ = ["REFIT_INTERVAL", "lip_shift", "lips_in_view"]
 
 
-def lip_shift(fitter: MeshFitter, frame: np.ndarray, mesh: np.ndarray) -> float:
+def lip_shift(fitter: MeshFitter, frame: Picture, mesh: np.ndarray) -> float:
     """How far the lips move, in face widths, when a face with `mesh` (468, 3) is fitted again at two other scales."""
     region = roi_from_mesh(mesh)
     width = np.linalg.norm(mesh[RIGHT_SIDE] - mesh[LEFT_SIDE])

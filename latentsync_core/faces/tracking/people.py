@@ -12,6 +12,7 @@ from ..detect import overlap
 from ..face_track import FaceState, FaceTrack
 from ..landmarks import mesh_box
 from ..networks.nets import FaceNets
+from ..pictures import Picture
 from .everybody import EverybodySearch
 from .search import TrackingSettings
 from .tracked_face import TrackedFace
@@ -66,7 +67,7 @@ class People:
 
 
 def track_people(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Picture],
     *,
     settings: TrackingSettings | None = None,
     device: torch.device | str = "cpu",

@@ -11,6 +11,7 @@ from ...options import DEFAULT_MAX_GAP
 from ..detect import DEFAULT_THRESHOLD, LEFT_EYE, RIGHT_EYE, Detections, FaceDetector, Region
 from ..landmarks import MeshFitter, roi_from_box, roi_from_mesh
 from ..networks.nets import FaceNets
+from ..pictures import Picture
 from .motion import box_middles, box_sizes
 from .tracked_face import Sighting, TrackedFace
 
@@ -49,12 +50,12 @@ class TrackingSettings:
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame (H, W, 3) uint8 RGB to be searched, its index, the number of its shot, and everybody known so far.
+    """A frame to be searched, its index, the number of its shot, and everybody known so far.
 
     maybe_cut: the picture changed so much that a new shot may begin here, although not surely.
     """
 
-    frame: np.ndarray
+    frame: Picture
     index: int
     shot: int
     faces: Sequence[TrackedFace]
@@ -97,7 +98,7 @@ class FaceSearch(ABC):
     def recall(self, memory: Any) -> None:  # noqa: B027 - a search without state has nothing to restore
         """Restore an earlier `memory`."""
 
-    def fit_detection(self, frame: np.ndarray, detection: Detections) -> tuple[np.ndarray, float]:
+    def fit_detection(self, frame: Picture, detection: Detections) -> tuple[np.ndarray, float]:
         """Mesh of a single detection; fitted twice, so that the first frame is as exact as those that follow."""
         eyes = detection.keypoints[0, [LEFT_EYE, RIGHT_EYE]]
         roi = roi_from_box(detection.boxes[0], left_eye=eyes[0], right_eye=eyes[1])

@@ -13,6 +13,7 @@ from ...options import FACE_WORDS
 from ..detect import DEFAULT_THRESHOLD
 from ..face_track import FaceTrack
 from ..networks.nets import FaceNets
+from ..pictures import Picture
 from .everybody import EverybodySearch
 from .main_face import MainFaceSearch
 from .people import People, Person, people_of, track_people
@@ -93,7 +94,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def track_selected(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Picture],
     selection: FaceSelection,
     *,
     settings: TrackingSettings | None = None,
@@ -108,7 +109,7 @@ def track_selected(
 
 
 def track_numbered(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Picture],
     selection: FaceSelection,
     *,
     nets: FaceNets,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from ..pictures import Picture, samples_of
+
 VIEW_ROWS = 72  # a frame is sampled down to about so many rows and twice as many columns
 LEVELS = 8  # histogram bins per colour channel
 LAYOUT_CELLS = 9  # the layout is a grid of 9 x 9 mean brightnesses
@@ -76,9 +78,10 @@ class ShotChanges:
         self.before_light: tuple[np.ndarray, np.ndarray] | None = None  # the view before a change of light
         self.since_light = 0  # frames
 
-    def compare(self, frame: np.ndarray) -> Change:
+    def compare(self, frame: Picture) -> Change:
         """The change from the previous frame to this one, (H, W, 3) uint8; none for the first frame."""
-        view = frame[:: max(1, frame.shape[0] // VIEW_ROWS), :: max(1, frame.shape[1] // (2 * VIEW_ROWS))]
+        height, width = frame.shape[:2]
+        view = samples_of(frame, max(1, height // VIEW_ROWS), max(1, width // (2 * VIEW_ROWS)))
         previous, self.previous = self.previous, (colour_histogram(view), brightness_layout(view))
         if previous is None:
             return Change()

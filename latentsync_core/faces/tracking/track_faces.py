@@ -12,6 +12,7 @@ from ...errors import NoFaceError
 from ...progress import CheckCancelled, OnProgress
 from ..face_track import FaceTrack
 from ..networks.nets import FaceNets
+from ..pictures import Picture
 from .main_face import MainFaceSearch
 from .search import TILE_INTERVAL, TrackingSettings
 from .tracker import Tracker, feed
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def track_faces(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Picture],
     *,
     settings: TrackingSettings | None = None,
     device: torch.device | str = "cpu",
@@ -36,7 +37,8 @@ def track_faces(
     frames are optional and given by name.
 
     Args:
-        frames: (H, W, 3) uint8 RGB, consumed once; a few are held at a time.
+        frames: (H, W, 3) uint8 RGB, or media.Frame as a reader gives them, of which only the parts that are
+            looked at become RGB; consumed once; a few are held at a time.
         settings: which faces may be tracked.
         device: where the networks are loaded if `nets` is None.
         nets: networks that are loaded already.

@@ -15,7 +15,7 @@ from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cance
 from ..face_track import FaceTrack, GapFilling
 from ..landmarks import roi_from_mesh
 from ..networks.facemesh import MESH_POINTS
-from ..pictures import NO_FRAMES, require_frame
+from ..pictures import NO_FRAMES, Picture, require_frame
 from .occlusion import REFIT_INTERVAL, lip_shift
 from .search import FaceSearch, Moment
 from .shot_cuts import Change, ShotChanges
@@ -47,8 +47,8 @@ class Tracker(Generic[SearchT]):
         self.previous = -1  # the frame with which this one is compared
         self.before_flash: BeforeFlash | None = None
 
-    def add(self, frame: np.ndarray) -> None:
-        """Take the next frame, (H, W, 3) uint8 RGB.
+    def add(self, frame: Picture) -> None:
+        """Take the next frame, (H, W, 3) uint8 RGB or native.
 
         Raises LatentSyncError for what is no picture or of another size than those before.
         """
@@ -101,7 +101,7 @@ class Tracker(Generic[SearchT]):
         self.shot += 1
         self.previous = index
 
-    def _follow(self, frame: np.ndarray, index: int) -> dict[TrackedFace, Sighting]:
+    def _follow(self, frame: Picture, index: int) -> dict[TrackedFace, Sighting]:
         """Where the mesh finds those who were in the previous frame of this shot."""
         moment, followed = Moment(frame, index, self.shot, self.faces), {}
         for face in self.faces:
@@ -168,7 +168,7 @@ def _discontinuous(found: dict[TrackedFace, Sighting]) -> bool:
 
 
 def feed(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Picture],
     trackers: Collection[Tracker],
     *,
     on_progress: OnProgress | None = None,
@@ -178,7 +178,7 @@ def feed(
     """Pass a clip's frames to trackers.
 
     Args:
-        frames: (H, W, 3) uint8 RGB, consumed once.
+        frames: (H, W, 3) uint8 RGB or native, consumed once.
         trackers: which get every frame.
         on_progress, check_cancelled: called for each frame.
         total: the number of frames, for on_progress only.

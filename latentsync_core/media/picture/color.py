@@ -90,16 +90,33 @@ def to_rgb(picture: av.VideoFrame, region: Region | None = None) -> np.ndarray:
     spare_y = top % max(plane.sub_y for plane in layout.planes)
     covered = (left - spare_x, top - spare_y, right, bottom)
     channels = cut_channels(channel_samples(picture), layout, covered)
+    cell = layout.planes[layout.channels[1][0]] if layout.family == "yuv" else layout.planes[0]
+    return rgb_of_channels(channels, layout.family, coding, (cell.sub_x, cell.sub_y))[spare_y:, spare_x:]
+
+
+def sampled_rgb(picture: av.VideoFrame, rows: int, columns: int) -> np.ndarray:
+    """Every `rows`-th row and `columns`-th column of `to_rgb(picture)`, without converting the others."""
+    layout, coding = layout_of(picture), coding_of(picture)
+    ys, xs = np.arange(0, picture.height, rows), np.arange(0, picture.width, columns)
+    channels = []
+    for index, samples in enumerate(channel_samples(picture)):
+        plane = layout.planes[layout.channels[index][0]]
+        channels.append(samples[np.ix_(ys // plane.sub_y, xs // plane.sub_x)])
+    return rgb_of_channels(channels, layout.family, coding, (1, 1))
+
+
+def rgb_of_channels(channels: list[np.ndarray], family: str, coding: ColorCoding, cell: tuple[int, int]) -> np.ndarray:
+    """RGB, uint8 (h, w, 3), of samples as `channel_samples` gives them; cell: pixels (x, y) of a chroma sample."""
     rgb = np.empty((*channels[0].shape, 3), np.uint8)
-    if layout.family == "yuv":
-        yuv_to_rgb(channels, layout, coding, rgb)
-    else:
-        levels = luma_levels(coding)
-        for index in range(3):
-            samples = channels[index % len(channels)]
-            is_level = coding.bits == 8 and coding.full_range
-            rgb[:, :, index] = samples if is_level else round_levels(levels.take(samples, mode="clip"))
-    return rgb[spare_y:, spare_x:]
+    if family == "yuv":
+        yuv_to_rgb(channels, cell, coding, rgb)
+        return rgb
+    levels = luma_levels(coding)
+    for index in range(3):
+        samples = channels[index % len(channels)]
+        is_level = coding.bits == 8 and coding.full_range
+        rgb[:, :, index] = samples if is_level else round_levels(levels.take(samples, mode="clip"))
+    return rgb
 
 
 def cut_channels(channels: list[np.ndarray], layout: PixelLayout, region: Region) -> list[np.ndarray]:
@@ -113,11 +130,11 @@ def cut_channels(channels: list[np.ndarray], layout: PixelLayout, region: Region
     return cut
 
 
-def yuv_to_rgb(channels: list[np.ndarray], layout: PixelLayout, coding: ColorCoding, rgb: np.ndarray) -> None:
-    """Fill `rgb` (H, W, 3) from the planes Y, U, V, a band of rows at a time."""
+def yuv_to_rgb(channels: list[np.ndarray], cell: tuple[int, int], coding: ColorCoding, rgb: np.ndarray) -> None:
+    """Fill `rgb` (H, W, 3) from Y, U, V, a band of rows at a time; cell: pixels (x, y) of a chroma sample."""
     luma, u, v = channels
     height, width = luma.shape
-    sub_x, sub_y = layout.planes[layout.channels[1][0]].sub_x, layout.planes[layout.channels[1][0]].sub_y
+    sub_x, sub_y = cell
     to_luma, (v_red, u_green, v_green, u_blue) = luma_levels(coding), chroma_levels(coding)
     for top in range(0, height, BAND_ROWS):
         bottom = min(height, top + BAND_ROWS)

@@ -7,7 +7,7 @@ from functools import cached_property
 import av
 import numpy as np
 
-from .color import Region, to_rgb
+from .color import Region, sampled_rgb, to_rgb
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,11 @@ class Frame:
     index: int
     time: Fraction
     picture: av.VideoFrame
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of `rgb()`: height, width, 3."""
+        return self.picture.height, self.picture.width, 3
 
     @cached_property
     def _rgb(self) -> np.ndarray:
@@ -30,7 +35,15 @@ class Frame:
 
     def rgb_region(self, region: Region) -> np.ndarray:
         """The part `region` (left, top, right, bottom) of `rgb()`, converted alone, at its share of the cost."""
-        if "_rgb" in self.__dict__:
-            left, top, right, bottom = region
+        left, top, right, bottom = region
+        if "_rgb" in self.__dict__ or (right - left, bottom - top) == (self.picture.width, self.picture.height):
             return self._rgb[top:bottom, left:right]
         return to_rgb(self.picture, region)
+
+    def rgb_samples(self, rows: int, columns: int) -> np.ndarray:
+        """Every `rows`-th row and `columns`-th column of `rgb()`, converted alone."""
+        return self._rgb[::rows, ::columns] if "_rgb" in self.__dict__ else sampled_rgb(self.picture, rows, columns)
+
+    def released(self) -> "Frame":
+        """The frame without the RGB converted so far, to be kept."""
+        return Frame(self.index, self.time, self.picture)
