@@ -1,12 +1,10 @@
 """Schedule, guidance, windows and sampling."""
 
 from .guidance import Guidance, as_guidance
+from .prediction import Conditioning, NoisePredictor, TensorConditioning
 from .sample import (
-    Conditioning,
-    NoisePredictor,
     NonFiniteLatentsError,
     SamplerSettings,
-    TensorConditioning,
     sample_clip,
     sample_windows,
     shared_noise,

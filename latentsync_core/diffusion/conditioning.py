@@ -133,6 +133,10 @@ class TrainedConditioning:
         """The null in place of tokens (frames, n, d), in their dtype and device; gradients reach a learned one."""
         return null_like(voice, self.null_tokens)
 
+    def learned_null(self, voice: Tensor) -> Tensor | None:
+        """As `null_like` where a null was learned; None = zeros, which the UNet need not see."""
+        return None if self.null_tokens is None else self.null_like(voice)
+
     def null_condition(self, condition: Tensor) -> Tensor:
         """The face condition of the unconditional prediction, (b, 9, f, h, w): the same, or without the reference."""
         return condition if self.null_has_reference else without_reference(condition)

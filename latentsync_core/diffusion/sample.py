@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..models.unet.reuse import DeepFeatures
 from ..options import DEFAULT_GUIDANCE, DEFAULT_REUSE, DEFAULT_STEPS, WINDOW_FRAMES, check_reuse
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from .conditioning import null_like
 from .guidance import Guidance, as_guidance
+from .prediction import (
+    Conditioning,
+    NoisePredictor,
+    TensorConditioning,
+    WindowInputs,
+    predict_windows,
+    window_inputs,
+)
 from .schedule import make_schedule
-from .windows import Window, WindowGroup, fusion_weights, plan_windows, window_groups
-
-NoisePredictor = Callable[..., Tensor]
-"""``predict(sample (b,13,f,h,w), timestep, audio_tokens (b*f,n,d)) -> (b,4,f,h,w)``: the UNet, or a host's wrapper.
-
-Where features are reused, b `DeepFeatures` are a fourth argument.
-"""
+from .windows import Window, WindowGroup, plan_windows, window_groups
 
 
 class NonFiniteLatentsError(ArithmeticError):
@@ -32,36 +32,6 @@ def shared_noise(side: int, generator: torch.Generator) -> Tensor:
     side: in latent pixels. generator: on the CPU, so that a seed gives the same noise on every machine.
     """
     return torch.randn((1, 4, 1, side, side), generator=generator)
-
-
-class Conditioning(Protocol):
-    """Supplies the conditioning of any window of a clip."""
-
-    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
-        """condition (1, 9, f, h, w), voice tokens (f, n, d), null tokens (f, n, d).
-
-        Where the unconditional prediction has another face condition, condition has two rows, the unconditional first.
-        """
-
-
-@dataclass(frozen=True)
-class TensorConditioning:
-    """Conditioning in whole-clip tensors.
-
-    condition (1 or 2, 9, F, h, w), audio_tokens (F, n, d), null_tokens (1, n, d) or (F, n, d); None = zeros.
-    """
-
-    condition: Tensor
-    audio_tokens: Tensor
-    null_tokens: Tensor | None = None
-
-    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
-        part = slice(span.start, span.stop)
-        voice = self.audio_tokens[part]
-        null = self.null_tokens
-        if null is not None and len(null) > 1:
-            null = null[part]
-        return self.condition[:, :, part], voice, null_like(voice, null)
 
 
 @dataclass(frozen=True)
@@ -209,48 +179,6 @@ def sample_clip(
     return latents
 
 
-@dataclass(frozen=True)
-class WindowInputs:
-    """One window of a group, ready for the network.
-
-    part: its frames, counted from the group's first. weight (f, 1, 1): its weight in the fused prediction of each.
-    condition (1 or 2, 9, f, h, w), voice (f, n, d), null (f, n, d): in the network's dtype, on its device.
-    Of two rows of the condition, the unconditional one comes first. kept: what the network computed of the window at an
-    earlier step, for the unconditional and for the conditional prediction; None where nothing is reused.
-    """
-
-    part: slice
-    weight: Tensor
-    condition: Tensor
-    voice: Tensor
-    null: Tensor
-    kept: tuple[DeepFeatures, DeepFeatures] | None = None
-
-    def forget(self, step: int, settings: SamplerSettings) -> None:
-        """Let the whole network run for the predictions whose turn it is."""
-        for features, interval in zip(self.kept or (), (settings.null_interval, settings.reuse), strict=False):
-            if step % interval == 0:
-                features.forget()
-
-
-def window_inputs(
-    windows: Sequence[Window],
-    conditioning: Conditioning,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    reuse: bool = False,
-) -> list[WindowInputs]:
-    """The network's inputs for every window of a group. reuse: whether they keep features between steps."""
-    first, inputs = windows[0].start, []
-    for span, weight in zip(windows, fusion_weights(windows), strict=True):
-        condition, voice, null = (t.to(device=device, dtype=dtype) for t in conditioning.window(span))
-        part = slice(span.start - first, span.stop - first)
-        weight = weight.to(device)[:, None, None]  # (f, 1, 1)
-        kept = (DeepFeatures(), DeepFeatures()) if reuse else None
-        inputs.append(WindowInputs(part=part, weight=weight, condition=condition, voice=voice, null=null, kept=kept))
-    return inputs
-
-
 def denoise_group(
     unet: NoisePredictor,
     noise: Tensor,
@@ -280,34 +208,9 @@ def denoise_group(
         scale = guidance.scale_at(step, steps)
         predicted = torch.zeros_like(latents)
         for window in windows:
-            window.forget(step, settings)
-            noise_here = predict_window(unet, scaled[:, :, window.part], timestep, window, guidance, scale)
+            window.forget(step, settings.reuse, settings.null_interval)
+            noise_here = predict_windows(unet, scaled[:, :, window.part], timestep, [window], guidance, scale)
             predicted[:, :, window.part] += noise_here * window.weight
             step_done()
         latents = schedule.step(predicted, timestep, latents).prev_sample
     return latents
-
-
-def predict_window(
-    unet: NoisePredictor, latents: Tensor, timestep: Tensor, window: WindowInputs, guidance: Guidance, scale: float
-) -> Tensor:
-    """The guided noise prediction for one window: (1, 4, f, h, w) float32.
-
-    Args:
-        unet: the noise predictor.
-        latents: (1, 4, f, h, w), scaled for the timestep.
-        timestep: of the diffusion.
-        window: its other inputs.
-        guidance: how the two predictions are combined.
-        scale: of this step; at most 1 = the conditional prediction alone.
-    """
-    noisy, condition = latents.to(window.condition.dtype), window.condition
-    kept: tuple[Sequence[DeepFeatures], ...] = () if window.kept is None else (window.kept,)
-    if scale > 1:
-        sides = [noisy, condition] if len(condition) == 1 else [noisy.expand(2, -1, -1, -1, -1), condition]
-        sample = torch.cat(sides, dim=1).expand(2, -1, -1, -1, -1)  # one sample for both sides where they agree
-        predicted = unet(sample, timestep, torch.cat([window.null, window.voice]), *kept).float()
-        null, voice = predicted.chunk(2)
-        return guidance.combine(null, voice, scale)
-    kept = () if window.kept is None else (window.kept[1:],)
-    return unet(torch.cat([noisy, condition[-1:]], dim=1), timestep, window.voice, *kept).float()

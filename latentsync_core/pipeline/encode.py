@@ -88,11 +88,11 @@ class ClipConditioning:
     source: Sequence[int]
     trained: TrainedConditioning = TrainedConditioning()
 
-    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor]:
-        """condition (1 or 2, 9, f, h, w), voice tokens (f, n, d) and null tokens (f, n, d) of the frames of `span`."""
+    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor | None]:
+        """condition (1 or 2, 9, f, h, w), voice tokens (f, n, d) and null tokens (f, n, d), None = zeros, of `span`."""
         part = slice(span.start, span.stop)
-        voice = self.tokens[part]
-        return self.trained.with_null(self.faces.condition(self.source[part])), voice, self.trained.null_like(voice)
+        voice, condition = self.tokens[part], self.faces.condition(self.source[part])
+        return self.trained.with_null(condition), voice, self.trained.learned_null(voice)
 
 
 def pixels_of(crops: Sequence[np.ndarray]) -> Tensor:

@@ -20,7 +20,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from einops import rearrange
 
 from ...latentsync_core.audio.positions import encode_positions
-from ...latentsync_core.diffusion.conditioning import TrainedConditioning
+from ...latentsync_core.diffusion.conditioning import TrainedConditioning, null_like
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.models.embedded import KNOWS
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
@@ -55,13 +55,16 @@ class HostUNet(UNet3DConditionModel):
     def __init__(self, latentsync_config, dtype=None, device=None, operations=None):
         super().__init__(latentsync_config, operations=operations, attention=host_attention, dtype=dtype, device=device)
 
-    def forward(self, x, timestep, context=None, control=None, transformer_options=None, kept=None, **_):
-        """x: (b, 13, f, h, w); timestep: (b,); context: (b*f, n, d); kept: b DeepFeatures, where they are reused."""
+    def forward(self, x, timestep, context=None, control=None, transformer_options=None, kept=None, batch=None, **_):
+        """x: (b, 13, f, h, w); timestep: (b,); context: (b*f, n, d); kept: b DeepFeatures, where they are reused.
+
+        batch: b, where less than that is handed over, see `UNet3DConditionModel`.
+        """
         wrappers = comfy.patcher_extension.get_all_wrappers(
             comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options or {}
         )
         run = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
-        return run.execute(x, timestep, context, *(() if kept is None else (kept,)))
+        return run.execute(x, timestep, context, kept, batch)
 
 
 class LatentSyncConfig(comfy.supported_models_base.BASE):
@@ -93,11 +96,14 @@ class LatentSyncModel(comfy.model_base.BaseModel):
         """How this checkpoint was conditioned in training."""
         return TrainedConditioning.of(self.diffusion_model, position)
 
-    def side(self, tokens: torch.Tensor, extra: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        """One side of the guidance as the checkpoint was trained: condition (frames, 9, h, w), tokens (frames, n, d)."""
+    def side(self, tokens: torch.Tensor, extra: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One side of the guidance as the checkpoint was trained: condition (frames, 9, h, w), tokens (frames, n, d).
+
+        The tokens are None where they are all zeros, as without a voice they are unless a null was learned.
+        """
         trained, condition = self.conditioning(), extra[CONDITION]
         if extra.get(VOICELESS):
-            return trained.null_condition(condition[:, :, None])[:, :, 0], trained.null_like(tokens)
+            return trained.null_condition(condition[:, :, None])[:, :, 0], trained.learned_null(tokens)
         undecided = extra.get(POSITIONS) == "auto"
         return condition, encode_positions(tokens, "on") if undecided and trained.positions else tokens
 
@@ -119,7 +125,7 @@ class LatentSyncModel(comfy.model_base.BaseModel):
             )
         return {
             "c_concat": comfy.conds.CONDRegular(condition),
-            "c_crossattn": comfy.conds.CONDRegular(tokens),
+            "c_crossattn": comfy.conds.CONDRegular(null_like(kwargs["cross_attn"], None) if tokens is None else tokens),
             "windows": comfy.conds.CONDConstant(kwargs[WINDOWS]),
         }
 
@@ -215,15 +221,23 @@ def share_noise(executor, guider, sigmas, extra_args, callback, noise, *rest, **
 class NativePredictor:
     """The native MODEL as the library's NoisePredictor, for the sampler with the reference's own numerics."""
 
+    takes_batch = True
+
     def __init__(self, patcher):
         self.options = patcher.model_options["transformer_options"]
         self.network = patcher.model.diffusion_model
         self.dtype = patcher.model.manual_cast_dtype or patcher.model.get_dtype()
 
-    def __call__(self, sample, timestep, audio_tokens, kept=None):
-        """(b, 13, f, h, w), scalar, (b*f, n, d), b DeepFeatures -> (b, 4, f, h, w)."""
-        timesteps = timestep.to(sample.device).expand(len(sample))  # in this order, so that it is seen to be one
-        return self.network(sample, timesteps, context=audio_tokens, transformer_options=self.options, kept=kept)
+    def __call__(self, sample, timestep, audio_tokens, kept=None, *, batch):
+        """As `UNet3DConditionModel.forward`: (b, 13, f, h, w), scalar, (b*f, n, d), b DeepFeatures -> (b, 4, f, h, w)."""
+        return self.network(
+            sample,
+            timestep.to(sample.device).reshape(1),
+            context=audio_tokens,
+            transformer_options=self.options,
+            kept=kept,
+            batch=batch,
+        )
 
 
 def sample_natively(

@@ -111,3 +111,16 @@ def test_a_decision_of_the_position_encoding_node_stands(modules, checkpoint, cl
     extra = {modules.native.CONDITION: torch.zeros(FRAMES, 9, SIDE, SIDE), modules.native.POSITIONS: decided.positions}
     voice = decided.tokens[0:FRAMES]
     assert torch.equal(native.model.side(voice, extra)[1], voice)
+
+
+def test_our_sampler_attends_to_no_zeros(modules, checkpoint, clip):
+    """Of the side without a voice only a learned null is attended to."""
+    native = modules.native.native_model(modules.core.unet.read_checkpoint(checkpoint), torch.float32, "shared")
+    rows = []
+    attention = native.model.diffusion_model.mid_block.attentions[0].transformer_blocks[0].attn2
+    attention.to_k.register_forward_hook(lambda _, args, out: rows.append(len(args[0])))
+    positive, negative, latent = conditioned(modules, clip)
+    settings = modules.core.diffusion.SamplerSettings(1, SCALE)
+    modules.native.sample_natively(native, positive, negative, latent["samples"], settings, SEED)
+    learned = native.model.diffusion_model.null_audio_tokens is not None
+    assert rows == [2 * FRAMES if learned else FRAMES]

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .config import UNetConfig
+from .sample_tokens import SampleTokens
 
 AttentionFunction = Callable[..., Tensor]
 """``attention(q, k, v, heads)`` on (b, n, heads * d) tensors, returning the same layout."""
@@ -62,6 +63,14 @@ class Attention(nn.Module):
         x = self.attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads)
         return self.to_out[0](x)
 
+    def of_zeros(self, like: Tensor) -> Tensor:
+        """What a context of zeros gives at every query: the output's bias, (1, 1, dim) in the dtype of `like`.
+
+        Without biases of their own its keys and values are zeros. Asked of the layer, whose weights a host may hold
+        elsewhere or patched.
+        """
+        return self.to_out[0](like.new_zeros(1, 1, like.shape[-1]))
+
 
 class GEGLU(nn.Module):
     """Gated GELU (arXiv 2002.05202)."""
@@ -91,7 +100,8 @@ class FeedForward(nn.Module):
 
 
 def repeated(x: Tensor, rows: int) -> Tensor:
-    """What samples of a batch have shared, (n, ...), for each of them: (rows, ...); x itself where it is as long."""
+    """What samples of a batch have shared, (n, ...), one copy after the other: (rows, ...); x itself where it is as
+    long."""
     return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.dim() - 1))
 
 
@@ -119,12 +129,23 @@ class TransformerBlock(nn.Module):
         self.norm3 = ops.LayerNorm(dim, **factory_kwargs)
         self.ff = FeedForward(dim, ops, **factory_kwargs)
 
-    def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
+    def forward(self, x: Tensor, audio: SampleTokens) -> Tensor:
         x = x + self.attn1(self.norm1(x))
         if self.attn2 is not None:
-            x = repeated(x, len(audio_tokens))  # up to here the samples differ in nothing if their pictures do not
-            x = x + self.attn2(self.norm2(x), audio_tokens)
+            # Up to here samples differ in nothing if their pictures do not.
+            x = self._attend_to_audio(self.attn2, repeated(x, audio.rows), audio.tokens)
         return x + self.ff(self.norm3(x))
+
+    def _attend_to_audio(self, attention: Attention, x: Tensor, tokens: Tensor) -> Tensor:
+        """x: (b*f, h*w, c) -> the same; tokens: (v*f, n, d), of the last rows."""
+        without = len(x) - len(tokens)
+        if without == 0:
+            return x + attention(self.norm2(x), tokens)
+        unconditional = x[:without] + attention.of_zeros(x)
+        if len(tokens) == 0:
+            return unconditional
+        conditional = x[without:]
+        return torch.cat([unconditional, conditional + attention(self.norm2(conditional), tokens)])
 
 
 class SpatialTransformer(nn.Module):
@@ -148,12 +169,12 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = ops.Conv2d(channels, channels, 1, **factory_kwargs)
 
-    def forward(self, x: Tensor, audio_tokens: Tensor) -> Tensor:
-        """x: (b*f, c, h, w), or (f, c, h, w) that b samples share; audio_tokens: (b*f, n, d), those of each frame."""
+    def forward(self, x: Tensor, audio: SampleTokens) -> Tensor:
+        """x: (b*f, c, h, w), or fewer rows that the samples share, see `repeated`."""
         height = x.shape[2]
         hidden = rearrange(self.proj_in(self.norm(x)), "bf c h w -> bf (h w) c")
         for block in self.transformer_blocks:
-            hidden = block(hidden, audio_tokens)
+            hidden = block(hidden, audio)
         return repeated(x, len(hidden)) + self.proj_out(rearrange(hidden, "bf (h w) c -> bf c h w", h=height))
 
 

@@ -15,6 +15,7 @@ from .attention import AttentionFunction, SpatialTransformer, repeated
 from .config import UNetConfig
 from .motion import MotionModule
 from .resnet import Downsample, ResnetBlock, Upsample
+from .sample_tokens import SampleTokens
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,19 @@ class Stage(Checkpointed):
         self.attentions = nn.ModuleList([factory.audio_attention(c) for c in outputs] if has_attention else [])
         self.motion_modules = nn.ModuleList([factory.motion(c) for c in outputs] if has_motion else [])
 
-    def layer(self, index: int, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+    def layer(self, index: int, x: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int) -> Tensor:
         """Run one layer.
 
         Args:
             index: of the layer within the stage.
             x: (b*f, c, h, w) feature maps.
             time_embedding: (b, 4*width), through SiLU.
-            audio_tokens: (b*f, n, d).
+            audio: the tokens of all samples.
             frames: f, the frames of a window.
         """
         x = self.resnets[index](x, time_embedding, frames)
         if self.attentions:
-            x = self.attentions[index](x, audio_tokens)
+            x = self.attentions[index](x, audio)
         if self.motion_modules:
             x = self.motion_modules[index](x, frames)
         return x
@@ -95,10 +96,10 @@ class DownStage(Stage):
         )
         self.downsamplers = nn.ModuleList(samplers)
 
-    def forward(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int):
+    def forward(self, x: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int):
         skips = []
         for index in range(len(self.resnets)):
-            x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
+            x = self.run(self.layer, index, x, time_embedding, audio, frames)
             skips.append(x)
         for downsample in self.downsamplers:
             x = downsample(x)
@@ -118,12 +119,12 @@ class MidStage(Checkpointed):
         has_motion = config.use_motion_module and config.motion_module_mid_block
         self.motion_modules = nn.ModuleList([factory.motion(channels)] if has_motion else [])
 
-    def forward(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
-        return self.run(self.layers, x, time_embedding, audio_tokens, frames)
+    def forward(self, x: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int) -> Tensor:
+        return self.run(self.layers, x, time_embedding, audio, frames)
 
-    def layers(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+    def layers(self, x: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int) -> Tensor:
         x = self.resnets[0](x, time_embedding, frames)
-        x = self.attentions[0](x, audio_tokens)
+        x = self.attentions[0](x, audio)
         for motion_module in self.motion_modules:
             x = motion_module(x, frames)
         return self.resnets[1](x, time_embedding, frames)
@@ -145,32 +146,32 @@ class UpStage(Stage):
             [Upsample(channels, factory.ops, **factory.factory_kwargs)] if level > 0 else []
         )
 
-    def forward(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio_tokens: Tensor, frames: int):
+    def forward(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio: SampleTokens, frames: int):
         """Run the stage; it takes its skip connections off the end of `skips`.
 
         Args:
             x: (b*f, c, h, w) feature maps.
             skips: outputs of the down stages, the last one first in use.
             time_embedding: (b, 4*width), through SiLU.
-            audio_tokens: (b*f, n, d).
+            audio: the tokens of all samples.
             frames: f, the frames of a window.
 
         Returns x at the size of the next skip connection.
         """
-        x = self.all_but_last(x, skips, time_embedding, audio_tokens, frames)
-        x = self.last(x, skips.pop(), time_embedding, audio_tokens, frames)
+        x = self.all_but_last(x, skips, time_embedding, audio, frames)
+        x = self.last(x, skips.pop(), time_embedding, audio, frames)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[2:])
         return x
 
-    def all_but_last(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio_tokens: Tensor, frames: int):
+    def all_but_last(self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, audio: SampleTokens, frames: int):
         """The layers before the last; arguments as for `forward`."""
         for index in range(len(self.resnets) - 1):
             x = torch.cat([x, repeated(skips.pop(), len(x))], dim=1)
-            x = self.run(self.layer, index, x, time_embedding, audio_tokens, frames)
+            x = self.run(self.layer, index, x, time_embedding, audio, frames)
         return x
 
-    def last(self, x: Tensor, skip: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+    def last(self, x: Tensor, skip: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int) -> Tensor:
         """The last layer, which takes one skip connection: in the last stage it is the input convolution's output."""
         x = torch.cat([x, repeated(skip, len(x))], dim=1)
-        return self.run(self.layer, len(self.resnets) - 1, x, time_embedding, audio_tokens, frames)
+        return self.run(self.layer, len(self.resnets) - 1, x, time_embedding, audio, frames)

@@ -14,6 +14,7 @@ from .blocks import DownStage, LayerFactory, MidStage, UpStage
 from .config import UNetConfig
 from .resnet import pooled_norm
 from .reuse import DeepFeatures, deep_features
+from .sample_tokens import SampleTokens
 
 
 class TimeEmbedding(nn.Module):
@@ -28,13 +29,10 @@ class TimeEmbedding(nn.Module):
         return self.linear_2(F.silu(self.linear_1(x)))
 
 
-def is_one(timesteps: Tensor) -> bool:
-    """Whether a batch has one timestep, as can be seen without waiting for the device."""
-    return len(timesteps) == 1 or timesteps.stride(0) == 0
-
-
 class UNet3DConditionModel(nn.Module):
     """Predicts the noise in a window of face latents from the masked face, the reference face and the audio tokens.
+
+    takes_batch: that `forward` has the argument `batch`, for whoever calls it through a `NoisePredictor`.
 
     Args:
         config: widths, depth and motion modules.
@@ -42,6 +40,8 @@ class UNet3DConditionModel(nn.Module):
         attention: ``attention(q, k, v, heads)`` on (b, n, heads * d) tensors.
         dtype, device: of the new weights; None = torch's defaults.
     """
+
+    takes_batch = True
 
     def __init__(
         self,
@@ -98,45 +98,47 @@ class UNet3DConditionModel(nn.Module):
         timestep: Tensor | float | int,
         audio_tokens: Tensor,
         kept: Sequence[DeepFeatures] | None = None,
+        batch: int | None = None,
     ) -> Tensor:
         """Predict the noise of a window (REFERENCE section 1).
 
-        sample: (b, 13, f, h, w): noisy latents 4, mask 1 (1 = kept), masked-face latents 4, reference latents 4. Of one
-        sample expanded to b, with one timestep, all before the first cross-attention is computed once.
+        sample: (b, 13, f, h, w): noisy latents 4, mask 1 (1 = kept), masked-face latents 4, reference latents 4.
         timestep: scalar, or (b,); diffusion time in 0..999.
         audio_tokens: (b*f, n, d), each frame's tokens; frames of one sample follow one another.
         kept: one for each sample: deep features of an earlier pass, used in place of computing them; filled where they
         are empty (REFERENCE section 4). None = compute everything and keep nothing.
+        batch: b, where it is more than the other arguments hold; the timestep is then one. A sample of fewer stands for
+        copies of itself, and all before their first cross-attention is computed once; where tokens are fewer, the first
+        samples have none, which equals tokens of zeros and costs no cross-attention.
         Returns (b, 4, f, h, w). Raises LatentSyncError when f exceeds the temporal position table.
         """
         frames = sample.shape[2]
-        self._check_inputs(sample, audio_tokens)
+        audio = SampleTokens(audio_tokens, batch=batch or len(sample), frames=frames)
         timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
-        if len(sample) > 1 and sample.stride(0) == 0 and is_one(timesteps):
-            sample, timesteps = sample[:1], timesteps[:1]
+        self._check_inputs(sample, timesteps, audio, tokens_may_lack=batch is not None)
         if self.config.center_input_sample:
             sample = 2 * sample - 1
         time_embedding = self._embed_time(timesteps, sample.dtype)
 
         x = self.conv_in(rearrange(sample, "b c f h w -> (b f) c h w"))
         if kept is None:
-            deep = self._deep(x, time_embedding, audio_tokens, frames)
+            deep = self._deep(x, time_embedding, audio, frames)
         else:
-            deep = deep_features(self._deep, x, time_embedding, audio_tokens, kept)
-        x = self.up_blocks[-1].last(deep, x, time_embedding, audio_tokens, frames)
+            deep = deep_features(self._deep, x, time_embedding, audio, kept)
+        x = self.up_blocks[-1].last(deep, x, time_embedding, audio, frames)
         x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
-        return rearrange(repeated(x, len(audio_tokens)), "(b f) c h w -> b c f h w", f=frames)
+        return rearrange(repeated(x, audio.rows), "(b f) c h w -> b c f h w", f=frames)
 
-    def _deep(self, x: Tensor, time_embedding: Tensor, audio_tokens: Tensor, frames: int) -> Tensor:
+    def _deep(self, x: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int) -> Tensor:
         """From the input convolution's output to the input of the last up stage's last layer: (b*f, c, h, w) both."""
         skips = [x]
         for stage in self.down_blocks:
-            x, outputs = stage(x, time_embedding, audio_tokens, frames)
+            x, outputs = stage(x, time_embedding, audio, frames)
             skips.extend(outputs)
-        x = self.mid_block(x, time_embedding, audio_tokens, frames)
+        x = self.mid_block(x, time_embedding, audio, frames)
         for stage in self.up_blocks[:-1]:
-            x = stage(x, skips, time_embedding, audio_tokens, frames)
-        return self.up_blocks[-1].all_but_last(x, skips, time_embedding, audio_tokens, frames)
+            x = stage(x, skips, time_embedding, audio, frames)
+        return self.up_blocks[-1].all_but_last(x, skips, time_embedding, audio, frames)
 
     def _embed_time(self, timesteps: Tensor, dtype: torch.dtype) -> Tensor:
         """(b, 4*width) of timesteps (b,), in `dtype`, through the SiLU that every resnet would otherwise repeat."""
@@ -146,14 +148,15 @@ class UNet3DConditionModel(nn.Module):
         )
         return F.silu(self.time_embedding(embedding.to(dtype)))
 
-    def _check_inputs(self, sample: Tensor, audio_tokens: Tensor) -> None:
-        batch, channels, frames = sample.shape[:3]
+    def _check_inputs(self, sample: Tensor, timesteps: Tensor, audio: SampleTokens, *, tokens_may_lack: bool) -> None:
+        samples, channels, frames = sample.shape[:3]
         if channels != self.config.in_channels:
             raise ValueError(f"sample has {channels} channels, the UNet takes {self.config.in_channels}")
-        if audio_tokens.shape[0] != batch * frames:
-            raise ValueError(
-                f"audio_tokens hold {audio_tokens.shape[0]} frames, the sample {batch} x {frames} = {batch * frames}"
-            )
+        if audio.batch % samples or (audio.batch > samples and len(timesteps) > 1):
+            raise ValueError(f"{samples} samples at {len(timesteps)} timesteps do not stand for {audio.batch}")
+        rows = len(audio.tokens)
+        if rows != audio.rows and not (tokens_may_lack and rows % frames == 0 and rows < audio.rows):
+            raise ValueError(f"audio_tokens hold {rows} frames, the sample {audio.batch} x {frames} = {audio.rows}")
         if frames > self.config.max_window_frames and self.config.use_motion_module:
             raise LatentSyncError(
                 f"A window of {frames} frames was asked for; the model's temporal position table ends at "
