@@ -51,6 +51,8 @@ MAX_STEPS = 500  # with more, "leading" spacing starts at half the noise, and ne
 DEFAULT_GUIDANCE = 1.5
 DEFAULT_REUSE = 1  # every how many steps the whole UNet runs
 PUBLISHED_REUSE = 3  # the published scripts'
+DEFAULT_BATCH = "auto"  # windows through the network at once
+MAX_BATCH = 64
 DEFAULT_SEED = 1247
 WINDOW_FRAMES = 16  # as trained
 PUBLISHED_WIDTH = 320  # channels of the published UNet's first block
@@ -232,6 +234,15 @@ def check_reuse(reuse: int) -> None:
         raise LatentSyncError(
             f"The whole UNet is to run every {reuse} steps; 1 (at every step) to {MAX_STEPS} is possible, "
             f"the published scripts use {PUBLISHED_REUSE}."
+        )
+
+
+def check_batch(batch: int | str) -> None:
+    """How many windows go through the network at once."""
+    if batch != DEFAULT_BATCH and not (isinstance(batch, int) and 1 <= batch <= MAX_BATCH):
+        raise LatentSyncError(
+            f"{batch!r} windows are to be denoised at once; choose 1 to {MAX_BATCH}, or {DEFAULT_BATCH} for as many as "
+            "the memory holds."
         )
 
 

@@ -96,6 +96,13 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         default=choices.DEFAULT_OVERLAP,
         help="frames that neighbouring windows share and fuse; 4 of 16 take a third longer (default: %(default)s)",
     )
+    group.add_argument(
+        "--windows-at-once",
+        default=choices.DEFAULT_BATCH,
+        metavar="N",
+        help="windows through the network at once: a number, or auto: as many as a CUDA device's memory holds, one "
+        "elsewhere (default: %(default)s)",
+    )
     group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
     group.add_argument(
         "--position", default="auto", choices=choices.POSITIONS, help="audio position encoding; auto: as trained"
@@ -216,6 +223,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         **sampling_values(args, preset),
         resolution=parse_resolution(args.resolution),
         seed=args.seed,
+        batch=parse_batch(args.windows_at_once),
         window=args.window,
         overlap=args.overlap,
         position=args.position,
@@ -273,6 +281,11 @@ def parse_resolution(text: str) -> int | None:
     if not text.isdigit():
         raise LatentSyncError(f"--resolution is {text!r}; it must be auto or a number of pixels such as 256 or 512.")
     return int(text)
+
+
+def parse_batch(text: str) -> int | str:
+    """A number of windows, or the word "auto", which is left as it is."""
+    return int(text) if text.isdigit() else text
 
 
 def parse_mask(text: str) -> str | Path:

@@ -1,14 +1,10 @@
 """Schedule, guidance, windows and sampling."""
 
+from .batching import WindowBatch
 from .guidance import Guidance, as_guidance
 from .prediction import Conditioning, NoisePredictor, TensorConditioning
-from .sample import (
-    NonFiniteLatentsError,
-    SamplerSettings,
-    sample_clip,
-    sample_windows,
-    shared_noise,
-)
+from .sample import NonFiniteLatentsError, sample_clip, sample_windows, shared_noise
+from .sampler_settings import SamplerSettings
 from .schedule import make_schedule, reference_sigmas
 from .windows import (
     Window,
@@ -29,6 +25,7 @@ __all__ = [
     "SamplerSettings",
     "TensorConditioning",
     "Window",
+    "WindowBatch",
     "WindowGroup",
     "as_guidance",
     "check_window",

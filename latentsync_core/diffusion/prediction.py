@@ -101,28 +101,29 @@ def window_inputs(
     return inputs
 
 
-def predict_windows(
-    unet: NoisePredictor,
-    latents: Tensor,
-    timestep: Tensor,
-    windows: Sequence[WindowInputs],
-    guidance: Guidance,
-    scale: float,
-) -> Tensor:
-    """The guided noise prediction for w windows of equal length: (w, 4, f, h, w) float32.
+@dataclass(frozen=True)
+class GuidedStep:
+    """A denoising step as the network takes it.
 
-    Args:
-        unet: the noise predictor.
-        latents: (w, 4, f, h, w), scaled for the timestep.
-        timestep: of the diffusion.
-        windows: their other inputs.
-        guidance: how the two predictions are combined.
-        scale: of this step; at most 1 = the conditional prediction alone.
+    unet: the noise predictor. timestep: of the diffusion. guidance: how the two predictions are combined. scale: of
+    this step; at most 1 = the conditional prediction alone.
     """
-    if scale <= 1:
-        return voice_inputs(latents, windows).predict(unet, timestep).float()
-    null, voice = guided_inputs(latents, windows).predict(unet, timestep).float().chunk(2)
-    return guidance.combine(null, voice, scale)
+
+    unet: NoisePredictor
+    timestep: Tensor
+    guidance: Guidance
+    scale: float
+
+    def predict(self, latents: Tensor, windows: Sequence[WindowInputs]) -> Tensor:
+        """The guided noise prediction for w windows of equal length, latents (w, 4, f, h, w) scaled for the timestep.
+
+        Returns (w, 4, f, h, w) float32.
+        """
+        if self.scale <= 1:
+            return voice_inputs(latents, windows).predict(self.unet, self.timestep).float()
+        both = guided_inputs(latents, windows).predict(self.unet, self.timestep).float()
+        null, voice = both.chunk(2)
+        return self.guidance.combine(null, voice, self.scale)
 
 
 @dataclass(frozen=True)

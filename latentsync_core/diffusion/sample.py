@@ -1,24 +1,17 @@
 """Denoise the face latents of a whole clip from one frame of noise; overlapping windows are fused."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ..options import DEFAULT_GUIDANCE, DEFAULT_REUSE, DEFAULT_STEPS, WINDOW_FRAMES, check_reuse
+from ..options import DEFAULT_BATCH, DEFAULT_GUIDANCE, DEFAULT_REUSE, DEFAULT_STEPS, WINDOW_FRAMES
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from .guidance import Guidance, as_guidance
-from .prediction import (
-    Conditioning,
-    NoisePredictor,
-    TensorConditioning,
-    WindowInputs,
-    predict_windows,
-    window_inputs,
-)
-from .schedule import make_schedule
+from .batching import WindowBatch, as_window_batch, lots
+from .denoising import GroupDenoising, denoise_groups
+from .guidance import Guidance
+from .prediction import Conditioning, NoisePredictor, TensorConditioning
+from .sampler_settings import SamplerSettings
 from .windows import Window, WindowGroup, plan_windows, window_groups
 
 
@@ -32,38 +25,6 @@ def shared_noise(side: int, generator: torch.Generator) -> Tensor:
     side: in latent pixels. generator: on the CPU, so that a seed gives the same noise on every machine.
     """
     return torch.randn((1, 4, 1, side, side), generator=generator)
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How a clip is denoised.
-
-    steps: denoising steps. guidance: a scale, one scale per step, or a `Guidance`. solver: see `make_schedule`.
-    device: where the network runs. reuse: every how many steps the whole UNet runs; the steps between reuse its deep
-    features (REFERENCE section 4; the published scripts run with 3). 1 = at every step. reuse_null: the same for the
-    unconditional prediction; None = as `reuse`. Raises LatentSyncError for an interval that cannot be.
-    """
-
-    steps: int = DEFAULT_STEPS
-    guidance: Guidance | float | Sequence[float] = DEFAULT_GUIDANCE
-    solver: str = "ddim"
-    device: torch.device | str = "cpu"
-    reuse: int = DEFAULT_REUSE
-    reuse_null: int | None = None
-
-    def __post_init__(self) -> None:
-        check_reuse(self.reuse)
-        check_reuse(self.null_interval)
-
-    @property
-    def null_interval(self) -> int:
-        """Every how many steps the whole UNet runs for the unconditional prediction."""
-        return self.reuse if self.reuse_null is None else self.reuse_null
-
-    @property
-    def reuses(self) -> bool:
-        """Whether any step reuses features."""
-        return max(self.reuse, self.null_interval) > 1
 
 
 def sample_windows(
@@ -81,6 +42,7 @@ def sample_windows(
     null_tokens: Tensor | None = None,
     solver: str = "ddim",
     reuse_null: int | None = None,
+    batch: WindowBatch | int | str = DEFAULT_BATCH,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
@@ -100,6 +62,7 @@ def sample_windows(
         null_tokens: unconditional embedding, (1, n, d); None = zeros.
         solver: see `make_schedule`.
         reuse_null: interval of full steps of the unconditional prediction, see `SamplerSettings`.
+        batch: how many windows go through the network at once, see `WindowBatch`.
         on_progress: counts denoising steps over all windows.
         check_cancelled: called after every step.
 
@@ -119,6 +82,7 @@ def sample_windows(
             device=condition.device,
             reuse=reuse,
             reuse_null=reuse_null,
+            batch=batch,
         ),
         frames=frames,
         on_progress=on_progress,
@@ -138,7 +102,7 @@ def sample_clip(
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> Tensor:
-    """Denoise a clip group by group, the windows of a group fused.
+    """Denoise a clip, the windows of a group fused; groups go side by side where they share a batch.
 
     Six arguments say what is sampled, two are the callbacks of every long computation.
 
@@ -147,7 +111,7 @@ def sample_clip(
         noise: (1, 4, 1, h, w), repeated for every frame, or (1, 4, frames, h, w).
         conditioning: of every window.
         groups: see `window_groups`.
-        settings: steps, guidance, solver and device.
+        settings: steps, guidance, solver, device, reuse and batch.
         frames: of the clip.
         on_progress: counts denoising steps over all windows.
         check_cancelled: called after every step.
@@ -155,9 +119,9 @@ def sample_clip(
     Returns (1, 4, frames, h, w) float32 scaled latents on the CPU, zero where no group lies.
     Raises NonFiniteLatentsError when a window gives NaN or infinity.
     """
-    dtype, device = getattr(unet, "dtype", torch.float32), settings.device
     latents = torch.zeros((1, 4, frames, *noise.shape[-2:]), dtype=torch.float32)
-    done, total = 0, settings.steps * sum(len(group.windows) for group in groups)
+    batch, counts = as_window_batch(settings.batch), [len(group.windows) for group in groups]
+    done, total = 0, settings.steps * sum(counts)
 
     def step_done() -> None:
         nonlocal done
@@ -166,51 +130,14 @@ def sample_clip(
         check_cancelled()
 
     check_cancelled()
-    for group in groups:
-        reach = group.reach
-        start = (
-            noise.expand(-1, -1, len(reach), -1, -1) if noise.shape[2] == 1 else noise[:, :, reach.start : reach.stop]
-        )
-        inputs = window_inputs(group.windows, conditioning, dtype, device, settings.reuses)
-        denoised = denoise_group(unet, start.to(device), inputs, settings, step_done).cpu()
-        if not torch.isfinite(denoised).all():
-            raise NonFiniteLatentsError(f"frames {reach.start} to {reach.stop - 1}")
-        latents[:, :, group.start : group.stop] = denoised[:, :, group.start - reach.start : group.stop - reach.start]
-    return latents
-
-
-def denoise_group(
-    unet: NoisePredictor,
-    noise: Tensor,
-    windows: Sequence[WindowInputs],
-    settings: SamplerSettings,
-    step_done: Callable[[], None],
-) -> Tensor:
-    """Run a group's windows through every step of a schedule.
-
-    Args:
-        unet: the noise predictor.
-        noise: (1, 4, f, h, w).
-        windows: the network's inputs for each window.
-        settings: steps, guidance, solver and reuse.
-        step_done: called after each window of each step.
-
-    Returns latents (1, 4, f, h, w) float32. At every step the windows' noise predictions are fused, then one solver
-    step is taken for all frames, so that a multistep solver keeps one history. The network may run in half precision;
-    the latents between steps do not, so errors do not add up.
-    """
-    guidance = as_guidance(settings.guidance)
-    schedule: Any = make_schedule(settings.solver, settings.steps)  # diffusers states no common interface
-    latents = noise.float() * schedule.init_noise_sigma
-    steps = len(schedule.timesteps)
-    for step, timestep in enumerate(schedule.timesteps):
-        scaled = schedule.scale_model_input(latents, timestep)
-        scale = guidance.scale_at(step, steps)
-        predicted = torch.zeros_like(latents)
-        for window in windows:
-            window.forget(step, settings.reuse, settings.null_interval)
-            noise_here = predict_windows(unet, scaled[:, :, window.part], timestep, [window], guidance, scale)
-            predicted[:, :, window.part] += noise_here * window.weight
-            step_done()
-        latents = schedule.step(predicted, timestep, latents).prev_sample
+    longest = max((len(span) for group in groups for span in group.windows), default=0)
+    batch.fit(unet, longest, noise.shape[-1], settings.device)
+    for lot in lots(groups, counts, batch):
+        started = [GroupDenoising.begin(unet, noise, conditioning, group, settings) for group in lot]
+        denoise_groups(unet, started, settings, batch, step_done)
+        for group, denoised in zip(lot, started, strict=True):
+            reach, found = group.reach, denoised.latents.cpu()
+            if not torch.isfinite(found).all():
+                raise NonFiniteLatentsError(f"frames {reach.start} to {reach.stop - 1}")
+            latents[:, :, group.start : group.stop] = found[:, :, group.start - reach.start : group.stop - reach.start]
     return latents

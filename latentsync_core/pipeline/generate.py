@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Features, indices_at
-from ..diffusion import NonFiniteLatentsError, SamplerSettings, sample_clip
+from ..diffusion import NonFiniteLatentsError, SamplerSettings, WindowBatch, sample_clip
 from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..media import VideoReader
@@ -27,6 +27,7 @@ from .plan import Plan
 from .resume.run_folder import RunFolder, SegmentRecord
 from .run_log import RunLog
 from .segments import Segment
+from .settings import Settings
 from .voice import Voice
 
 log = logging.getLogger(__name__)
@@ -34,13 +35,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Generated:
-    """The file that was made, how many of its frames were synced, how many segments an earlier run had finished, and
-    the most bytes of latents held at once."""
+    """The file that was made, how many of its frames were synced, how many segments an earlier run had finished, the
+    most bytes of latents held at once, and how many windows went through the network at once in the end."""
 
     target: Path
     synced: int
     reused: int
     latent_bytes: int
+    windows_at_once: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Run:
     folder: RunFolder
     log: RunLog
     callbacks: Callbacks
+    sampler: SamplerSettings
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ def generate(
     into.
     """
     path, settings, cancellation = plan.inputs.video.path, plan.settings, Cancellation(callbacks.check_cancelled)
-    run = Run(plan, voice, models, folder, run_log, cancellation.shared(callbacks))
+    batch = WindowBatch(settings.batch)
+    sampler = sampler_settings(settings, models, batch)
+    run = Run(plan, voice, models, folder, run_log, cancellation.shared(callbacks), sampler)
     video, overlapped = parted_video(plan, folder.target), overlap_pays(models.device)
     with VideoReader(path) as crops, VideoReader(path) as pictures:
         cache = LatentCache(
@@ -97,7 +102,7 @@ def generate(
     with run_log.stage("write"):
         parts = [(folder.part(segment), segment.start, segment.stop) for segment in plan.segments]
         join_parts(video, parts, sound_of(plan), overwrite=settings.overwrite)
-    return Generated(folder.target, synced, reused, cache.peak)
+    return Generated(folder.target, synced, reused, latent_bytes=cache.peak, windows_at_once=batch.at_once)
 
 
 def encoded_segments(run: Run, cache: LatentCache) -> Iterator[SegmentWork]:
@@ -123,7 +128,7 @@ def sampled_segments(run: Run, encoded: Iterator[SegmentWork], noise: Tensor) ->
             resume_precision(unet, work.record.unet)
         elif work.conditioning is not None:
             with run.log.stage("sample"):
-                latents = sample_segment(work.segment, run.plan, work.conditioning, noise, run.models, run.callbacks)
+                latents = sample_segment(work.segment, run.sampler, work.conditioning, noise, run.models, run.callbacks)
         yield replace(work, conditioning=None, latents=latents, unet=precision_of(unet))
 
 
@@ -184,23 +189,33 @@ def condition_segment(
     return ClipConditioning(faces, tokens, plan.timeline.source[reach], trained)
 
 
-def sample_segment(
-    segment: Segment, plan: Plan, conditioning: ClipConditioning, noise: Tensor, models: Models, callbacks: Callbacks
-) -> Tensor:
-    """Denoise a segment to latents (1, 4, frames, h, w); if half precision ends in NaN, once more in float32.
-
-    The network stays in float32 then, for all segments to come, and a warning says so.
-    """
-    settings, reach, progress = plan.settings, segment.reach, callbacks.progress("sample")
-    before, total = settings.steps * segment.first_window, settings.steps * segment.all_windows
-    sampler = SamplerSettings(
+def sampler_settings(settings: Settings, models: Models, batch: WindowBatch) -> SamplerSettings:
+    """How every segment is denoised. batch: of the whole run, so that one memory error is enough."""
+    return SamplerSettings(
         steps=settings.steps,
         guidance=settings.guidance,
         solver=settings.solver,
         device=models.device,
         reuse=settings.reuse,
         reuse_null=settings.reuse_null,
+        batch=batch,
     )
+
+
+def sample_segment(
+    segment: Segment,
+    sampler: SamplerSettings,
+    conditioning: ClipConditioning,
+    noise: Tensor,
+    models: Models,
+    callbacks: Callbacks,
+) -> Tensor:
+    """Denoise a segment to latents (1, 4, frames, h, w); if half precision ends in NaN, once more in float32.
+
+    The network stays in float32 then, for all segments to come, and a warning says so.
+    """
+    reach, progress = segment.reach, callbacks.progress("sample")
+    before, total = sampler.steps * segment.first_window, sampler.steps * segment.all_windows
     progress(before, total)
 
     def sample() -> Tensor:

@@ -28,8 +28,9 @@ class Report:
     read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
     output_times: the stretches of those "synced" and "untouched", in frames and seconds. segments: how many there
     are, were computed, and were found finished by an earlier run. memory: bytes held for the whole clip, and of the
-    most latents held at once. forecast: seconds and bytes as foretold, and what it came to. scores: how well lips and
-    voice agree in the result, where that was measured. warnings: every warning the library logged, in order.
+    most latents held at once; and how many windows went through the network at once. forecast: seconds and bytes as
+    foretold, and what it came to. scores: how well lips and voice agree in the result, where that was measured.
+    warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +78,7 @@ def build_report(
         memory={
             "latents": generated.latent_bytes,
             "track": sum(array.nbytes for array in plan.track.to_arrays().values()),
+            "windows_at_once": generated.windows_at_once,
         },
         forecast=forecast,
         warnings=list(log.warnings),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import LatentSyncError
 from ..options import (
+    DEFAULT_BATCH,
     DEFAULT_FACE,
     DEFAULT_OVERLAP,
     DEFAULT_REUSE,
@@ -22,6 +23,7 @@ from ..options import (
     FadeLimits,
     Guidance,
     Seam,
+    check_batch,
     check_offset,
     check_resolution,
     check_reuse,
@@ -38,6 +40,8 @@ class Settings:
     resolution: of the face crop in pixels, a multiple of 64; None = as the checkpoint was trained.
     reuse: every how many steps the whole UNet runs; the steps between reuse its deep features. reuse_null: the same for
     the unconditional prediction; None = as `reuse`.
+    batch: how many windows go through the network at once, a number or "auto": as many as the memory of a CUDA device
+    holds, one elsewhere. The result is the same but for rounding.
     window, overlap: frames denoised together, and those that neighbouring windows share and fuse.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
     alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
@@ -63,6 +67,7 @@ class Settings:
     solver: str = "ddim"
     reuse: int = DEFAULT_REUSE
     reuse_null: int | None = None
+    batch: int | str = DEFAULT_BATCH
     window: int = WINDOW_FRAMES
     overlap: int = DEFAULT_OVERLAP
     position: str = "auto"
@@ -92,6 +97,7 @@ class Settings:
         check_steps(self.solver, self.steps)
         for interval in (self.reuse, self.null_interval):
             check_reuse(interval)
+        check_batch(self.batch)
         if not 0 <= self.seed <= MAX_SEED:
             raise LatentSyncError(f"The seed is {self.seed}; it must lie between 0 and {MAX_SEED}.")
         self.guidance.scale_at(0, self.steps)

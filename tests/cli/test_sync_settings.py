@@ -27,6 +27,8 @@ from latentsync_core.demo import CLIP
         (("--overlap", -1), "overlap of -1 frames"),
         (("--reuse", 0), "every 0 steps; 1 .at every step. to 500"),
         (("--reuse-null", -2), "every -2 steps"),
+        (("--windows-at-once", 0), "0 windows are to be denoised at once; choose 1 to 64, or auto"),
+        (("--windows-at-once", "few"), "'few' windows are to be denoised at once"),
         (("--steps", 0), "0 steps.*between 1 and 500"),
         (("--steps", 1000), "1000 steps.*between 1 and 500"),
         (("--guidance-start", 0.8, "--guidance-end", 0.2), "interval is 0.8 to 0.2.*start <= end"),

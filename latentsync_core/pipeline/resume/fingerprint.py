@@ -14,7 +14,7 @@ from ..settings import Settings
 from ..versions import plain, versions
 
 DIGEST_VALUES = 256  # of every weight tensor, evenly spread: what differs between two models differs almost everywhere
-SHAPELESS = ("cache", "overwrite", "resume")  # settings that do not change the result
+SHAPELESS = ("batch", "cache", "overwrite", "resume")  # settings that do not change the result, but for rounding
 READ_BYTES = 2**20  # at a time
 PER_CONTENT = ("video", "voice", "checkpoint", "VAE", "Whisper")  # told apart by digest, not by a value worth showing
 
