@@ -125,7 +125,7 @@ class FaceTrack(io.ComfyNode):
         open_reader = open_clip(video, images, Fraction(str(round(images_fps, 3))))
         with open_reader() as reader:
             track, people = track_numbered(
-                (frame.rgb() for frame in reader.frames()),
+                reader.frames(),
                 selection,
                 nets=loaded(face_networks()),
                 total=reader.info.frames,

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         bars.on_progress("faces", 0, reader.info.frames or 0)
         try:
             people = track_people(
-                (frame.rgb() for frame in reader.frames()),
+                reader.frames(),
                 device=choose_device(args.device),
                 detection_threshold=args.threshold,
                 total=reader.info.frames,

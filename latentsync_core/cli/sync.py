@@ -134,5 +134,5 @@ def summary(report) -> str:
     where = f" ({listed(report.output_times['untouched'])})" if frames["untouched"] else ""
     return (
         f"{out['path']}: {frames['written']} frames at {out['fps']} fps, {frames['synced']} synced, "
-        f"{frames['untouched']} untouched{where}, in {sum(report.stages.values()):.1f} s."
+        f"{frames['untouched']} untouched{where}, in {report.seconds:.1f} s."
     )

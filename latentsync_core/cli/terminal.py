@@ -24,7 +24,7 @@ QUIET_SECONDS = 10.0  # between lines where the output is no terminal
 
 @dataclass
 class StageClock:
-    """How far a stage is, and how long it was at work: stages take turns, segment by segment.
+    """How far a stage is, and its share of the time so far, as stages take turns or overlap.
 
     first: what was done at its first report, maybe by an earlier run; the pace is measured from there.
     """
@@ -47,23 +47,23 @@ class StageClock:
 class StageBars:
     """Progress for people: a bar per stage on a terminal, a line now and then in a log file; with the time left.
 
-    The time left is that of all stages under way, as encoding, denoising and writing alternate.
+    The time left is that of all stages under way. Time between two reports counts for the stage of the second, so that
+    the shares of stages that work at the same time add up.
     """
 
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.clocks: dict[str, StageClock] = {}
-        self.current: StageClock | None = None
         self.ticked = self.told = time.monotonic()
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
         """Begin a stage, go on with it, or move on in it."""
         now = time.monotonic()
         clock = self.clocks.get(stage) or self._begin(stage, done, now)
-        if clock is self.current:  # else other stages were at work since its last report
+        if done > clock.done:  # else it only begins a segment, and other stages were at work meanwhile
             clock.seconds += now - self.ticked
-        self.current, self.ticked = clock, now
+        self.ticked = now
         clock.done, clock.total = done, total
         left = sum(other.left for other in self.clocks.values())
         if clock.bar is not None:
@@ -76,7 +76,7 @@ class StageBars:
 
     def _begin(self, stage: str, done: int, now: float) -> StageClock:
         title, unit = STAGES[stage]
-        clock = self.clocks[stage] = StageClock(title, unit, first=done)
+        clock = self.clocks[stage] = StageClock(title, unit, first=done, done=done)
         if self.live:
             clock.bar = tqdm(
                 desc=f"{title:<20}",

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ from .encode import Alignment, FaceLatents, encode_faces
 from .peak_memory import peak_memory
 from .plan import Inputs, Plan
 from .resume.run_folder import RunFolder
+from .run_log import RunLog
 from .segments import SEGMENT_FRAMES, Segment
 from .settings import Settings
 
@@ -123,13 +124,12 @@ class Estimator:
             left = [part for part in plan.segments if not (kept and self._folder.part(part).exists())]
             self._tell("after_tracking", work_left(plan, left))
 
-    def compared(self, stages: Mapping[str, float]) -> dict[str, Any]:
-        """For the report: what was told, and what it really took, by the seconds of each stage."""
+    def compared(self, log: RunLog) -> dict[str, Any]:
+        """For the report: what was told, and what it really took, in all and by stage."""
         if self._on_estimate is None:
             return {}
         vram = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
-        seconds = round(sum(stages.values()), 1)
-        actual = {"seconds": seconds, "stages": dict(stages), "ram": peak_memory(), "vram": vram}
+        actual = {"seconds": round(log.seconds, 1), "stages": dict(log.stages), "ram": peak_memory(), "vram": vram}
         return {**self._told, "actual": actual}
 
     def _tell(self, when: str, work: Work) -> None:

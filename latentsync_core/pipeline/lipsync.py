@@ -34,7 +34,8 @@ def lipsync(
 
     callbacks.on_progress tells of the stages "voice" (blocks) and "faces" (source frames), then, for one segment of
     the clip after the other, "encode" (faces), "sample" (denoising steps) and "write" (output frames), whose numbers
-    count over the whole clip. on_frame sees every output frame except those of resumed segments.
+    count over the whole clip. These three overlap: on_progress and check_cancelled are then called by several threads,
+    but never by two at once. on_frame sees every output frame except those of resumed segments.
     check_cancelled is called several times a second; whatever it raises ends the run and leaves no file but, in a
     folder beside the output, the segments that are finished: `Settings.resume` goes on from there.
     Returns the Report. Raises LatentSyncError for what a user can mend.
@@ -59,7 +60,7 @@ def lipsync(
             estimator.tell_rest(plan)
             folder.begin(identity, tracked, len(plan.segments), log)
             generated = generate(plan, voice, models, folder, log, callbacks)
-        return build_report(plan, voice, models, generated, log, estimator.compared(log.stages))
+        return build_report(plan, voice, models, generated, log, estimator.compared(log))
 
 
 def encode_inputs(inputs: Inputs, models: Models, settings: Settings, folder: RunFolder, callbacks: Callbacks) -> Voice:

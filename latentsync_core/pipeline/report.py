@@ -24,13 +24,13 @@ class Report:
 
     inputs: what the files hold; "starts": seconds after a file's zero at which its pictures and its sound begin, and
     what silence went before the sound, or how much of it was cut, so that it keeps its place.
-    stages: seconds of each stage. voice: its silences, and the gate's curve over the output. source_frames: frames
-    read, by face state. output_frames: frames written, how many of them synced, faded in part, and left untouched.
-    output_times: the stretches of those "synced" and "untouched", in frames and seconds. segments: how many there
-    are, were computed, and were found finished by an earlier run. memory: bytes held for the whole clip, and of the
-    most latents held at once; and how many windows went through the network at once. forecast: seconds and bytes as
-    foretold, and what it came to. scores: how well lips and voice agree in the result, where that was measured.
-    warnings: every warning the library logged, in order.
+    stages: seconds each stage was at work; they overlap. seconds: of the whole run. voice: its silences, and the gate's
+    curve over the output. source_frames: frames read, by face state. output_frames: frames written, how many of them
+    synced, faded in part, and left untouched. output_times: the stretches of those "synced" and "untouched", in frames
+    and seconds. segments: how many there are, were computed, and were found finished by an earlier run. memory: bytes
+    held for the whole clip, and of the most latents held at once; and how many windows went through the network at
+    once. forecast: seconds and bytes as foretold, and what it came to. scores: how well lips and voice agree in the
+    result, where that was measured. warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +39,7 @@ class Report:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
     voice: dict[str, Any] = field(default_factory=dict)
     source_frames: dict[str, Any] = field(default_factory=dict)
     output_frames: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +71,7 @@ def build_report(
         settings=dict(vars(settings)),
         versions=versions(),
         stages=dict(log.stages),
+        seconds=log.seconds,
         voice=describe_voice(voice, settings, plan.timeline),
         source_frames=describe_source(plan.tracked),
         output_frames=describe_frames(plan, generated.synced),

@@ -9,11 +9,18 @@ LIBRARY = __package__.rpartition(".")[0]  # also where a host loads the pack und
 
 
 class RunLog:
-    """stages: seconds of each stage so far. warnings: every warning the library logged, in order, once each."""
+    """stages: seconds each stage was at work so far, together more than the run where stages overlap. warnings: every
+    warning the library logged, in order, once each."""
 
     def __init__(self) -> None:
+        self._started = time.perf_counter()
         self.stages: dict[str, float] = {}
         self.warnings: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        """Since the log was begun."""
+        return round(time.perf_counter() - self._started, 3)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -20,3 +20,13 @@ def test_a_stage_is_named_once_and_its_pace_counts_from_where_it_began(monkeypat
         "Pasting and writing ...",
     ]
     assert bars.clocks["sample"].left == 20 / 20 * 40
+
+
+def test_the_shares_of_stages_that_overlap_add_up(monkeypatch):
+    clock = iter(range(0, 1000, 10))  # seconds
+    monkeypatch.setattr("latentsync_core.cli.terminal.time.monotonic", lambda: next(clock))
+    bars = StageBars(io.StringIO())
+    for stage, done in (("sample", 0), ("write", 0), ("sample", 1), ("write", 1), ("sample", 2), ("write", 2)):
+        bars.on_progress(stage, done, 4)
+    assert bars.clocks["sample"].seconds + bars.clocks["write"].seconds == 40  # since both are under way
+    assert bars.clocks["sample"].left + bars.clocks["write"].left == 40  # two of four are done
