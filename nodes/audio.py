@@ -90,7 +90,7 @@ class AudioFeatures(io.ComfyNode):
     @classmethod
     def execute(cls, audio: dict, whisper, joins: str, cache: bool, silence: str = "off") -> io.NodeOutput:
         from ..latentsync_core.audio import (
-            FeatureCache,
+            cached_features,
             detect_voice,
             feature_key,
             feature_pieces,
@@ -99,7 +99,7 @@ class AudioFeatures(io.ComfyNode):
             silent_pieces,
         )
         from ..latentsync_core.media import check_voice, resample_waveform
-        from .host.folders import feature_cache
+        from .host.folders import disk_cache
         from .host.memory import loaded, node_callbacks
 
         rate = int(audio["sample_rate"])
@@ -118,7 +118,7 @@ class AudioFeatures(io.ComfyNode):
             )
 
         if cache:
-            features = FeatureCache(feature_cache()).get(feature_key(waveform, encoder, joins), compute)
+            features = cached_features(disk_cache(), feature_key(waveform, encoder, joins), compute)
         else:
             features = join_pieces(compute())
         activity = detect_voice(waveform)

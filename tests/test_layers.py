@@ -10,16 +10,8 @@ ROOT = Path(__file__).parents[1]
 CORE, NODES = ROOT / "latentsync_core", ROOT / "nodes"
 FLOORS = (  # from the ground up; a room may import from floors below its own, and rooms on the ground from one another
     (
-        "__init__",
-        "errors",
-        "file_names",
-        "input_files",
-        "atomic_write",
-        "progress",
-        "options",
-        "presets",
-        "intervals",
-        "demo",
+        *("__init__", "errors", "file_names", "input_files", "atomic_write", "disk_cache", "progress", "options"),
+        *("presets", "intervals", "demo"),
     ),
     ("media",),
     ("audio",),

@@ -1,7 +1,7 @@
 """From a voice to the audio tokens that each video frame cross-attends to."""
 
 from ..options import check_offset, check_silence
-from .cache import FeatureCache, feature_key
+from .cache import cached_features, feature_key
 from .feature_file import FeatureFile, Features, Keep, join_pieces, keep_on_disk
 from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, feature_pieces, silent_pieces
 from .positions import encode_positions, position_table, positions_wanted
@@ -13,11 +13,11 @@ __all__ = [
     "FEATURE_RATE_HZ",
     "SAMPLE_RATE_HZ",
     "AudioTokens",
-    "FeatureCache",
     "FeatureFile",
     "Features",
     "Keep",
     "VoiceActivity",
+    "cached_features",
     "check_offset",
     "check_silence",
     "delay_features",

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +11,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..atomic_write import atomic_write
-from ..errors import LatentSyncError
+from ..disk_cache import DiskCache
 from ..file_names import utf8_path
 from .encoder import AudioEncoder
 from .feature_file import Features, Keep, join_pieces, spans
 
-log = logging.getLogger(__name__)
+KIND = "features"
 FORMAT = "latentsync-features-1"  # part of the key: raise it when the numbers change
 
 
@@ -32,39 +30,19 @@ def feature_key(waveform: Tensor | np.ndarray, encoder: AudioEncoder, joins: str
     return digest.hexdigest()
 
 
-class FeatureCache:
-    """A folder of feature files, safe to share between processes.
+def cached_features(
+    cache: DiskCache, key: str, compute: Callable[[], Iterator[Tensor]], keep: Keep = join_pieces
+) -> Features:
+    """The (T, L, D) float32 features under `key`, from disk if sound, else the pieces of `compute()`.
 
-    A file is written under a name of its own and renamed when complete, so no process reads a partial one. What is
-    read is checked against its own digest: a damaged file is computed again and replaced. A folder that cannot be
-    written gives a warning; the run goes on.
+    keep: where they go for use; memory unless given. The cache's own file is not touched again. What is read is checked
+    against its own digest: a damaged file is computed again and replaced.
     """
-
-    def __init__(self, directory: Path | str):
-        self.directory = Path(directory)
-
-    def get(self, key: str, compute: Callable[[], Iterator[Tensor]], keep: Keep = join_pieces) -> Features:
-        """The (T, L, D) float32 features under `key`, from disk if sound, else the pieces of `compute()`.
-
-        keep: where they go for use; memory unless given. The cache's own file is not touched again.
-        """
-        path = self.directory / f"{key}.safetensors"
-        if path.is_file():
-            try:
-                return keep(read_pieces(path))
-            except ValueError as error:
-                log.warning("Cached features %s are damaged (%s); computing them again.", path, error)
+    features = cache.get(KIND, key, lambda path: keep(read_pieces(path)))
+    if features is None:
         features = keep(compute())
-        self._write(path, features)
-        return features
-
-    def _write(self, path: Path, features: Features) -> None:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as temporary:
-                write_pieces(temporary, features)
-        except (OSError, LatentSyncError) as error:
-            log.warning("Features were not cached in %s: %s.", self.directory, error)
+        cache.put(KIND, key, lambda path: write_pieces(path, features))
+    return features
 
 
 def read_pieces(path: Path) -> Iterator[Tensor]:

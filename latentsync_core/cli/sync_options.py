@@ -2,13 +2,12 @@
 
 import argparse
 import logging
-import os
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from .. import options as choices
+from ..disk_cache import DEFAULT_LIMIT_GB, DiskCache, default_folder, default_limit, parse_limit
 from ..errors import LatentSyncError
 from ..options import EncodeSettings, FadeLimits, Guidance, Seam
 from ..pipeline.settings import Settings
@@ -49,8 +48,19 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="on: torch.compile, which takes minutes at the first step and pays on a card for long clips; graphs: CUDA "
         "graphs as well; where it cannot run, the network runs as it is",
     )
-    group.add_argument("--cache", type=Path, help="folder for Whisper features (default: the user's cache)")
-    group.add_argument("--no-cache", action="store_true", help="keep no Whisper features on disk")
+    group.add_argument(
+        "--cache",
+        type=Path,
+        help="folder in which voice features, face tracks and face latents are kept for the next run "
+        "(default: $LATENTSYNC_CACHE, else the user's cache; see `doctor`)",
+    )
+    group.add_argument(
+        "--cache-limit",
+        metavar="GB",
+        help=f"gigabytes it may take; what was not used for longest goes first "
+        f"(default: $LATENTSYNC_CACHE_LIMIT, else {DEFAULT_LIMIT_GB:g})",
+    )
+    group.add_argument("--no-cache", action="store_true", help="neither use nor leave anything there")
     group.add_argument("--verbose", action="store_true", help="say more")
 
 
@@ -242,7 +252,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         extend=args.extend,
         rate=parse_rate(args.fps),
         encode=EncodeSettings(args.codec, args.crf, args.lossless, effort, args.audio_codec),
-        cache=None if args.no_cache else (args.cache or default_cache()),
+        cache=cache_from(args),
         overwrite=args.overwrite,
         resume=args.resume,
     )
@@ -306,12 +316,9 @@ def parse_rate(text: str) -> Fraction | None:
     return rate
 
 
-def default_cache() -> Path:
-    """Where features are kept unless told otherwise; made when first needed."""
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "latentsync" / "features"
+def cache_from(args: argparse.Namespace) -> DiskCache | None:
+    """What the run may find and leave on disk."""
+    if args.no_cache:
+        return None
+    limit = default_limit() if args.cache_limit is None else parse_limit(args.cache_limit, "--cache-limit")
+    return DiskCache(args.cache or default_folder(), limit)

@@ -5,8 +5,8 @@ Importing this loads neither torch nor numpy, so that a mistake is answered at o
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 
+from ..disk_cache import DiskCache
 from ..errors import LatentSyncError
 from ..options import (
     DEFAULT_BATCH,
@@ -55,7 +55,7 @@ class Settings:
     face: who speaks: "auto" (the largest and surest face of each shot), "largest", "left", "right", a number, a point
     "x,y", a box "x0,y0,x1,y1", or the path of a mask picture. missing: "pass", "hold" or "stop".
     sound: of the result: "voice", or "mix" of the voice and the sound the video already has.
-    cache: folder for Whisper features; None = keep none. overwrite: replace an existing output.
+    cache: what is kept on disk for other runs; None = nothing. overwrite: replace an existing output.
     resume: go on with what an earlier run, that was interrupted, has finished of the same output.
     Raises LatentSyncError for what no video, voice and model could be run with.
     """
@@ -86,7 +86,7 @@ class Settings:
     face: str = DEFAULT_FACE
     missing: str = "pass"
     sound: str = "voice"
-    cache: Path | None = None
+    cache: DiskCache | None = None
     overwrite: bool = False
     resume: bool = False
 

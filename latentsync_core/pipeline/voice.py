@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..audio import (
     SAMPLE_RATE_HZ,
-    FeatureCache,
     Features,
     Keep,
     VoiceActivity,
+    cached_features,
     delay_features,
     detect_voice,
     feature_key,
@@ -86,7 +86,7 @@ def encode_voice(
     if settings.cache is None:
         features = keep(encoded())
     else:
-        features = FeatureCache(settings.cache).get(feature_key(waveform, whisper, settings.joins), encoded, keep)
+        features = cached_features(settings.cache, feature_key(waveform, whisper, settings.joins), encoded, keep)
     if settings.silence == "rest":
         features = put_to_rest(features, silence, activity.step_gate(), keep)
     features = delay_features(features, settings.offset, keep)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ...latentsync_core.disk_cache import DiskCache, default_folder
 from ...latentsync_core.errors import LatentSyncError
 
 FOLDER = "latentsync"  # below the host's models folder; extra_model_paths.yaml may name others
@@ -40,9 +41,9 @@ def model_path(name: str, *folders: str) -> str:
     )
 
 
-def feature_cache() -> Path:
-    """Where Whisper features are kept between sessions: the host's own cache, not served over HTTP."""
-    return Path(folder_paths.get_system_user_directory("cache")) / "latentsync" / "features"
+def disk_cache() -> DiskCache:
+    """What is kept between sessions: the command line's own cache, so that either finds what the other has left."""
+    return DiskCache(default_folder())
 
 
 def temporary_file(suffix: str) -> Path:

@@ -2,37 +2,43 @@
 
 import logging
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from latentsync_core.audio import FeatureCache, feature_key
+from latentsync_core.audio import cached_features, feature_key
+from latentsync_core.disk_cache import DiskCache
 
 
 def features_of(value: float) -> torch.Tensor:
     return torch.full((40, 5, 8), value)
 
 
-def count_computations(cache: FeatureCache, key: str, value: float = 1.0) -> tuple[torch.Tensor, int]:
+def count_computations(cache: DiskCache, key: str, value: float = 1.0) -> tuple[torch.Tensor, int]:
     calls = []
-    result = cache.get(key, lambda: calls.append(1) or iter(features_of(value).split(17)))
+    result = cached_features(cache, key, lambda: calls.append(1) or iter(features_of(value).split(17)))
     return result, len(calls)
 
 
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def test_second_run_reads_what_the_first_computed(tmp_path):
-    first, computed = count_computations(FeatureCache(tmp_path / "new" / "folder"), "k")
-    again, recomputed = count_computations(FeatureCache(tmp_path / "new" / "folder"), "k", value=9.0)
+    first, computed = count_computations(DiskCache(tmp_path / "new" / "folder"), "k")
+    again, recomputed = count_computations(DiskCache(tmp_path / "new" / "folder"), "k", value=9.0)
     assert (computed, recomputed) == (1, 0)
     assert torch.equal(first, again)
-    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["k.safetensors"]
+    assert files_in(tmp_path / "new" / "folder") == ["features/k.safetensors"]
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text"])
 def test_damaged_file_is_computed_again_and_replaced(tmp_path, damage, caplog):
-    cache = FeatureCache(tmp_path)
+    cache = DiskCache(tmp_path)
     count_computations(cache, "k")
-    path = tmp_path / "k.safetensors"
+    path = tmp_path / "features" / "k.safetensors"
     content = bytearray(path.read_bytes())
     if damage == "empty":
         content = b""
@@ -53,7 +59,7 @@ def test_damaged_file_is_computed_again_and_replaced(tmp_path, damage, caplog):
 def test_unwritable_folder_costs_a_warning_only(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING):
-        result, computed = count_computations(FeatureCache(tmp_path / "file" / "cache"), "k")
+        result, computed = count_computations(DiskCache(tmp_path / "file" / "cache"), "k")
     assert computed == 1 and torch.equal(result, features_of(1.0))
     assert "were not cached" in caplog.text
 
@@ -77,10 +83,11 @@ def test_key_changes_with_voice_weights_and_mode(whisper):
 
 
 def use_cache_repeatedly(directory: str, failures) -> None:
-    cache = FeatureCache(directory)
+    cache = DiskCache(directory)
     for round_ in range(30):
         key = str(round_ % 3)
-        if not torch.equal(cache.get(key, lambda k=key: iter([features_of(float(k))])), features_of(float(key))):
+        found = cached_features(cache, key, lambda k=key: iter([features_of(float(k))]))
+        if not torch.equal(found, features_of(float(key))):
             failures.put(key)
 
 
@@ -95,4 +102,4 @@ def test_two_processes_share_a_folder(tmp_path):
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert failures.empty()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{k}.safetensors" for k in range(3)]
+    assert files_in(tmp_path) == [f"features/{k}.safetensors" for k in range(3)]

@@ -12,8 +12,8 @@ from whisper.audio import log_mel_spectrogram
 
 from latentsync_core.audio import (
     AudioTokens,
-    FeatureCache,
     FeatureFile,
+    cached_features,
     delay_features,
     extract_features,
     feature_pieces,
@@ -24,6 +24,7 @@ from latentsync_core.audio import (
 )
 from latentsync_core.audio.feature_file import take
 from latentsync_core.audio.log_mel import FRAMES_AT_ONCE, log_mel
+from latentsync_core.disk_cache import DiskCache
 
 STEPS = 4000  # 80 s: three pieces
 
@@ -77,10 +78,10 @@ def test_only_what_is_asked_for_is_read(both):
 
 
 def test_the_cache_can_put_them_on_disk_and_its_file_may_then_go(tmp_path):
-    cache = FeatureCache(tmp_path)
-    first = cache.get("k", lambda: iter(in_memory().split(500)), keep_on_disk)
-    again = cache.get("k", lambda: pytest.fail("they are cached"), keep_on_disk)
-    (tmp_path / "k.safetensors").unlink()
+    cache = DiskCache(tmp_path)
+    first = cached_features(cache, "k", lambda: iter(in_memory().split(500)), keep_on_disk)
+    again = cached_features(cache, "k", lambda: pytest.fail("they are cached"), keep_on_disk)
+    (tmp_path / "features" / "k.safetensors").unlink()
     assert torch.equal(first[:], in_memory()) and torch.equal(again[:], in_memory())
 
 
@@ -89,10 +90,11 @@ def test_a_full_disk_is_the_disks_error_and_not_the_caches(tmp_path, caplog):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    FeatureCache(tmp_path).get("k", lambda: iter([in_memory()]))
+    cached_features(DiskCache(tmp_path), "k", lambda: iter([in_memory()]))
     files = []
     with pytest.raises(OSError, match="No space left"):
-        FeatureCache(tmp_path).get("k", list, lambda pieces: FeatureFile(files.append(Full()) or files[0], pieces))
+        keep = lambda pieces: FeatureFile(files.append(Full()) or files[0], pieces)  # noqa: E731
+        cached_features(DiskCache(tmp_path), "k", list, keep)
     assert files[0].closed and not caplog.records
 
 

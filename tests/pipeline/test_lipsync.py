@@ -13,6 +13,7 @@ from PIL import Image
 
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.diffusion import Guidance
+from latentsync_core.disk_cache import DiskCache
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import FadeLimits, Seam, alignment_matrices, soft_mask, track_faces
 from latentsync_core.media import EncodeSettings, VideoReader
@@ -276,7 +277,7 @@ def test_progress_reaches_the_end_of_every_stage(models, voice, short_clip, tmp_
 def test_features_are_cached_between_runs(models, voice, short_clip, tmp_path):
     encoded = []
     for run in range(2):
-        settings = Settings(**FAST, encode=LOSSLESS, cache=tmp_path / "cache")
+        settings = Settings(**FAST, encode=LOSSLESS, cache=DiskCache(tmp_path / "cache"))
         out = tmp_path / f"{run}.mkv"
 
         def count_blocks(stage: str, done: int, total: int, run=run) -> None:

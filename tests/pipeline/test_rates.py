@@ -9,6 +9,7 @@ import pytest
 
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.diffusion import Guidance
+from latentsync_core.disk_cache import DiskCache
 from latentsync_core.media import EncodeSettings, VideoReader, VideoWriter, read_waveform, stream_audio, waveform_blocks
 from latentsync_core.models.loading import Models, load_models
 from latentsync_core.pipeline.lipsync import lipsync
@@ -85,7 +86,7 @@ def length_of(path: Path) -> Fraction:
 def test_a_run_keeps_every_frame_its_time_and_the_rate(rate, models, portraits, cache, tmp_path):
     ticks = PHONE_MS if rate == "variable" else None
     clip = write_clip(tmp_path / "clip.mp4", portraits, RATES.get(rate, Fraction(20)), ticks)
-    report = lipsync(clip, VOICE, tmp_path / "out.mp4", models, Settings(**SETTINGS, cache=cache))
+    report = lipsync(clip, VOICE, tmp_path / "out.mp4", models, Settings(**SETTINGS, cache=DiskCache(cache)))
     before, marks, fps = decoded(clip)
     after, kept, found = decoded(tmp_path / "out.mp4")
     assert after == before and len(after) == FRAMES
