@@ -19,7 +19,7 @@ from ..faces import (
     shifted_matrix,
 )
 from ..media import Frame
-from ..models.vae import LatentCodec
+from ..models.vae import LatentCodec, Moments
 from ..progress import (
     CheckCancelled,
     OnProgress,
@@ -74,6 +74,19 @@ class FaceLatents:
         mask = self.mask.expand(len(rows), 1, *self.mask.shape)
         stacked = torch.cat([mask, self.masked[rows], self.reference[rows]], dim=1)
         return rearrange(stacked, "f c h w -> 1 c f h w")
+
+
+@dataclass(frozen=True)
+class FaceMoments:
+    """The posteriors of some faces, with the mouth masked out and whole: what of their latents no seed changes."""
+
+    masked: Moments
+    whole: Moments
+
+    def sample(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Masked and whole latents, (f, 4, h, w) each, whose noise is drawn in the reference's order."""
+        masked = self.masked.sample(generator)
+        return masked, self.whole.sample(generator)
 
 
 @dataclass(frozen=True)
@@ -139,13 +152,22 @@ def encode_faces(
                 raise ValueError(f"frame {index} came where frame {expected} was expected")
             faces.append(crop)
             row_of[expected] = len(row_of)
-        pixels = pixels_of(faces)
-        mask = fixed_mask(pixels.shape[-1])
-        for latents, shown in ((masked, pixels * mask), (reference, pixels)):
-            check_cancelled()
-            latents.append(codec.encode(shown).sample(generator))
+        for latents, drawn in zip(
+            (masked, reference), face_moments(faces, codec, check_cancelled).sample(generator), strict=True
+        ):
+            latents.append(drawn)
         on_progress(len(row_of), total)
+    mask = fixed_mask(len(crop))
     return FaceLatents(torch.cat(masked), torch.cat(reference), latent_mask(mask), row_of, len(mask))
+
+
+def face_moments(faces: Sequence[np.ndarray], codec: LatentCodec, check_cancelled: CheckCancelled) -> FaceMoments:
+    """Encode one batch of crops, uint8 (r, r, 3) each."""
+    pixels = pixels_of(faces)
+    check_cancelled()
+    masked = codec.encode(pixels * fixed_mask(pixels.shape[-1]))
+    check_cancelled()
+    return FaceMoments(masked, codec.encode(pixels))
 
 
 def batches_by_window(windows: Iterable[Window], source: Sequence[int]) -> list[list[int]]:

@@ -25,6 +25,7 @@ from .latent_cache import LatentCache
 from .overlap import Cancellation, ahead, overlap_pays
 from .plan import Plan
 from .resume.run_folder import RunFolder, SegmentRecord
+from .run_cache import cached_moments
 from .run_log import RunLog
 from .segments import Segment
 from .settings import Settings
@@ -90,8 +91,9 @@ def generate(
     run = Run(plan, voice, models, folder, run_log, cancellation.shared(callbacks), sampler)
     video, overlapped = parted_video(plan, folder.target), overlap_pays(models.device)
     with VideoReader(path) as crops, VideoReader(path) as pictures:
+        moments = cached_moments(settings.cache, path, plan.alignment, models.codec, models.device)
         cache = LatentCache(
-            crops, plan.segments, plan.timeline.source, plan.alignment, models.codec, plan.settings.seed
+            crops, plan.segments, plan.timeline.source, plan.alignment, models.codec, settings.seed, moments
         )
         with (
             ahead(encoded_segments(run, cache), cancellation, overlapped) as encoded,

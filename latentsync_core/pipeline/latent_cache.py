@@ -11,7 +11,8 @@ from ..faces import LATENT_STRIDE, fixed_mask, latent_mask
 from ..media import VideoReader
 from ..models.vae import LatentCodec
 from ..progress import CheckCancelled, OnProgress
-from .encode import Alignment, FaceLatents, batches_by_window, encode_faces
+from .encode import Alignment, FaceLatents, FaceMoments, batches_by_window, face_moments
+from .run_cache import CachedMoments
 from .segments import Segment
 
 KEPT_BYTES = 512 * 2**20  # of latents that a later segment shows again; beyond that they are encoded again when needed
@@ -49,7 +50,8 @@ class LatentCache:
     shows it, even where only a later showing needs it.
 
     reader: of the source. source: the frame each output frame shows. alignment: of the source's faces.
-    noise: the clip's. faces: how many source frames are synced. peak: the most bytes of latents held so far.
+    moments: where another run may have left those of the faces. noise: the clip's. faces: how many source frames are
+    synced. peak: the most bytes of latents held so far.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class LatentCache:
         alignment: Alignment,
         codec: LatentCodec,
         seed: int,
+        moments: CachedMoments | None = None,
     ):
         self._reader, self._source, self._alignment, self._codec = reader, source, alignment, codec
+        self._moments = moments
         self._batches = batches_by_window([span for segment in segments for span in segment.windows], source)
         self._batch_of = {frame: number for number, batch in enumerate(self._batches) for frame in batch}
         self._done = list(itertools.accumulate(map(len, self._batches)))
@@ -103,15 +107,17 @@ class LatentCache:
 
     def _encode(self, number: int, check_cancelled: CheckCancelled) -> None:
         batch = self._batches[number]
-        latents = encode_faces(
-            self._alignment.crops(self._reader.frames_at(batch)),
-            [batch],
-            self._codec,
-            self.noise.before(number),
-            check_cancelled=check_cancelled,
-        )
-        for frame, row in latents.row_of.items():
-            self._rows[frame] = latents.masked[row].clone(), latents.reference[row].clone()
+
+        def compute() -> FaceMoments:
+            crops = []
+            for _, crop in self._alignment.crops(self._reader.frames_at(batch)):
+                check_cancelled()
+                crops.append(crop)
+            return face_moments(crops, self._codec, check_cancelled)
+
+        moments = compute() if self._moments is None else self._moments.of(batch, compute)
+        drawn = moments.sample(self.noise.before(number))
+        self._rows |= {frame: rows for frame, *rows in zip(batch, *drawn, strict=True)}
 
     def _forget(self, segment: int) -> None:
         """Keep what a segment after number `segment` shows again, the latest first, as far as it fits."""

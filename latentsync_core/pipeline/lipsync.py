@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..diffusion.conditioning import TrainedConditioning
 from ..faces import fixed_mask, parse_face, read_limit
+from ..faces.tracking.search import TrackingSettings
 from ..media import VideoReader, check_target
 from ..media.write.encoding import plan_encoding
 from ..media.write.voice_track import choose_codec
@@ -13,10 +14,11 @@ from ..progress import Callbacks
 from .estimate import Estimator
 from .generate import generate
 from .known_face import check_known, face_error
-from .plan import Inputs, Plan, TrackedSource, plan_clip, track_clip
+from .plan import Inputs, Plan, TrackedSource, plan_clip, seconds_needed, track_clip
 from .report import Report, build_report
 from .resume.fingerprint import fingerprint
 from .resume.run_folder import RunFolder
+from .run_cache import cached_track, track_key
 from .run_log import RunLog
 from .settings import Settings
 from .voice import Voice, encode_voice
@@ -44,7 +46,8 @@ def lipsync(
     with log.collecting_warnings():
         inputs = Inputs.probe(video, audio, settings.audio_track)
         target = check_target(output, settings.overwrite, (video, audio))
-        settings = replace(settings, resolution=models.working_resolution(settings.resolution))
+        cache = settings.cache and settings.cache.reopened()
+        settings = replace(settings, resolution=models.working_resolution(settings.resolution), cache=cache)
         check_settings(settings, models, inputs, target)
         with RunFolder(target, settings.resume, settings.overwrite) as folder:
             identity = fingerprint(inputs, models, settings, target)
@@ -79,15 +82,27 @@ def encode_inputs(inputs: Inputs, models: Models, settings: Settings, folder: Ru
 def track_inputs(
     inputs: Inputs, models: Models, settings: Settings, voice: Voice, callbacks: Callbacks
 ) -> TrackedSource:
-    """The face in every frame of the run's video."""
-    return track_clip(
-        inputs.video,
-        voice.seconds,
-        settings,
-        device=models.device,
-        on_progress=callbacks.progress("faces"),
-        check_cancelled=callbacks.check_cancelled,
+    """The face in every frame of the run's video, from the cache where another run has left it."""
+
+    def track() -> TrackedSource:
+        return track_clip(
+            inputs.video,
+            voice.seconds,
+            settings,
+            device=models.device,
+            on_progress=callbacks.progress("faces"),
+            check_cancelled=callbacks.check_cancelled,
+        )
+
+    if settings.cache is None:
+        return track()
+    callbacks.on_progress("faces", 0, 0)
+    needed = seconds_needed(voice.seconds, settings)
+    selection, device = parse_face(settings.face), models.device.type
+    key = track_key(
+        inputs.video.path, settings.cache, selection, TrackingSettings(), missing=settings.missing, device=device
     )
+    return cached_track(settings.cache, key, needed, track)
 
 
 def check_face(plan: Plan, models: Models) -> None:

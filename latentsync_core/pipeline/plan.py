@@ -127,7 +127,7 @@ def track_clip(
     device: where the face networks are loaded if `nets` gives none. Raises LatentSyncError where it cannot be read,
     NoFaceError where it shows no face.
     """
-    needed = None if settings.length == "video" else voice_seconds
+    needed = seconds_needed(voice_seconds, settings)
     complete = True
 
     def pictures(reader: VideoReader) -> Iterator[Frame]:
@@ -156,6 +156,11 @@ def track_clip(
         except LatentSyncError as error:
             raise type(error)(f"{video.path}: {error}") from error
         return TrackedSource(track, times, complete, {"damaged": reader.damaged, "damage": reader.damage})
+
+
+def seconds_needed(voice_seconds: Fraction, settings: Settings) -> Fraction | None:
+    """How far into the source a run reads; None = to its end."""
+    return None if settings.length == "video" else voice_seconds
 
 
 def expected_frames(video: VideoInfo, needed: Fraction | None) -> int | None:

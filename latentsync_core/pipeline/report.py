@@ -13,6 +13,7 @@ from ..intervals import Stretch, runs_of, stretches_of
 from ..models.loading import Models
 from .generate import Generated
 from .plan import Plan, TrackedSource
+from .run_cache import cache_use
 from .run_log import RunLog
 from .versions import plain, versions
 from .voice import Voice, describe_voice
@@ -29,8 +30,9 @@ class Report:
     synced, faded in part, and left untouched. output_times: the stretches of those "synced" and "untouched", in frames
     and seconds. segments: how many there are, were computed, and were found finished by an earlier run. memory: bytes
     held for the whole clip, and of the most latents held at once; and how many windows went through the network at
-    once. forecast: seconds and bytes as foretold, and what it came to. scores: how well lips and voice agree in the
-    result, where that was measured. warnings: every warning the library logged, in order.
+    once. cache: where results are kept between runs, and how many of each kind were found there and computed. forecast:
+    seconds and bytes as foretold, and what it came to. scores: how well lips and voice agree in the result, where that
+    was measured. warnings: every warning the library logged, in order.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Report:
     output_times: dict[str, Any] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
     forecast: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -82,6 +85,7 @@ def build_report(
             "track": sum(array.nbytes for array in plan.track.to_arrays().values()),
             "windows_at_once": generated.windows_at_once,
         },
+        cache=cache_use(settings.cache),
         forecast=forecast,
         warnings=list(log.warnings),
     )

@@ -1,21 +1,17 @@
 """What a result depends on, as a mapping that can be compared with that of another run."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ...models.loading import Models
+from ..digests import file_digest, known_digest, weights_digest
 from ..plan import Inputs
 from ..settings import Settings
 from ..versions import plain, versions
 
-DIGEST_VALUES = 256  # of every weight tensor, evenly spread: what differs between two models differs almost everywhere
 SHAPELESS = ("batch", "cache", "overwrite", "resume")  # settings that do not change the result, but for rounding
-READ_BYTES = 2**20  # at a time
 PER_CONTENT = ("video", "voice", "checkpoint", "VAE", "Whisper")  # told apart by digest, not by a value worth showing
 
 
@@ -26,7 +22,7 @@ def fingerprint(inputs: Inputs, models: Models, settings: Settings, target: Path
     """
     codec = models.codec
     found = {
-        "video": file_digest(inputs.video.path),
+        "video": known_digest(inputs.video.path, settings.cache),
         "voice": file_digest(inputs.voice.path),
         "voice start": float(inputs.voice.start.lead),  # a copy of the video's file keeps another place than the file
         "checkpoint": weights_digest(models.unet),
@@ -55,28 +51,6 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[name] = plain(value)
     return found
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def weights_digest(module: Any) -> str:
-    """SHA-256 over metadata and every tensor's name, shape and some values; a few gigabytes take a moment."""
-    metadata = sorted((getattr(module, "metadata", None) or {}).items())
-    digest = hashlib.sha256(f"{type(module).__name__}{metadata}".encode())
-    state = module.state_dict() if isinstance(module, torch.nn.Module) else {}
-    for name, tensor in sorted(state.items()):
-        values = tensor.detach().reshape(-1)
-        picks = torch.linspace(0, max(len(values) - 1, 0), min(DIGEST_VALUES, len(values))).long()
-        digest.update(f"{name}:{tuple(tensor.shape)}:".encode())
-        digest.update(values[picks.to(values.device)].cpu().double().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
