@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,7 +17,8 @@ from ..file_names import utf8_path
 
 def write_entry(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write CPU tensors, by name, and what JSON knows. Raises OSError where the disk fails."""
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # A format of whole tensors: of several that share memory each is written out.
+    whole = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     text = json.dumps(about)
     with utf8_path(path) as place:
         try:
