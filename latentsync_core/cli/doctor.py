@@ -15,6 +15,7 @@ from ..models.catalog import (
     models_directory,
 )
 from .environment import (
+    CacheFinding,
     DeviceFinding,
     Diagnosis,
     ModelFinding,
@@ -64,6 +65,7 @@ def report(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
     for model in diagnosis.models:
         lines += model_lines(model)
     lines += [row("?", f"{path}: neither 1.5 nor 1.6 as published") for path in diagnosis.unknown_unets]
+    lines += ["", "Cache", *cache_lines(diagnosis.cache)]
     return lines + [""] + verdict(diagnosis, models_argument)
 
 
@@ -94,6 +96,12 @@ def model_lines(model: ModelFinding) -> list[str]:
     if model.status != "complete":
         lines.append(row("", model.page))
     return lines
+
+
+def cache_lines(cache: CacheFinding) -> list[str]:
+    """Where results are kept between runs, how large they are, and how to be rid of them."""
+    held = f"{size_text(cache.size)} of at most {size_text(cache.limit)}, {cache.entries} results"
+    return [row("ok", held), row("", f"in {cache.folder}; to empty it, remove that folder")]
 
 
 def size_text(size: int) -> str:

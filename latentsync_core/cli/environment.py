@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..disk_cache import DiskCache, default_folder
 from ..models.catalog import (
     CATALOGUE,
     UNETS,
@@ -102,6 +103,16 @@ class ModelFinding:
 
 
 @dataclass(frozen=True)
+class CacheFinding:
+    """What is kept between runs: where, how many results, their bytes, and how many bytes there may be."""
+
+    folder: str
+    entries: int
+    size: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Everything found, and the sentences that say what stands in the way of a run (none: ready)."""
 
@@ -117,6 +128,7 @@ class Diagnosis:
     free_disk: int  # bytes, where the models folder is or would be
     models: tuple[ModelFinding, ...]
     unknown_unets: tuple[str, ...]  # files with a UNet's name that are neither release as published
+    cache: CacheFinding
     problems: tuple[str, ...]
 
     @property
@@ -145,6 +157,7 @@ def diagnose(directory: Path) -> Diagnosis:
         free_disk=shutil.disk_usage(nearest_existing(directory)).free,
         models=models,
         unknown_unets=tuple(str(path) for path in unknown_unets(directory)),
+        cache=examine_cache(),
         problems=tuple(problems(packages, models, face_weights, video)),
     )
 
@@ -229,6 +242,13 @@ def examine_model(model: ModelFile, directory: Path) -> ModelFinding:
         return ModelFinding(status="missing", **about)
     status = "complete" if is_complete(model, path) else "wrong size"
     return ModelFinding(status=status, path=str(path), size=path.stat().st_size, **about)
+
+
+def examine_cache() -> CacheFinding:
+    """The cache that is used unless a command names another."""
+    cache = DiskCache(default_folder())
+    entries, size = cache.size()
+    return CacheFinding(str(cache.folder), entries, size, cache.limit)
 
 
 def unknown_unets(directory: Path) -> list[Path]:

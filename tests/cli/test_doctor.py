@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.cli import doctor
+from latentsync_core.disk_cache import DiskCache, content_key
 from latentsync_core.models.catalog import (
     CATALOGUE,
     UNET_1_5,
@@ -36,6 +37,7 @@ def run_doctor(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", forbidden)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LATENTSYNC_CACHE", "cache")
 
     def run(*arguments: str) -> tuple[int, str]:
         parser = argparse.ArgumentParser()
@@ -83,6 +85,19 @@ def test_a_file_cut_short_is_told_from_a_whole_one(run_doctor, tmp_path):
     assert code == 1
     assert "has 1,000,000 of 5,072,222,488 bytes" in output
     assert "latentsync_unet.pt: neither 1.5 nor 1.6 as published" in output
+
+
+def test_the_cache_is_shown_with_its_size_its_limit_and_how_to_empty_it(run_doctor, monkeypatch):
+    assert "0.0 MB of at most 8.00 GB, 0 results\n      in cache; to empty it, remove that folder" in run_doctor()[1]
+    DiskCache("cache").put("tracks", content_key(), lambda path: path.write_bytes(bytes(1_500_000)))
+    monkeypatch.setenv("LATENTSYNC_CACHE_LIMIT", "0.5")
+    assert "1.5 MB of at most 500.0 MB, 1 results" in run_doctor()[1]
+    assert json.loads(run_doctor("--json")[1])["cache"] == {
+        "folder": "cache",
+        "entries": 1,
+        "size": 1_500_000,
+        "limit": 500_000_000,
+    }
 
 
 def test_json_holds_the_same_facts(run_doctor):
