@@ -73,7 +73,7 @@ class AudioFeatures(io.ComfyNode):
                     "cache",
                     default=True,
                     tooltip="Keep the features on disk, so that the same voice is never heard twice, not even after a "
-                    "restart. They go into the host's own cache folder.",
+                    "restart. The command line shares them.",
                 ),
                 io.Combo.Input(
                     "silence",

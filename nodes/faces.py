@@ -108,36 +108,23 @@ class FaceTrack(io.ComfyNode):
         face_mask=None,
         missing: str = MISSING[0],
     ) -> io.NodeOutput:
-        from ..latentsync_core.faces import (
-            mask_selection,
-            parse_face,
-            track_numbered,
-            without_gaps,
-        )
+        from ..latentsync_core.faces import mask_selection, parse_face
+        from ..latentsync_core.faces.tracking.search import TrackingSettings
         from ..latentsync_core.media import is_variable
         from ..latentsync_core.visualize.track_preview import preview_frames
-        from .host.memory import face_networks, loaded, node_callbacks
+        from .host.tracking import track_clip
         from .host.video import open_clip
 
         given = None if face_mask is None else face_mask.reshape(-1, *face_mask.shape[-2:])[0].float().cpu().numpy()
         selection = parse_face(face) if given is None else mask_selection(given, "face_mask")
-        callbacks = node_callbacks()
+        settings = TrackingSettings(detection_threshold=round(detection_threshold, 6), max_gap=max_gap)
         open_reader = open_clip(video, images, Fraction(str(round(images_fps, 3))))
         with open_reader() as reader:
-            track, people = track_numbered(
-                reader.frames(),
-                selection,
-                nets=loaded(face_networks()),
-                total=reader.info.frames,
-                detection_threshold=detection_threshold,
-                max_gap=max_gap,
-                on_progress=callbacks.progress("faces"),
-                check_cancelled=callbacks.check_cancelled,
-            )
-            track = without_gaps(track, missing, reader.times, reader.times[-1] + 1 / reader.info.fps)
-            variable = is_variable(reader.times, reader.info.fps)
-            faces = TrackedFaces(open_reader, track, reader.times, reader.info.fps, variable, alignment)
-            preview, mask = preview_frames(reader, track, faces.matrices(STANDARD_RESOLUTION), PREVIEW_FRAMES, people)
+            tracked, people = track_clip(reader, selection, settings, missing)
+            variable = is_variable(tracked.times, reader.info.fps)
+            faces = TrackedFaces(open_reader, tracked.track, tracked.times, reader.info.fps, variable, alignment)
+            matrices = faces.matrices(STANDARD_RESOLUTION)
+            preview, mask = preview_frames(reader, tracked.track, matrices, PREVIEW_FRAMES, people)
         return io.NodeOutput(faces, preview, mask)
 
 

@@ -1,5 +1,6 @@
 """A ComfyUI of the tests' own: its base folder with this pack and tiny models, its process, its log."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -93,8 +94,9 @@ def start_server(comfyui: Path, python: str, base: Path, *flags: str) -> Iterato
     host = HostServer(f"http://127.0.0.1:{port}", base, base / "comfyui.log")
     options = ("--port", str(port), "--base-directory", str(base), "--database-url", "sqlite:///:memory:")
     command = [python, "main.py", "--cpu", *options, "--disable-api-nodes", *flags]
+    own = {**os.environ, "LATENTSYNC_CACHE": str(base / "cache")}
     with host.log_file.open("ab") as log:
-        process = subprocess.Popen(command, cwd=comfyui, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=comfyui, env=own, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until_up(host, process)
         yield host

@@ -30,6 +30,7 @@ def pack(comfyui, tmp_path_factory) -> ModuleType:
     from pack_in_process import PACK, load_pack
 
     base = tmp_path_factory.mktemp("comfyui")
+    os.environ["LATENTSYNC_CACHE"] = str(base / "cache")
     for name in FOLDERS:
         (base / name).mkdir()
     try:
