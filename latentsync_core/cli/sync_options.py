@@ -318,7 +318,5 @@ def parse_rate(text: str) -> Fraction | None:
 
 def cache_from(args: argparse.Namespace) -> DiskCache | None:
     """What the run may find and leave on disk."""
-    if args.no_cache:
-        return None
     limit = default_limit() if args.cache_limit is None else parse_limit(args.cache_limit, "--cache-limit")
-    return DiskCache(args.cache or default_folder(), limit)
+    return None if args.no_cache else DiskCache(args.cache or default_folder(), limit)

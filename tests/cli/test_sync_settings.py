@@ -38,6 +38,8 @@ from latentsync_core.demo import CLIP
         (("--seed", -1), "seed is -1.*between 0 and"),
         (("--fps", "fast"), "--fps is 'fast'.*25 or 30000/1001"),
         (("--fps", "0"), "--fps is '0'"),
+        (("--cache-limit", "0"), "--cache-limit is '0'.*gigabytes above 0"),
+        (("--cache-limit", "8GB"), "--cache-limit is '8GB'.*such as 8"),
         (("--crf", 52), "CRF of 52.*0 .*51"),
         (("--encoder-preset", "rushed"), "preset 'rushed'.*ultrafast"),
         (("--preset", "rushed"), "Preset 'rushed' is unknown; choose one of reference, published"),
