@@ -56,3 +56,17 @@ def loaded(patcher) -> torch.nn.Module:
     """The patcher's module, on its device and patched, other models moved out of the way if they must."""
     comfy.model_management.load_models_gpu([patcher])
     return patcher.model
+
+
+def windows_at_once(patcher, window_bytes: float) -> int:
+    """How many windows of a loaded model go through it at once, by what its device has free; 1 where that is no GPU.
+
+    window_bytes: what the host reckons a window to need. Weights that are still to come count as taken.
+    """
+    from ...latentsync_core.diffusion.batching import windows_that_fit
+
+    device = patcher.load_device
+    if comfy.model_management.is_device_cpu(device) or comfy.model_management.is_device_mps(device):
+        return 1
+    to_come = max(patcher.model_size() - patcher.loaded_size(), 0)
+    return windows_that_fit(comfy.model_management.get_free_memory(device) - to_come, window_bytes)

@@ -25,10 +25,10 @@ from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.models.embedded import KNOWS
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
-from ...latentsync_core.options import MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
+from ...latentsync_core.options import DEFAULT_BATCH, MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
 from ...latentsync_core.pipeline.known_face import check_known
 from .feature_reuse import RUN, intervals_of, make_room
-from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks
+from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks, windows_at_once
 from .vae import LATENT_SCALE
 
 if TYPE_CHECKING:
@@ -103,7 +103,11 @@ class LatentSyncModel(comfy.model_base.BaseModel):
         """
         trained, condition = self.conditioning(), extra[CONDITION]
         if extra.get(VOICELESS):
-            return trained.null_condition(condition[:, :, None])[:, :, 0], trained.learned_null(tokens)
+            if (
+                not trained.null_has_reference
+            ):  # else it stays the same tensor, by which the sampler sees that both agree
+                condition = trained.null_condition(condition[:, :, None])[:, :, 0]
+            return condition, trained.learned_null(tokens)
         undecided = extra.get(POSITIONS) == "auto"
         return condition, encode_positions(tokens, "on") if undecided and trained.positions else tokens
 
@@ -246,7 +250,8 @@ def sample_natively(
     """Run the library's sampler on a native MODEL: (frames, 4, h, w) unscaled LATENT samples on the CPU.
 
     latent: (frames, 4, h, w), which says how many frames and how large; what it holds is not looked at.
-    settings: their device becomes the MODEL's; where they reuse nothing, the MODEL's own intervals count.
+    settings: their device becomes the MODEL's, and "auto" as many windows at once as the host has memory for; where they
+    reuse nothing, the MODEL's own intervals count.
     """
     from ...latentsync_core.diffusion import (
         NonFiniteLatentsError,
@@ -273,10 +278,11 @@ def sample_natively(
             f"The latent has the shape {tuple(latent.shape)}, the conditioning is for {(frames, 4, height, width)}: use "
             f"the latent of the same Conditioning node."
         )
-    comfy.model_management.load_models_gpu(
-        [patcher], memory_required=model.memory_required([2 * frames, 4, height, width])
-    )
+    window_bytes = model.memory_required([2 * frames, 4, height, width])
+    comfy.model_management.load_models_gpu([patcher], memory_required=window_bytes)
     settings = replace(settings, device=patcher.load_device)
+    if settings.batch == DEFAULT_BATCH:
+        settings = replace(settings, batch=windows_at_once(patcher, window_bytes))
     if not settings.reuses:
         settings = replace(settings, **asdict(intervals_of(patcher)))
     callbacks = node_callbacks()

@@ -19,7 +19,7 @@ def track_clip(
 
     def track() -> tuple[TrackedSource, People]:
         found, people = track_numbered(
-            (frame.rgb() for frame in reader.frames()),
+            reader.frames(),
             selection,
             nets=loaded(face_networks()),
             settings=settings,
