@@ -232,7 +232,7 @@ class NativePredictor:
         self.network = patcher.model.diffusion_model
         self.dtype = patcher.model.manual_cast_dtype or patcher.model.get_dtype()
 
-    def __call__(self, sample, timestep, audio_tokens, kept=None, *, batch):
+    def __call__(self, sample, timestep, audio_tokens, kept=None, *, batch=None):
         """As `UNet3DConditionModel.forward`: (b, 13, f, h, w), scalar, (b*f, n, d), b DeepFeatures -> (b, 4, f, h, w)."""
         return self.network(
             sample,
