@@ -29,7 +29,7 @@ def stop(*args, **kwargs):
     print(*sorted({"diffusers", "torch._dynamo", "scipy.stats", "sympy", "whisper", "numba"} & set(sys.modules)))
     sys.exit(0)
 
-sample.denoise_group = stop
+sample.denoise_groups = stop
 main(["sync", "--video", str(CLIP), "--audio", str(VOICE), "--out", sys.argv[1], "--checkpoint", "embedded"])
 """
 

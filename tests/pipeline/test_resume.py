@@ -36,6 +36,12 @@ def short_segments(monkeypatch):
     monkeypatch.setattr("latentsync_core.pipeline.segments.SEGMENT_FRAMES", 4)
 
 
+@pytest.fixture(autouse=True)
+def overlapping_stages(monkeypatch):
+    """As beside a card: an interrupted run then holds unfinished work in every stage."""
+    monkeypatch.setattr("latentsync_core.pipeline.generate.overlap_pays", lambda device: True)
+
+
 @pytest.fixture(scope="module")
 def media(tmp_path_factory) -> tuple[Path, Path, Path]:
     """Seven frames of the demo clip at a constant and at a variable rate, and a voice for twelve."""
