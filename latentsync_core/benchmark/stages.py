@@ -15,7 +15,7 @@ import torch
 from ..audio import SAMPLE_RATE_HZ, extract_features
 from ..audio.tokens import STEPS_PER_FRAME
 from ..diffusion import Guidance, TensorConditioning, Window, make_schedule, shared_noise
-from ..diffusion.sample import WindowInputs, predict_window, window_inputs
+from ..diffusion.prediction import GuidedStep, WindowInputs, window_inputs
 from ..errors import LatentSyncError
 from ..faces import LATENT_STRIDE, FaceNets, FaceTrack, MouthMasks, Seam, track_faces
 from ..media import Frame, VideoReader, VideoWriter
@@ -240,7 +240,7 @@ def predict(
     models: Models, noise: torch.Tensor, timestep: torch.Tensor, window: WindowInputs, scale: float
 ) -> torch.Tensor:
     """The guided noise prediction, as sampling makes it at every step."""
-    return predict_window(models.unet, noise, timestep=timestep, window=window, guidance=Guidance(scale), scale=scale)
+    return GuidedStep(models.unet, timestep, Guidance(scale), scale).predict(noise, [window])
 
 
 def write(pasted: Iterable[Composited], writer: VideoWriter) -> None:
