@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import LatentSyncError
+
 SAMPLE_RATE = 16_000  # Hz
 N_FFT = 400  # samples of a spectrum
 HOP_LENGTH = 160  # samples between two spectra
@@ -42,10 +44,18 @@ def log_mel(waveform: Tensor, n_mels: int) -> Tensor:
 def mel_filters(n_mels: int) -> Tensor:
     """(n_mels, 201) float32: weights of each frequency in 80 or 128 bands, from openai-whisper's own file.
 
-    The package itself is not imported: its transcription would come along, and a compiler with that.
+    The package itself is not imported: its transcription would come along, and a compiler with that. Raises
+    LatentSyncError where openai-whisper is not installed.
     """
-    (package,) = find_spec("whisper").submodule_search_locations
-    with np.load(Path(package) / "assets" / "mel_filters.npz", allow_pickle=False) as bands:
+    package = find_spec("whisper")
+    folders = [] if package is None else list(package.submodule_search_locations or ())
+    files = [path for folder in folders if (path := Path(folder) / "assets" / "mel_filters.npz").is_file()]
+    if not files:
+        raise LatentSyncError(
+            f"The mel filters of openai-whisper were not found (looked in {', '.join(folders) or 'no package'}); "
+            "install it with: pip install openai-whisper"
+        )
+    with np.load(files[0], allow_pickle=False) as bands:
         return torch.from_numpy(bands[f"mel_{n_mels}"])
 
 

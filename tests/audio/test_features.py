@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from latentsync_core.audio import extract_features
 from latentsync_core.audio.features import block_starts
+from latentsync_core.audio.log_mel import mel_filters
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models.whisper import load_whisper
 
@@ -101,3 +102,10 @@ def test_other_files_are_no_whisper(tmp_path, whisper, golden):
     torch.save(layout, tmp_path / "tiny.pt")
     with pytest.raises(LatentSyncError, match="incomplete Whisper model .*blocks.2.mlp.0.weight"):
         load_whisper(tmp_path / "tiny.pt")
+
+
+def test_a_missing_whisper_package_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setattr("latentsync_core.audio.log_mel.find_spec", lambda name: None)
+    mel_filters.cache_clear()
+    with pytest.raises(LatentSyncError, match="pip install openai-whisper"):
+        mel_filters(80)
