@@ -131,6 +131,6 @@ def taken(wanted: threading.Semaphore, ready: queue.SimpleQueue, cancellation: C
 def overlap_pays(device: torch.device) -> bool:
     """Whether stages are to overlap: where a device denoises beside the processor.
 
-    On a processor alone all stages want the same cores: measured with the embedded model on two, it lost 6 percent.
+    On a processor alone all stages want the same cores: measured with the embedded model on two, 0.99 of the speed.
     """
     return device.type != "cpu"
