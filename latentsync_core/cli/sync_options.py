@@ -97,6 +97,13 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="the same for the prediction without the voice; twice --reuse is faster and, at a guidance of 1.5, closer "
         "to full steps (default: as --reuse, or the preset's)",
     )
+    add_window_options(group)
+    group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
+    add_fidelity_options(group)
+
+
+def add_window_options(group) -> None:
+    """How the clip is cut into windows; group: of the parser, to add them to."""
     group.add_argument(
         "--window", type=int, default=choices.WINDOW_FRAMES, help="frames denoised together, at most 24 (trained on 16)"
     )
@@ -113,7 +120,10 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="windows through the network at once: a number, or auto: as many as a CUDA device's memory holds, one "
         "elsewhere (default: %(default)s)",
     )
-    group.add_argument("--resolution", default="auto", help="face crop in pixels, or auto: as trained")
+
+
+def add_fidelity_options(group) -> None:
+    """Where the reference's behaviour may be chosen in place of a better one; group: of the parser, to add them to."""
     group.add_argument(
         "--position", default="auto", choices=choices.POSITIONS, help="audio position encoding; auto: as trained"
     )
