@@ -10,7 +10,7 @@ import torch
 
 from ..errors import LatentSyncError
 from ..faces import crop_size, warp_crop
-from ..faces.landmarks import MeshFitter, roi_from_box, roi_from_mesh
+from ..faces.landmarks import MeshFitter
 from ..pipeline.composite import Composited
 from ..pipeline.encode import Alignment, face_of
 from ..pipeline.report import Report
@@ -21,9 +21,6 @@ from .picture import CROP
 from .score_files import LEAST_SECONDS, ScoreInputs, read_voice, score_files
 
 FITTED = 256  # the resolution whose crop, before it is stretched to a square, the mesh is fitted in
-FACE_BOX = np.array([0.15, 0.1, 0.85, 0.9])  # where the face is in an aligned crop, x0, y0, x1, y1 of its sides
-LEFT, RIGHT = np.array([0.0, 0.0]), np.array([1.0, 0.0])  # aligned: the eyes are level
-PRESENCE_THRESHOLD = 0.5  # probability that there is a face
 
 
 @dataclass
@@ -48,14 +45,8 @@ class RunScore:
         shown = replace(composited.frame, index=0, picture=composited.picture)
         crop = Alignment(matrix_for(CROP, composited)[None], CROP, antialias=True).crop(shown)
         image, matrix, _, _ = face_of(shown, matrix_for(FITTED, composited), FITTED)
-        self.face.add(composited.seconds, crop, self.fitted(warp_crop(image, matrix, FITTED, antialias=True)))
-
-    def fitted(self, face: np.ndarray) -> np.ndarray | None:
-        """The mesh of an aligned, unstretched face; fitted twice, the second time in the region found by the first."""
-        height, width = face.shape[:2]
-        mesh, _ = self.fitter.fit(face, roi_from_box(FACE_BOX * [width, height, width, height], LEFT, RIGHT))
-        mesh, presence = self.fitter.fit(face, roi_from_mesh(mesh))
-        return mesh if presence >= PRESENCE_THRESHOLD else None
+        mesh = self.fitter.fit_aligned(warp_crop(image, matrix, FITTED, antialias=True))
+        self.face.add(composited.seconds, crop, mesh)
 
     def scores(self, report: Report, audio: Path, audio_track: str | None = None) -> dict[str, Any]:
         """For the report: the scores, or {"unmeasured": why} where there are too few frames, no face or no voice."""
@@ -64,7 +55,8 @@ class RunScore:
             if report.segments["reused"]:  # an earlier run's frames were not seen
                 score = score_files(inputs, device=self.device, borders=report.output["window_starts"]).score
             else:
-                score = self.own_score(inputs, report.output["window_starts"])
+                spoken = replace(inputs, video=Path(report.inputs["video"].path))  # whose clock the voice was placed by
+                score = self.own_score(spoken, report.output["window_starts"])
         except LatentSyncError as error:
             return {"unmeasured": str(error)}
         return score.to_dict()
