@@ -199,7 +199,7 @@ def seam_inputs() -> list:
 def generated_faces(tokens: ClipTokens, latent, vae, crops):
     """(output frame, face (3, h, w) in [-1, 1]) in order, and the crop size they were generated at in pixels."""
     from ..latentsync_core.errors import LatentSyncError
-    from ..latentsync_core.pipeline.composite import decoded_faces
+    from ..latentsync_core.generators.face_latents import decoded_faces
     from .host.vae import LATENT_SCALE, HostCodec
 
     synced = tokens.synced

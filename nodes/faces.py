@@ -174,8 +174,9 @@ class FaceEncode(io.ComfyNode):
 
         import torch
 
-        from ..latentsync_core.pipeline.encode import Alignment, encode_faces
-        from ..latentsync_core.pipeline.known_face import face_error
+        from ..latentsync_core.generators.aligned_faces import Alignment
+        from ..latentsync_core.generators.face_latents import encode_faces
+        from ..latentsync_core.generators.latentsync.known_face import face_error
         from .host.memory import node_callbacks
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded

@@ -11,13 +11,14 @@ CORE, NODES = ROOT / "latentsync_core", ROOT / "nodes"
 FLOORS = (  # from the ground up; a room may import from floors below its own, and rooms on the ground from one another
     (
         *("__init__", "errors", "file_names", "input_files", "atomic_write", "disk_cache", "progress", "options"),
-        *("presets", "intervals", "demo"),
+        *("presets", "intervals", "demo", "settings", "entry_file", "digests", "versions", "run_log"),
     ),
     ("media",),
     ("audio",),
     ("faces",),
     ("models",),
     ("diffusion",),
+    ("generators",),
     ("pipeline",),
     ("scoring",),
     ("training",),

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..errors import LatentSyncError
 from ..faces import FaceNets, FaceTrack, MouthMasks, Seam, alignment_matrices, paste_face, track_faces
+from ..generators.aligned_faces import AlignedFaces, Alignment
+from ..generators.face_latents import pixels_of
 from ..media import Frame, VideoReader
-from ..pipeline.composite import Blend, paste_generated
-from ..pipeline.encode import Alignment, pixels_of
 from .compare import Comparison
 from .reference_modules import opencv, reference_align_restore
 from .timing import Duration, PairedTimings, alternate
@@ -71,10 +71,10 @@ def our_faces(frames: Sequence[Frame], generated: Sequence[Tensor], nets: FaceNe
     """Track the face, then crop it and paste another as a run does."""
     track = track_faces((frame.rgb() for frame in frames), nets=nets)
     alignment = Alignment(track.matrices(resolution), resolution, antialias=True)
-    blend = Blend(MouthMasks(resolution, Seam()), antialias=True)
+    crops = AlignedFaces(alignment, MouthMasks(resolution, Seam()))
     for frame, face in zip((replace(frame) for frame in frames), generated, strict=True):
         alignment.crop(frame)
-        paste_generated(frame, face, alignment.matrices[frame.index], blend)
+        crops.paste(frame, face)
 
 
 def reference_face(restorer, image: np.ndarray, points: np.ndarray, face: Tensor) -> np.ndarray:

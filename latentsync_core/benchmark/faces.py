@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import LatentSyncError
 from ..faces import crop_face, mouth_share, paste_region, track_faces
+from ..generators.face_latents import pixels_of
 from ..media import Frame, VideoReader, apply_edit
-from ..pipeline.encode import pixels_of
 from .timing import StageTiming, Stopwatch
 
 FACE_STAGES = ("track", "crop", "paste")  # the reference's alignment and restoring steps

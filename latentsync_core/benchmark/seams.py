@@ -11,18 +11,12 @@ from torch import Tensor
 from ..audio import AudioTokens, extract_features, indices_at
 from ..diffusion import Guidance, SamplerSettings, plan_windows, sample_clip, shared_noise, window_groups
 from ..faces import LATENT_STRIDE, FaceTrack, Seam, crop_face, mouth_masks, mouth_share, track_faces
+from ..generators.aligned_faces import AlignedFaces, Alignment
+from ..generators.face_crops import face_of
+from ..generators.face_latents import FaceLatents, batches_by_window, encode_faces, generated_faces, pixels_of
+from ..generators.latentsync.conditioning import ClipConditioning
 from ..media import Frame, VideoReader, read_waveform
 from ..models.loading import Models
-from ..pipeline.composite import Blend, generated_faces, paste_generated
-from ..pipeline.encode import (
-    Alignment,
-    ClipConditioning,
-    FaceLatents,
-    batches_by_window,
-    encode_faces,
-    face_of,
-    pixels_of,
-)
 
 LEVELS = 127.5  # grey levels per unit of a face in [-1, 1]
 EDGE_ALPHA = (0.02, 0.98)  # a pixel with an alpha between these is on the blend edge
@@ -148,14 +142,15 @@ def measure_blend_edges(clip: Clip, edges: Sequence[Seam]) -> list[EdgeGradient]
     The test face is the source's own face with colours off by a known amount, as a VAE may shift them, so that only the
     blend edge is visible.
     """
-    blends = [Blend(mouth_masks(clip.track, clip.resolution, edge), antialias=True) for edge in edges]
+    alignment = Alignment(clip.matrices, clip.resolution, antialias=True)
+    crops = [AlignedFaces(alignment, mouth_masks(clip.track, clip.resolution, edge)) for edge in edges]
     found: list[list[tuple[float, ...]]] = [[] for _ in edges]
     for frame in clip.frames():
         matrix = clip.matrices[frame.index]
         image, local, left, top = face_of(frame, matrix, clip.resolution)
         test_face = colour_shifted(pixels_of([crop_face(image, local, clip.resolution, True)])[0])
-        for rows, blend in zip(found, blends, strict=True):
-            region = paste_generated(frame, test_face, matrix, blend).region
+        for rows, faces in zip(found, crops, strict=True):
+            region = faces.paste(frame, test_face).region
             y, x = region.top - top, region.left - left
             under = image[y : y + region.alpha.shape[0], x : x + region.alpha.shape[1]]
             rows.append(edge_gradients(under, region.pixels, region.alpha))

@@ -18,11 +18,13 @@ from ..diffusion import Guidance, TensorConditioning, Window, make_schedule, sha
 from ..diffusion.prediction import GuidedStep, WindowInputs, window_inputs
 from ..errors import LatentSyncError
 from ..faces import LATENT_STRIDE, FaceNets, FaceTrack, MouthMasks, Seam, track_faces
+from ..generators.aligned_faces import AlignedFaces, Alignment
+from ..generators.face_crops import Composited
+from ..generators.face_latents import FaceLatents, encode_faces
 from ..media import Frame, VideoReader, VideoWriter
 from ..models.loading import Models
 from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, WINDOW_FRAMES
-from ..pipeline.composite import Blend, Composited, composite
-from ..pipeline.encode import Alignment, FaceLatents, encode_faces
+from ..pipeline.composite import composite
 from ..pipeline.peak_memory import peak_memory
 from .compute import count_flops, matmul_rate
 from .timing import Duration, StageTiming, timed
@@ -192,8 +194,8 @@ def take_window(video: Path, written: Path, models: Models, resolution: int, net
     tokens = encode_voice(models, info.fps, count, meter)
     latents = denoise(faces, tokens, models, meter)
     decoded = meter.stage("decode", lambda: codec.decode(latents[0].transpose(0, 1)))
-    blend = Blend(MouthMasks(resolution, Seam()), antialias=True)
-    pasted = meter.stage("paste", lambda: list(composite(without_rgb(frames), enumerate(decoded), alignment, blend)))
+    pasting = AlignedFaces(alignment, MouthMasks(resolution, Seam()))
+    pasted = meter.stage("paste", lambda: list(composite(without_rgb(frames), enumerate(decoded), pasting)))
     meter.stage("write", lambda: write(pasted, VideoWriter(written, info)))
 
 

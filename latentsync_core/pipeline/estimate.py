@@ -3,50 +3,36 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..audio import SAMPLE_RATE_HZ, extract_features
-from ..audio.tokens import STEPS_PER_FRAME
-from ..diffusion import (
-    NonFiniteLatentsError,
-    SamplerSettings,
-    TensorConditioning,
-    Window,
-    WindowGroup,
-    plan_windows,
-    sample_clip,
-    window_groups,
-)
+from ..audio.features import FEATURE_RATE_HZ
+from ..diffusion import WindowGroup, plan_windows, window_groups
 from ..errors import LatentSyncError
-from ..faces import (
-    LATENT_STRIDE,
-    MouthMasks,
-    Seam,
-    alignment_matrices,
-    parse_face,
-    track_selected,
-)
+from ..faces import LATENT_STRIDE, FaceTrack, parse_face, track_selected
+from ..faces.face_track import GapFilling
+from ..faces.landmarks import LEFT_BROW, NOSE, RIGHT_BROW
 from ..faces.networks.facemesh import MESH_POINTS
+from ..generators.clip import Clip
+from ..generators.generator import Generator, timed
+from ..generators.segments import SEGMENT_FRAMES, Segment, plan_segments
 from ..media import Frame, VideoInfo, VideoReader
 from ..media.write.parts import PartedVideo, PartWriter
-from ..models.loading import Models
-from ..progress import OnEstimate
-from .composite import Blend, Composited, composite
-from .encode import Alignment, FaceLatents, encode_faces
+from ..progress import Callbacks, OnEstimate
+from ..run_log import RunLog
+from ..settings import Settings
+from .composite import Composited, composite
 from .peak_memory import peak_memory
 from .plan import Inputs, Plan
 from .resume.run_folder import RunFolder
-from .run_log import RunLog
-from .segments import SEGMENT_FRAMES, Segment
-from .settings import Settings
 
 PROBE_FRAMES = 8  # of the source, on which all work is tried
-WARM_SECONDS = 1.0  # what takes less is done twice, as the first time includes setting up
 BLOCK_SECONDS = 30  # of voice, encoded at once
 LATENT_CHANNELS = 12  # masked face, whole face, result: 4 each
 FLOAT_BYTES = 4
@@ -105,21 +91,24 @@ class Estimator:
     def __init__(
         self,
         inputs: Inputs,
-        models: Models,
+        generator: Generator,
         settings: Settings,
         folder: RunFolder,
         on_estimate: OnEstimate | None = None,
     ):
         self._inputs, self._settings, self._folder = inputs, settings, folder
-        self._device, self._on_estimate = models.device, on_estimate
+        self._generator, self._on_estimate = generator, on_estimate
         self._told: dict[str, Any] = {}
         if on_estimate is not None:
-            self._costs = measure_costs(inputs, models, settings, folder)
+            self._costs = measure_costs(inputs, generator, settings, folder)
             self._tell("at_most", work_at_most(inputs, settings))
 
-    def tell_rest(self, plan: Plan) -> None:
-        """Once the source has been read: what is left to do."""
+    def tell_rest(self, plan: Plan, generator: Generator) -> None:
+        """Once the source has been read: what is left to do, and by which generator."""
         if self._on_estimate is not None:
+            if generator is not self._generator:
+                self._generator, self._settings = generator, plan.settings
+                self._costs = measure_costs(self._inputs, generator, plan.settings, self._folder)
             kept = self._folder.before is not None
             left = [part for part in plan.segments if not (kept and self._folder.part(part).exists())]
             self._tell("after_tracking", work_left(plan, left))
@@ -128,7 +117,8 @@ class Estimator:
         """For the report: what was told, and what it really took, in all and by stage."""
         if self._on_estimate is None:
             return {}
-        vram = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
+        device = self._generator.device
+        vram = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
         actual = {"seconds": round(log.seconds, 1), "stages": dict(log.stages), "ram": peak_memory(), "vram": vram}
         return {**self._told, "actual": actual}
 
@@ -156,7 +146,7 @@ def peak_estimate(video: VideoInfo, settings: Settings, work: Work) -> int | Non
     tried = peak_memory()
     if tried is None:
         return None
-    side = settings.resolution // LATENT_STRIDE
+    side = (settings.resolution or 0) // LATENT_STRIDE
     track = work.read * MESH_POINTS * 3 * FLOAT_BYTES
     latents = min(work.frames, 2 * SEGMENT_FRAMES) * LATENT_CHANNELS * side * side * FLOAT_BYTES
     picture = video.width * video.height * 3 / 2 * math.ceil(video.bit_depth / 8)
@@ -190,74 +180,60 @@ def count_windows(groups: Iterable[WindowGroup]) -> int:
     return sum(len(group.windows) for group in groups)
 
 
-def measure_costs(inputs: Inputs, models: Models, settings: Settings, folder: RunFolder) -> Costs:
+def measure_costs(inputs: Inputs, generator: Generator, settings: Settings, folder: RunFolder) -> Costs:
     """Do every kind of work once, with what it needs on a few frames of the source, and time it.
 
-    Draws no random numbers but its own, and leaves nothing in `folder`.
+    Draws no random numbers but its own, and leaves nothing in `folder` or in the cache.
     """
-    on_gpu = models.device.type == "cuda"
+    device, on_gpu = generator.device, generator.device.type == "cuda"
     if on_gpu:
-        torch.cuda.reset_peak_memory_stats(models.device)
+        torch.cuda.reset_peak_memory_stats(device)
     silence = torch.zeros(SAMPLE_RATE_HZ // 2)
-    voice = timed(lambda: extract_features(silence, models.whisper))
+    voice = timed(lambda: extract_features(silence, generator.audio_encoder))
     with VideoReader(inputs.video.path) as reader:
-        frames, matrix, tracking = track_few(reader, settings, models.device)
-    alignment = Alignment(np.repeat(matrix[None], len(frames), axis=0), settings.resolution, settings.antialias)
-    encoded: list[FaceLatents] = []
+        frames, track, tracking = track_few(reader, settings, device)
+    clip = few_frames(inputs, frames, track, generator, replace(settings, cache=None))
+    (segment,), begun = clip.segments, []
 
     def encode() -> None:
-        own, batches = torch.Generator().manual_seed(0), [list(range(len(frames)))]
-        encoded.append(encode_faces(alignment.crops(frames), batches, models.codec, own))
+        with VideoReader(inputs.video.path) as reader:
+            generation = generator.begin(clip, reader)
+            begun.append((generation, generation.encode(segment, Callbacks())))
 
     face = timed(encode) / len(frames)
-    window = window_seconds(encoded[-1], settings, models)
+    generation, encoded = begun[-1]
+    window, generated = generation.try_window(segment, encoded)
 
     def write() -> None:
-        faces = enumerate(models.codec.decode(encoded[-1].reference))
-        masks = MouthMasks(settings.resolution, Seam(color_match="off"))
-        blend = Blend(masks, blend=settings.blend, antialias=settings.antialias)
-        write_few(composite(frames, faces, alignment, blend), len(frames), inputs.video, settings, folder)
+        composited = composite(frames, generation.faces(segment, generated), clip.crops)
+        write_few(composited, len(frames), inputs.video, settings, folder)
 
     frame = timed(write) / len(frames)
-    vram = torch.cuda.max_memory_allocated(models.device) if on_gpu else None
+    vram = torch.cuda.max_memory_allocated(device) if on_gpu else None
     return Costs(voice, tracking, face, window, frame, vram)
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds that `work` takes; what is quick is done again, without its setting up."""
-    for _ in range(2):
-        started = time.perf_counter()
-        work()
-        seconds = time.perf_counter() - started
-        if seconds > WARM_SECONDS:
-            break
-    return seconds
+def few_frames(
+    inputs: Inputs, frames: Sequence[Frame], track: FaceTrack, generator: Generator, settings: Settings
+) -> Clip:
+    """The first frames as a clip of one window, with features of silence."""
+    encoder, count = generator.audio_encoder, len(frames)
+    times = [Fraction(index) / inputs.video.fps for index in range(count)]
+    steps = math.ceil(times[-1] * FEATURE_RATE_HZ) + 1
+    return Clip(
+        video=inputs.video.path,
+        track=track,
+        crops=generator.face_crops(track, settings),
+        source=range(count),
+        times=times,
+        segments=plan_segments(count, plan_windows([True] * count, (), max(count, 2), 0)),
+        features=torch.zeros(steps, encoder.layers, encoder.width),
+        settings=settings,
+    )
 
 
-def window_seconds(faces: FaceLatents, settings: Settings, models: Models) -> float:
-    """Seconds to denoise one window through all steps, of which some may reuse features."""
-    full = timed(lambda: denoise_few(faces, settings, models, steps=1))
-    all_full, reused = passes(settings)
-    if reused == 0:
-        return full * all_full
-    pair = timed(lambda: denoise_few(faces, settings, models, steps=2))
-    return full * all_full + max(pair - full, 0.0) * reused
-
-
-def passes(settings: Settings) -> tuple[float, float]:
-    """How often a guided window's cost is paid by full steps, and by those that reuse features: a step without
-    guidance costs half."""
-    scales = [settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps)]
-    voice = [step % settings.reuse == 0 for step in range(settings.steps)]
-    guided = [step for step, scale in enumerate(scales) if scale > 1]
-    null = [step == guided[0] or step % settings.null_interval == 0 for step in guided]
-    share = 0.5 if null else 1.0  # of the window that is timed, which is guided if any step is
-    full = sum(voice) + sum(null)
-    return share * full, share * (len(voice) + len(null) - full)
-
-
-def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> tuple[list[Frame], np.ndarray, float]:
-    """The first frames, the alignment (2, 3) of the face in them, and seconds per frame to decode and track."""
+def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> tuple[list[Frame], FaceTrack, float]:
+    """The first frames, the face that is first seen in them, at rest, and seconds per frame to decode and track."""
     frames: list[Frame] = []
     stamps: list[float] = []
 
@@ -267,33 +243,30 @@ def track_few(reader: VideoReader, settings: Settings, device: torch.device) -> 
             frames.append(frame)
             yield frame
 
-    points = face_in_the_middle(reader.info.width, reader.info.height)
+    mesh = mesh_in_the_middle(reader.info.width, reader.info.height)
     with contextlib.suppress(LatentSyncError):  # no face this early, which the run itself will tell where it matters
-        track = track_selected(watched(), parse_face(settings.face), device=device)
-        points = track.points[track.present][:1]
+        found = track_selected(watched(), parse_face(settings.face), device=device)
+        mesh = found.mesh[found.present][0]
     stamps.append(time.perf_counter())
+    track = FaceTrack.from_meshes(
+        np.repeat(mesh[None], len(frames), axis=0),
+        np.ones(len(frames)),
+        cuts=[],
+        size=(reader.info.height, reader.info.width),
+        filling=GapFilling(),
+    )
     paces = np.diff(stamps)
-    matrix = alignment_matrices(points, settings.resolution, settings.alignment)[0]
-    return frames, matrix, float(np.median(paces[1:] if len(paces) > 1 else paces))
+    return frames, track, float(np.median(paces[1:] if len(paces) > 1 else paces))
 
 
-def face_in_the_middle(width: int, height: int) -> np.ndarray:
-    """Alignment points (1, 3, 2) of a face that fills a third of the picture."""
+def mesh_in_the_middle(width: int, height: int) -> np.ndarray:
+    """Stands in for a face's mesh (468, 3): an oval a third of the picture high with brows and nose."""
     unit = min(width, height) / 12
-    return np.array([[[-unit, -unit], [unit, -unit], [0, unit]]]) + [width / 2, height / 2]
-
-
-def denoise_few(faces: FaceLatents, settings: Settings, models: Models, steps: int) -> None:
-    """One window through a step, or through two, of which the second reuses the first one's features."""
-    count, whisper = settings.window, models.whisper
-    tokens = torch.zeros(count, STEPS_PER_FRAME * whisper.layers, whisper.width)
-    condition = faces.condition([next(iter(faces.row_of))] * count)
-    noise = torch.zeros(1, 4, 1, *condition.shape[-2:])
-    guidance = max(settings.guidance.scale_at(step, settings.steps) for step in range(settings.steps))
-    sampler = SamplerSettings(steps, guidance, settings.solver, models.device, reuse=steps)
-    groups, conditioning = window_groups([Window(0, count)]), TensorConditioning(condition, tokens)
-    with contextlib.suppress(NonFiniteLatentsError):  # half precision that fails here is repaired in the run
-        sample_clip(models.unet, noise, conditioning, groups, sampler, frames=count)
+    angle = np.linspace(0, 2 * np.pi, MESH_POINTS, endpoint=False)
+    mesh = np.stack([1.5 * np.cos(angle), 2 * np.sin(angle), np.zeros(MESH_POINTS)], axis=1)
+    for points, place in ((LEFT_BROW, (-1, -1)), (RIGHT_BROW, (1, -1)), (NOSE, (0, 0))):
+        mesh[list(points), :2] = place
+    return (unit * mesh + [width / 2, height / 2, 0]).astype(np.float32)
 
 
 def write_few(frames: Iterable[Composited], count: int, info: VideoInfo, settings: Settings, folder: RunFolder) -> None:

@@ -1,77 +1,83 @@
 """Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
-from ..diffusion.conditioning import TrainedConditioning
-from ..faces import fixed_mask, parse_face, read_limit
+from ..faces import parse_face, read_limit
 from ..faces.tracking.search import TrackingSettings
+from ..generators.generator import Generator, UnknownFaceError
+from ..generators.latentsync.generator import as_generator
 from ..media import VideoReader, check_target
 from ..media.write.encoding import plan_encoding
 from ..media.write.voice_track import choose_codec
 from ..models.loading import Models
 from ..progress import Callbacks
+from ..run_log import RunLog
+from ..settings import Settings
 from .estimate import Estimator
-from .generate import generate
-from .known_face import check_known, face_error
+from .generate import clip_of, generate
 from .plan import Inputs, Plan, TrackedSource, plan_clip, seconds_needed, track_clip
 from .report import Report, build_report
 from .resume.fingerprint import fingerprint
 from .resume.run_folder import RunFolder
 from .run_cache import cached_track, track_key
-from .run_log import RunLog
-from .settings import Settings
 from .voice import Voice, encode_voice
+
+log = logging.getLogger(__name__)
 
 
 def lipsync(
     video: Path | str,
     audio: Path | str,
     output: Path | str,
-    models: Models,
+    models: Models | Generator,
     settings: Settings | None = None,
     callbacks: Callbacks | None = None,
 ) -> Report:
     """Make the face in `video` speak `audio` and write the result to `output`.
 
+    models: LatentSync's networks, or any generator.
     callbacks.on_progress tells of the stages "voice" (blocks) and "faces" (source frames), then, for one segment of
-    the clip after the other, "encode" (faces), "sample" (denoising steps) and "write" (output frames), whose numbers
-    count over the whole clip. These three overlap: on_progress and check_cancelled are then called by several threads,
-    but never by two at once. on_frame sees every output frame except those of resumed segments.
+    the clip after the other, "encode" (faces), "sample" (of LatentSync, denoising steps) and "write" (output frames),
+    whose numbers count over the whole clip. These three overlap: on_progress and check_cancelled are then called by
+    several threads, but never by two at once. on_frame sees every output frame except those of resumed segments.
     check_cancelled is called several times a second; whatever it raises ends the run and leaves no file but, in a
     folder beside the output, the segments that are finished: `Settings.resume` goes on from there.
     Returns the Report. Raises LatentSyncError for what a user can mend.
     """
-    settings, callbacks, log = settings or Settings(), callbacks or Callbacks(), RunLog()
-    with log.collecting_warnings():
+    settings, callbacks, run_log = settings or Settings(), callbacks or Callbacks(), RunLog()
+    generator = as_generator(models)
+    with run_log.collecting_warnings():
         inputs = Inputs.probe(video, audio, settings.audio_track)
         target = check_target(output, settings.overwrite, (video, audio))
         cache = settings.cache and settings.cache.reopened()
-        settings = replace(settings, resolution=models.working_resolution(settings.resolution), cache=cache)
-        check_settings(settings, models, inputs, target)
+        settings = replace(settings, resolution=generator.working_resolution(settings.resolution), cache=cache)
+        check_settings(settings, generator, inputs, target)
         with RunFolder(target, settings.resume, settings.overwrite) as folder:
-            identity = fingerprint(inputs, models, settings, target)
+            identity = fingerprint(inputs, generator, settings, target)
             folder.check_same(identity)
-            estimator = Estimator(inputs, models, settings, folder, callbacks.on_estimate)
-            with log.stage("voice"):
-                voice = encode_inputs(inputs, models, settings, folder, callbacks)
-            with log.stage("faces"):
-                tracked = folder.tracked() or track_inputs(inputs, models, settings, voice, callbacks)
+            estimator = Estimator(inputs, generator, settings, folder, callbacks.on_estimate)
+            with run_log.stage("voice"):
+                voice = encode_inputs(inputs, generator, settings, folder, callbacks)
+            with run_log.stage("faces"):
+                tracked = folder.tracked() or track_inputs(inputs, generator, settings, voice, callbacks)
                 callbacks.on_progress("faces", len(tracked.track), len(tracked.track))
-                plan = plan_clip(inputs, tracked, voice, settings)
-                check_face(plan, models)
-            estimator.tell_rest(plan)
-            folder.begin(identity, tracked, len(plan.segments), log)
-            generated = generate(plan, voice, models, folder, log, callbacks)
-        return build_report(plan, voice, models, generated, log, estimator.compared(log))
+                plan, generator = plan_for_face(inputs, tracked, voice, settings, generator)
+            estimator.tell_rest(plan, generator)
+            folder.begin(identity, tracked, len(plan.segments), run_log)
+            generated = generate(plan, voice, generator, folder, run_log, callbacks)
+        return build_report(plan, voice, generator, generated, run_log, estimator.compared(run_log))
 
 
-def encode_inputs(inputs: Inputs, models: Models, settings: Settings, folder: RunFolder, callbacks: Callbacks) -> Voice:
+def encode_inputs(
+    inputs: Inputs, generator: Generator, settings: Settings, folder: RunFolder, callbacks: Callbacks
+) -> Voice:
     """The run's voice, with its features kept in the run's folder."""
     callbacks.on_progress("voice", 0, 0)
     return encode_voice(
         inputs.voice,
-        models.whisper,
+        generator.audio_encoder,
         settings,
         on_progress=callbacks.progress("voice"),
         check_cancelled=callbacks.check_cancelled,
@@ -80,7 +86,7 @@ def encode_inputs(inputs: Inputs, models: Models, settings: Settings, folder: Ru
 
 
 def track_inputs(
-    inputs: Inputs, models: Models, settings: Settings, voice: Voice, callbacks: Callbacks
+    inputs: Inputs, generator: Generator, settings: Settings, voice: Voice, callbacks: Callbacks
 ) -> TrackedSource:
     """The face in every frame of the run's video, from the cache where another run has left it."""
 
@@ -89,7 +95,7 @@ def track_inputs(
             inputs.video,
             voice.seconds,
             settings,
-            device=models.device,
+            device=generator.device,
             on_progress=callbacks.progress("faces"),
             check_cancelled=callbacks.check_cancelled,
         )
@@ -98,28 +104,39 @@ def track_inputs(
         return track()
     callbacks.on_progress("faces", 0, 0)
     needed = seconds_needed(voice.seconds, settings)
-    selection, device = parse_face(settings.face), models.device.type
+    selection, device = parse_face(settings.face), generator.device.type
     key = track_key(
         inputs.video.path, settings.cache, selection, TrackingSettings(), missing=settings.missing, device=device
     )
     return cached_track(settings.cache, key, needed, track)
 
 
-def check_face(plan: Plan, models: Models) -> None:
-    """Refuse a face that the model would spoil: the embedded one, where nobody asked for it, knows its own only."""
-    shown = [frame for frame, synced in zip(plan.timeline.source, plan.synced, strict=True) if synced]
-    if models.fallback and shown:
-        video = plan.inputs.video.path
-        with VideoReader(video) as reader:
-            check_known(face_error(reader, plan.track, shown), video, "--checkpoint embedded")
+def plan_for_face(
+    inputs: Inputs, tracked: TrackedSource, voice: Voice, settings: Settings, generator: Generator
+) -> tuple[Plan, Generator]:
+    """The plan, and the generator that can draw the clip's face: the one asked for, or the one it gives way to.
+
+    Raises LatentSyncError for a face that neither can draw.
+    """
+    plan = plan_clip(inputs, tracked, voice, settings, generator.face_crops)
+    try:
+        with VideoReader(inputs.video.path) as reader:
+            generator.check_face(reader, clip_of(plan, voice))
+    except UnknownFaceError as error:
+        if generator.instead is None:
+            raise
+        log.warning("%s Until then the %s moves the mouth of the video itself.", error, generator.instead.name)
+        settings = replace(settings, resolution=generator.instead.working_resolution(None))
+        generator = generator.instead
+        plan = plan_clip(inputs, tracked, voice, settings, generator.face_crops)
+    return plan, generator
 
 
-def check_settings(settings: Settings, models: Models, inputs: Inputs, target: Path) -> None:
+def check_settings(settings: Settings, generator: Generator, inputs: Inputs, target: Path) -> None:
     """Refuse now what would otherwise fail after minutes of work. Raises LatentSyncError."""
     video, voice = inputs.video, inputs.voice
-    fixed_mask(settings.resolution)
+    generator.check(settings)
     parse_face(settings.face)
-    TrainedConditioning.of_models(models, settings.position)
     if settings.seam.limit_file is not None:
         read_limit(settings.seam.limit_file, video.height, video.width)
     extension = target.suffix.lower()

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..disk_cache import DiskCache, content_key
+from ..entry_file import read_entry, write_entry
 from ..faces import FaceTrack
 from ..faces.tracking.people import People, Person
-from .entry_file import read_entry, write_entry
 from .plan import TrackedSource
 from .run_cache import cached_track
 

@@ -1,7 +1,7 @@
 """What a run works from, and its plan: which frame shows which face, when, and generated with which others."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,12 +16,14 @@ from ..faces import (
     FaceNets,
     FaceTrack,
     effect_strength,
-    mouth_masks,
     parse_face,
     track_selected,
     why_unshown,
     without_gaps,
 )
+from ..generators.aligned_faces import aligned_faces
+from ..generators.face_crops import FaceCrops
+from ..generators.segments import Segment, plan_segments
 from ..media import (
     AudioInfo,
     Frame,
@@ -33,10 +35,7 @@ from ..media import (
 )
 from ..media.read.stream_starts import sound_start
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from .composite import Blend
-from .encode import Alignment
-from .segments import Segment, plan_segments
-from .settings import Settings
+from ..settings import Settings
 from .timeline import Timeline, plan_timeline
 from .voice import Voice
 
@@ -86,7 +85,8 @@ class TrackedSource:
 class Plan:
     """What is to be done with every frame, known once the source has been read through.
 
-    settings: with the working resolution. alignment: by source frame. blend: by output frame.
+    settings: with the working resolution. crops: of the source frames. strength: (output frames,) float32 in 0..1, how
+    much of the generated mouth each shows.
     """
 
     inputs: Inputs
@@ -95,8 +95,8 @@ class Plan:
     timeline: Timeline
     windows: tuple[Window, ...]
     segments: tuple[Segment, ...]
-    alignment: Alignment
-    blend: Blend
+    crops: FaceCrops
+    strength: np.ndarray
 
     @property
     def track(self) -> FaceTrack:
@@ -109,7 +109,7 @@ class Plan:
         generated = np.zeros(len(self.timeline), bool)
         for span in self.windows:
             generated[span.start : span.stop] = True
-        return generated & (self.blend.strength > 0)
+        return generated & (self.strength > 0)
 
 
 def track_clip(
@@ -170,8 +170,17 @@ def expected_frames(video: VideoInfo, needed: Fraction | None) -> int | None:
     return min((count for count in (stated, wanted) if count), default=None)
 
 
-def plan_clip(inputs: Inputs, tracked: TrackedSource, voice: Voice, settings: Settings) -> Plan:
-    """Lay out the output, cut it into windows and segments, align every face; settings: with a resolution."""
+def plan_clip(
+    inputs: Inputs,
+    tracked: TrackedSource,
+    voice: Voice,
+    settings: Settings,
+    face_crops: Callable[[FaceTrack, Settings], FaceCrops] = aligned_faces,
+) -> Plan:
+    """Lay out the output, cut it into windows and segments, find the shape of every face.
+
+    settings: with a resolution. face_crops: the generator's.
+    """
     video, track = inputs.video, tracked.track
     timeline = plan_timeline(
         tracked.times,
@@ -187,7 +196,6 @@ def plan_clip(inputs: Inputs, tracked: TrackedSource, voice: Voice, settings: Se
     windows = plan_windows(present, timeline.breaks(track.cuts), settings.window, settings.overlap)
     if not windows:
         raise LatentSyncError(f"{video.path}: none of the {len(timeline)} output frames shows a face; nothing to sync.")
-    blend = plan_blend(track, timeline, voice, settings)
     if not effect_strength(track, settings.fade)[list(timeline.source)].any() and settings.blend == "mouth":
         reason = why_unshown(track, settings.fade)
         log.warning("%s: a face is found, but no frame of it can be synced: %s", video.path, reason)
@@ -198,18 +206,13 @@ def plan_clip(inputs: Inputs, tracked: TrackedSource, voice: Voice, settings: Se
         timeline,
         windows,
         segments=plan_segments(len(timeline), windows),
-        alignment=Alignment(
-            track.matrices(settings.resolution, settings.alignment), settings.resolution, settings.antialias
-        ),
-        blend=blend,
+        crops=face_crops(track, settings),
+        strength=plan_strength(track, timeline, voice, settings),
     )
 
 
-def plan_blend(track: FaceTrack, timeline: Timeline, voice: Voice, settings: Settings) -> Blend:
-    """What is pasted of every generated face, and how much of it shows in each output frame."""
+def plan_strength(track: FaceTrack, timeline: Timeline, voice: Voice, settings: Settings) -> np.ndarray:
+    """How much of the generated mouth shows in each output frame: (frames,) float32 in 0..1."""
     shown = effect_strength(track, settings.fade) if settings.blend == "mouth" else track.present.astype(np.float32)
     strength = shown[list(timeline.source)]
-    if settings.silence == "keep":
-        strength = strength * voice.gate(timeline.times)
-    masks = mouth_masks(track, settings.resolution, settings.seam)
-    return Blend(masks, blend=settings.blend, antialias=settings.antialias, strength=strength)
+    return strength * voice.gate(timeline.times) if settings.silence == "keep" else strength

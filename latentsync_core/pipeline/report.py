@@ -9,13 +9,13 @@ import numpy as np
 
 from ..faces import FaceState
 from ..file_names import valid_text
+from ..generators.generator import Generator
 from ..intervals import Stretch, runs_of, stretches_of
-from ..models.loading import Models
+from ..run_log import RunLog
+from ..versions import plain, versions
 from .generate import Generated
 from .plan import Plan, TrackedSource
 from .run_cache import cache_use
-from .run_log import RunLog
-from .versions import plain, versions
 from .voice import Voice, describe_voice
 
 
@@ -63,14 +63,14 @@ class Report:
 
 
 def build_report(
-    plan: Plan, voice: Voice, models: Models, generated: Generated, log: RunLog, forecast: dict[str, Any]
+    plan: Plan, voice: Voice, generator: Generator, generated: Generated, log: RunLog, forecast: dict[str, Any]
 ) -> Report:
     """Everything worth telling of a finished run. forecast: what it was estimated to take, and took."""
     inputs, settings, segments = plan.inputs, plan.settings, len(plan.segments)
     return Report(
         inputs={"video": inputs.video, "audio": inputs.voice, "starts": inputs.starts},
         output=describe_output(plan, generated.target),
-        models=dict(models.sources),
+        models={"generator": generator.name, **generator.sources},
         settings=dict(vars(settings)),
         versions=versions(),
         stages=dict(log.stages),
@@ -81,9 +81,8 @@ def build_report(
         output_times=describe_times(plan),
         segments={"total": segments, "computed": segments - generated.reused, "reused": generated.reused},
         memory={
-            "latents": generated.latent_bytes,
             "track": sum(array.nbytes for array in plan.track.to_arrays().values()),
-            "windows_at_once": generated.windows_at_once,
+            **generated.memory,
         },
         cache=cache_use(settings.cache),
         forecast=forecast,
@@ -119,7 +118,7 @@ def describe_source(tracked: TrackedSource) -> dict[str, Any]:
 
 def describe_frames(plan: Plan, synced: int) -> dict[str, int]:
     """Output frames by what was done to them."""
-    written, strength = len(plan.timeline), plan.blend.strength
+    written, strength = len(plan.timeline), plan.strength
     return {
         "written": written,
         "synced": synced,

@@ -31,7 +31,7 @@ from ..progress import (
     ignore_progress,
     never_cancelled,
 )
-from .settings import Settings
+from ..settings import Settings
 from .timeline import Timeline
 
 HEADER_TOLERANCE = Fraction(1, 500)  # seconds a header may differ from what is decoded, by resampling alone

@@ -11,8 +11,8 @@ import torch
 from ..errors import LatentSyncError
 from ..faces import crop_size, warp_crop
 from ..faces.landmarks import MeshFitter
-from ..pipeline.composite import Composited
-from ..pipeline.encode import Alignment, face_of
+from ..generators.aligned_faces import Alignment
+from ..generators.face_crops import Composited, face_of
 from ..pipeline.report import Report
 from ..progress import Callbacks
 from .clip_score import ClipScore, score_face
@@ -81,7 +81,7 @@ def synced_seconds(face: MeasuredFace) -> float:
 
 def matrix_for(resolution: int, composited: Composited) -> np.ndarray:
     """The matrix (2, 3) that cuts a frame's face out at another resolution than it was generated at."""
-    own = np.array(crop_size(len(composited.crop)), float)  # width, height
+    own = np.array(crop_size(composited.resolution), float)  # width, height
     ratio = np.array(crop_size(resolution)) / own
     scaled = composited.matrix * ratio[:, None]
     scaled[:, 2] += (ratio - 1) / 2  # (0, 0) is the middle of the first pixel

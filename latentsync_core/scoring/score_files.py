@@ -10,9 +10,9 @@ import torch
 
 from ..errors import LatentSyncError
 from ..faces import FaceNets, FaceTrack, crop_size, fixed_mask
+from ..generators.aligned_faces import Alignment
 from ..media import Frame, VideoReader, check_voice, probe_audio, probe_video
 from ..options import DEFAULT_FACE
-from ..pipeline.encode import Alignment
 from ..pipeline.plan import track_clip
 from ..pipeline.settings import Settings
 from ..progress import Callbacks

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
 from ..faces import fixed_mask, latent_mask
-from ..pipeline.encode import FaceLatents
+from ..generators.face_latents import FaceLatents
 from .dataset import POSTERIORS, Clip
 
 MEL_RATE_HZ = 80

@@ -18,11 +18,11 @@ from ..audio import indices_at
 from ..errors import LatentSyncError
 from ..faces import LATENT_STRIDE, fixed_mask
 from ..file_names import utf8_path
+from ..generators.face_latents import pixels_of
 from ..intervals import runs_of
 from ..media import VideoReader, probe_audio
 from ..models.loading import Models
 from ..models.syncnet.mel import syncnet_mel
-from ..pipeline.encode import pixels_of
 from ..pipeline.plan import Inputs, plan_clip, track_clip
 from ..pipeline.settings import Settings
 from ..pipeline.voice import Voice, encode_voice
@@ -217,7 +217,7 @@ def track_and_crop(
     crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
     positions = np.flatnonzero(present)
     with VideoReader(source.video) as reader:
-        faces = plan.alignment.crops(reader.frames_at(shown[i] for i in positions))
+        faces = plan.crops.alignment.crops(reader.frames_at(shown[i] for i in positions))
         for (_, crop), position in zip(faces, positions, strict=True):
             crops[position] = torch.from_numpy(crop)
     times = plan.timeline.times
@@ -225,7 +225,7 @@ def track_and_crop(
         "crops": crops,
         "indices": indices_at(len(audio.features), times),
         "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
-        "matrices": torch.from_numpy(plan.alignment.matrices[list(shown)]),
+        "matrices": torch.from_numpy(plan.crops.alignment.matrices[list(shown)]),
         "runs": torch.tensor(intervals, dtype=torch.int64).reshape(-1, 2),
         "mel": syncnet_mel(torch.from_numpy(inputs.voice.waveform())),
     }

@@ -15,8 +15,9 @@ from ..diffusion.conditioning import TrainedConditioning
 from ..faces import composite_crop, fixed_mask, latent_mask
 from ..faces.landmarks import MeshFitter
 from ..faces.mouth_opening import correlation
+from ..generators.face_latents import FaceLatents
+from ..generators.latentsync.conditioning import ClipConditioning
 from ..models.vae import LatentCodec
-from ..pipeline.encode import ClipConditioning, FaceLatents
 from .batches import sample_posterior
 from .dataset import POSTERIORS, Clip
 from .mouth import lip_gaps

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 
-from ..faces import fixed_mask
-from ..pipeline.composite import Composited
+from ..generators.face_crops import Composited
 
 ROWS = 4  # frames shown
 CELL = 256  # pixels
@@ -90,7 +89,7 @@ def sheet_row(index: int, composited: Composited) -> SheetRow:
     pasted[region.slices] = region.pixels
     around = context_square(region.left, region.top, width, height, source.shape)
     difference = np.abs(pasted.astype(np.int16) - source) * DIFFERENCE_GAIN
-    mask = fixed_mask(len(composited.crop)).numpy()[:, :, None]
+    mask = composited.mask.numpy()[:, :, None]
     cells = (
         source[around],
         composited.crop,

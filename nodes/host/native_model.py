@@ -22,11 +22,11 @@ from einops import rearrange
 from ...latentsync_core.audio.positions import encode_positions
 from ...latentsync_core.diffusion.conditioning import TrainedConditioning, null_like
 from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.generators.latentsync.known_face import check_known
 from ...latentsync_core.models.embedded import KNOWS
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import DEFAULT_BATCH, MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
-from ...latentsync_core.pipeline.known_face import check_known
 from .feature_reuse import RUN, intervals_of, make_room
 from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks, windows_at_once
 from .vae import LATENT_SCALE

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from PIL import Image
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.faces import FadeLimits, MouthMasks, effect_strength, why_unshown
+from ...latentsync_core.generators.aligned_faces import AlignedFaces, Alignment
+from ...latentsync_core.generators.face_crops import Composited
 from ...latentsync_core.media import (
     EncodeSettings,
     ImageReader,
@@ -24,8 +26,7 @@ from ...latentsync_core.media import (
     read_channels,
     waveform_blocks,
 )
-from ...latentsync_core.pipeline.composite import Blend, Composited, clip_writer, composite, write_clip
-from ...latentsync_core.pipeline.encode import Alignment
+from ...latentsync_core.pipeline.composite import clip_writer, composite, write_clip
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
 from .memory import node_callbacks
@@ -106,15 +107,28 @@ def video_from_file(path: Path):
     return InputImpl.VideoFromFile(str(path))
 
 
+@dataclass(frozen=True)
+class Blend:
+    """How a clip's generated faces go into its frames: into which crops, and how much of each output frame's mouth.
+
+    strength: (frames,) in 0..1.
+    """
+
+    crops: AlignedFaces
+    strength: np.ndarray
+
+
 def clip_blend(faces: TrackedFaces, tokens: ClipTokens, blend: str, masks: MouthMasks, fade: FadeLimits) -> Blend:
-    """How a clip's generated faces go into its frames: faded by pose and, where the clip asks for it, in silence."""
+    """Faded by pose and, where the clip asks for it, in silence; the reference's blend never fades."""
     strength = effect_strength(faces.track, fade)[list(tokens.timeline.source)]
     if blend == "mouth" and not strength.any():
         log.warning("A face is found, but no frame of it can be synced: %s", why_unshown(faces.track, fade))
     if tokens.shown is not None:
         check_silence("keep", blend)
         strength = strength * tokens.shown
-    return Blend(masks, blend=blend, antialias=faces.alignment != "reference", strength=strength)
+    resolution = masks.resolution
+    alignment = Alignment(faces.matrices(resolution), resolution, antialias=faces.alignment != "reference")
+    return Blend(AlignedFaces(alignment, masks, blend), strength if blend == "mouth" else np.ones_like(strength))
 
 
 def mask_pictures(mask: torch.Tensor | None) -> np.ndarray | None:
@@ -140,10 +154,9 @@ def blend_to_file(
             masks.append(mask)
 
     waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
-    resolution, timeline = blend.masks.resolution, tokens.timeline
-    alignment = Alignment(faces.matrices(resolution), resolution, blend.antialias)
+    timeline = tokens.timeline
     with faces.open_reader() as reader:
-        frames = composite(reader.frames_at(timeline.source), iter(generated), alignment, blend)
+        frames = composite(reader.frames_at(timeline.source), iter(generated), blend.crops, blend.strength)
         with clip_writer(path, reader.info, timeline, waveform_blocks(waveform, rate), settings) as writer:
             write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)

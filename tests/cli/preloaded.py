@@ -13,9 +13,9 @@ import sys
 import pytest
 from small_media import GENEROUS, ROOT
 
+import latentsync_core.generators.segments
 import latentsync_core.models.loading
 import latentsync_core.pipeline.lipsync
-import latentsync_core.pipeline.segments
 from latentsync_core.__main__ import main
 
 servers = multiprocessing.get_context("forkserver")
@@ -42,7 +42,7 @@ def begin(arguments: list[str], said, file_bytes: int | None, segment_frames: in
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     if segment_frames is not None:
-        latentsync_core.pipeline.segments.SEGMENT_FRAMES = segment_frames
+        latentsync_core.generators.segments.SEGMENT_FRAMES = segment_frames
     sys.exit(main(arguments))
 
 

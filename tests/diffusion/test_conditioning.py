@@ -15,6 +15,8 @@ from latentsync_core.diffusion.conditioning import (
     without_reference,
 )
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.generators.face_latents import FaceLatents
+from latentsync_core.generators.latentsync.conditioning import ClipConditioning
 from latentsync_core.models.unet import (
     UNet3DConditionModel,
     UNetConfig,
@@ -23,7 +25,6 @@ from latentsync_core.models.unet import (
     save_unet,
 )
 from latentsync_core.options import DROPS
-from latentsync_core.pipeline.encode import ClipConditioning, FaceLatents
 
 BATCH, FRAMES, TOKENS, WIDTH, SIDE = 6, 3, 50, 48, 4
 ONE_WINDOW = window_groups([Window(0, FRAMES)])

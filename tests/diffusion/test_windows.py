@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentsync_core.diffusion import plan_windows
-from latentsync_core.pipeline.segments import SEGMENT_FRAMES, plan_segments
+from latentsync_core.generators.segments import SEGMENT_FRAMES, plan_segments
 from latentsync_core.pipeline.timeline import plan_timeline
 
 RUNS = st.lists(st.tuples(st.booleans(), st.integers(1, 150)), min_size=1, max_size=8)  # (a face, frames of it)

@@ -20,8 +20,8 @@ from latentsync_core.faces import (
     read_limit,
     track_faces,
 )
+from latentsync_core.generators.face_latents import pixels_of
 from latentsync_core.media import VideoReader
-from latentsync_core.pipeline.encode import pixels_of
 
 RESOLUTION = 256
 

@@ -21,7 +21,12 @@ def modules(pack):
 
     names = {"native": "nodes.host.native_model", "node": "nodes.conditioning", "types": "nodes.types"}
     names |= {"sampling": "nodes.sampling", "audio": "nodes.audio"}
-    core = {"conditioning": "diffusion.conditioning", "encode": "pipeline.encode", "unet": "models.unet"}
+    core = {
+        "conditioning": "diffusion.conditioning",
+        "faces": "generators.face_latents",
+        "clip": "generators.latentsync.conditioning",
+        "unet": "models.unet",
+    }
     core |= {"diffusion": "diffusion", "audio": "audio"}
     return SimpleNamespace(
         **{name: load(path) for name, path in names.items()},
@@ -48,7 +53,7 @@ def clip(modules):
     """Face latents of five frames and the voice they hear."""
     core = modules.core
     latents = torch.from_numpy(core.seeded.draw("latents", 2, FRAMES, 4, SIDE, SIDE))
-    faces = core.encode.FaceLatents(*latents, torch.ones(SIDE, SIDE), {i: i for i in range(FRAMES)}, 128)
+    faces = core.faces.FaceLatents(*latents, torch.ones(SIDE, SIDE), {i: i for i in range(FRAMES)}, 128)
     features = torch.from_numpy(core.seeded.draw("features", 40, 5, 48))
     return faces, features, core.audio.window_indices(40, 25, FRAMES)
 
@@ -69,7 +74,7 @@ def library(modules, checkpoint, clip) -> torch.Tensor:
     unet = core.unet.load_unet(checkpoint)
     trained = core.conditioning.TrainedConditioning.of(unet)
     tokens = trained.audio_tokens(features, indices)
-    conditioning = core.encode.ClipConditioning(faces, tokens, range(FRAMES), trained)
+    conditioning = core.clip.ClipConditioning(faces, tokens, range(FRAMES), trained)
     noise = core.diffusion.shared_noise(SIDE, torch.Generator().manual_seed(SEED))
     groups = core.diffusion.window_groups([core.diffusion.Window(0, FRAMES)])
     settings = core.diffusion.SamplerSettings(STEPS, SCALE)

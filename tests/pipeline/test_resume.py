@@ -33,7 +33,7 @@ def models():
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
-    monkeypatch.setattr("latentsync_core.pipeline.segments.SEGMENT_FRAMES", 4)
+    monkeypatch.setattr("latentsync_core.generators.segments.SEGMENT_FRAMES", 4)
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,9 @@ def test_faces_shown_again_get_the_same_latents_after_a_resume(models, media, tm
     assert len(list(folder_beside(out).glob("*.nut"))) == 2
     lipsync(media[0], media[2], out, models, replace(settings, resume=True))
     assert out.read_bytes() == straight.read_bytes()
-    monkeypatch.setattr("latentsync_core.pipeline.latent_cache.KEPT_BYTES", 0)  # nothing is kept: all is encoded again
+    monkeypatch.setattr(
+        "latentsync_core.generators.latent_cache.KEPT_BYTES", 0
+    )  # nothing is kept: all is encoded again
     lipsync(media[0], media[2], tmp_path / "flat.mkv", models, settings)
     assert (tmp_path / "flat.mkv").read_bytes() == straight.read_bytes()
 

@@ -12,18 +12,22 @@ import pytest
 import torch
 
 from latentsync_core.demo import CLIP, VOICE
-from latentsync_core.diffusion import Guidance
+from latentsync_core.diffusion import Guidance, plan_windows
+from latentsync_core.digests import known_digest
 from latentsync_core.disk_cache import DiskCache
 from latentsync_core.faces import FaceState, FaceTrack, parse_face
 from latentsync_core.faces.tracking.search import TrackingSettings
+from latentsync_core.generators.aligned_faces import Alignment
+from latentsync_core.generators.clip import Clip
+from latentsync_core.generators.face_latents import FaceMoments
+from latentsync_core.generators.moments_cache import CachedMoments, cached_moments
+from latentsync_core.generators.segments import plan_segments
 from latentsync_core.media import EncodeSettings, VideoReader, VideoWriter
 from latentsync_core.models.loading import Models, load_models
 from latentsync_core.models.vae import AutoencoderCodec, Moments
-from latentsync_core.pipeline.digests import known_digest
-from latentsync_core.pipeline.encode import Alignment, FaceMoments
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.plan import TrackedSource
-from latentsync_core.pipeline.run_cache import CachedMoments, cached_moments, cached_track, track_key
+from latentsync_core.pipeline.run_cache import cached_track, track_key
 from latentsync_core.pipeline.settings import Settings
 
 FRAMES = 4
@@ -164,7 +168,8 @@ class Video:
             return FaceMoments(moments, moments)
 
         alignment = Alignment(matrices, resolution)
-        CachedMoments(self.cache, self.path, alignment, codec, torch.device("cpu")).of(batch, compute)
+        cached = CachedMoments(self.cache, self.path, alignment, codec, torch.device("cpu"), "lower face")
+        cached.of(batch, compute)
         return bool(computed)
 
 
@@ -200,21 +205,24 @@ def test_moments_that_half_precision_could_not_give_leave_the_vae_in_float32_aga
         codec.autoencoder.half()
         codec.autoencoder.load_state_dict(before)
         cache = DiskCache(tmp_path / "cache")
-        CachedMoments(cache, clip, alignment, codec, cpu).of([0], fails_in_half)
+        CachedMoments(cache, clip, alignment, codec, cpu, "lower face").of([0], fails_in_half)
         assert codec.autoencoder.dtype == torch.float32
     assert cache.found["face latents"] == 1
 
 
 def test_a_clip_that_would_fill_the_cache_is_left_out(codec, clip, tmp_path):
-    faces = Alignment(np.zeros((1000, 2, 3)), 512)  # 1000 faces at 64 x 64 x 16 numbers: 262 MB
+    count, cpu = 1000, torch.device("cpu")  # faces at 64 x 64 x 16 numbers: 262 MB
+    segments = plan_segments(count, plan_windows([True] * count, (), 16, 0))
     for limit, kept in ((530_000_000, True), (510_000_000, False)):
-        found = cached_moments(DiskCache(tmp_path / "cache", limit), clip, faces, codec, torch.device("cpu"))
+        settings = Settings(cache=DiskCache(tmp_path / "cache", limit))
+        told = Clip(clip, None, Alignment(np.zeros((count, 2, 3)), 512), range(count), (), segments, None, settings)
+        found = cached_moments(told, codec, cpu, resolution=512, hidden="lower face")
         assert (found is not None) is kept
 
 
 def test_a_files_digest_is_remembered_until_the_file_is_touched(clip, tmp_path, monkeypatch):
     cache = DiskCache(tmp_path / "cache")
-    monkeypatch.setattr("latentsync_core.pipeline.digests.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("latentsync_core.digests.SETTLED_SECONDS", 0)
     first = known_digest(clip, cache)
     assert known_digest(clip, cache) == first and cache.found == {"digests": 1}
     content = bytearray(clip.read_bytes())

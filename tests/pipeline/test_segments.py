@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentsync_core.diffusion import Window, plan_windows, shared_noise
-from latentsync_core.pipeline.latent_cache import ClipNoise
-from latentsync_core.pipeline.segments import SEGMENT_FRAMES, plan_segments
+from latentsync_core.generators.latent_cache import ClipNoise
+from latentsync_core.generators.segments import SEGMENT_FRAMES, plan_segments
 
 
 @given(

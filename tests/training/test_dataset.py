@@ -11,9 +11,10 @@ from latentsync_core.audio import indices_at
 from latentsync_core.diffusion import Window
 from latentsync_core.diffusion.conditioning import TrainedConditioning
 from latentsync_core.errors import LatentSyncError
+from latentsync_core.generators.face_latents import batches_by_window, encode_faces
+from latentsync_core.generators.latentsync.conditioning import ClipConditioning
 from latentsync_core.media import VideoReader
 from latentsync_core.models.loading import load_models
-from latentsync_core.pipeline.encode import ClipConditioning, batches_by_window, encode_faces
 from latentsync_core.pipeline.plan import Inputs, plan_clip, track_clip
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.pipeline.voice import encode_voice
@@ -49,7 +50,7 @@ def inference(clips_folder, models):
     plan = plan_clip(inputs, track_clip(inputs.video, voice.seconds, settings, device=models.device), voice, settings)
     with VideoReader(source.video) as reader:
         batches = batches_by_window(plan.windows, plan.timeline.source)
-        cropped = list(plan.alignment.crops(reader.frames_at(i for batch in batches for i in batch)))
+        cropped = list(plan.crops.alignment.crops(reader.frames_at(i for batch in batches for i in batch)))
         faces = encode_faces(cropped, batches, models.codec, torch.Generator())
     crops = [crop for _, crop in cropped]
     trained = TrainedConditioning(positions=True)

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from latentsync_core.faces import PastedRegion
-from latentsync_core.pipeline.composite import Composited
+from latentsync_core.faces import PastedRegion, fixed_mask
+from latentsync_core.generators.face_crops import Composited
 from latentsync_core.visualize.contact_sheet import (
     CELL,
     COLUMNS,
@@ -22,7 +22,7 @@ def frame_of(index: int) -> Composited:
     image.flags.writeable = False
     region = PastedRegion(40, 30, np.full((40, 40, 3), index + 10, np.uint8), np.ones((40, 40), np.float32))
     crop = np.full((64, 64, 3), 200, np.uint8)
-    return Composited(SimpleNamespace(rgb=lambda: image), None, crop, torch.zeros(3, 64, 64), region)
+    return Composited(SimpleNamespace(rgb=lambda: image), None, crop, torch.zeros(3, 64, 64), fixed_mask(64), region)
 
 
 def cell(sheet, row: int, column: int) -> np.ndarray:

@@ -5,31 +5,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...models.loading import Models
-from ..digests import file_digest, known_digest, weights_digest
+from ...digests import file_digest, known_digest
+from ...generators.generator import Generator
+from ...settings import Settings
+from ...versions import plain, versions
 from ..plan import Inputs
-from ..settings import Settings
-from ..versions import plain, versions
 
 SHAPELESS = ("batch", "cache", "overwrite", "resume")  # settings that do not change the result, but for rounding
 PER_CONTENT = ("video", "voice", "checkpoint", "VAE", "Whisper")  # told apart by digest, not by a value worth showing
 
 
-def fingerprint(inputs: Inputs, models: Models, settings: Settings, target: Path) -> dict[str, Any]:
+def fingerprint(inputs: Inputs, generator: Generator, settings: Settings, target: Path) -> dict[str, Any]:
     """Everything that shapes the result of a run: contents of the inputs, weights, settings, versions; flat, JSON.
 
     settings: with the working resolution. Two runs with equal fingerprints on one machine write equal files.
     """
-    codec = models.codec
     found = {
         "video": known_digest(inputs.video.path, settings.cache),
         "voice": file_digest(inputs.voice.path),
         "voice start": float(inputs.voice.start.lead),  # a copy of the video's file keeps another place than the file
-        "checkpoint": weights_digest(models.unet),
-        "VAE": weights_digest(getattr(codec, "autoencoder", codec)),
-        "Whisper": weights_digest(models.whisper),
-        "precision": models.sources.get("precision", "as loaded"),
-        "device": models.device.type,
+        "generator": generator.name,
+        **generator.digests(),
+        "precision": generator.sources.get("precision", "as loaded"),
+        "device": generator.device.type,
         "output format": target.suffix.lower(),
     }
     shaping = {name: value for name, value in asdict(settings).items() if name not in SHAPELESS}

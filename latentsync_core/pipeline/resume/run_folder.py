@@ -21,12 +21,12 @@ from ...atomic_write import TEMPORARY_PREFIX, atomic_write, sync_folder
 from ...audio import FeatureFile
 from ...errors import LatentSyncError
 from ...faces import FaceTrack
+from ...generators.segments import Segment
 from ...media.write.parts import PART_EXTENSION, part_order
 from ...media.write.target import refusing_failed_writes
+from ...run_log import RunLog
+from ...versions import plain
 from ..plan import TrackedSource
-from ..run_log import RunLog
-from ..segments import Segment
-from ..versions import plain
 from .fingerprint import differences
 from .folder_lock import FolderInUseError, FolderLock
 
@@ -44,14 +44,12 @@ DIFFERENCES_NAMED = 3
 class SegmentRecord:
     """What is known of a finished segment beside its pictures.
 
-    synced: frames with a generated mouth. unet, vae, vae_decoder: the precision UNet, VAE encoder and VAE decoder were
-    left in, which half precision that ends in NaN raises for good. warnings: logged meanwhile.
+    synced: frames with a generated mouth. precisions: by stage, the one its network was left in, which half precision
+    that ends in NaN raises for good. warnings: logged meanwhile.
     """
 
     synced: int
-    unet: str
-    vae: str
-    vae_decoder: str = ""  # "" in records of versions that kept both halves in one precision
+    precisions: dict[str, str]
     warnings: tuple[str, ...] = ()
 
 
@@ -162,10 +160,10 @@ class RunFolder:
         try:
             part_order(part, segment.start, segment.stop)
             record = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
-        except (LatentSyncError, OSError, ValueError) as error:
+            return SegmentRecord(**{**record, "warnings": tuple(record["warnings"])})
+        except (LatentSyncError, OSError, ValueError, TypeError, KeyError) as error:
             log.warning("%s; it is made again.", error)
             return None
-        return SegmentRecord(**{**record, "warnings": tuple(record["warnings"])})
 
     def note(self, segment: Segment, record: SegmentRecord) -> None:
         """Write down what is known of `segment`, before its pictures get their name."""

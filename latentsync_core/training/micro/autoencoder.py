@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from ...faces import crop_face, crop_size, fixed_mask, track_faces
 from ...faces.landmarks import MeshFitter, roi_from_mesh
 from ...faces.mouth_opening import mouth_opening
+from ...generators.face_latents import pixels_of
 from ...models.autoencoder import AutoencoderConfig, AutoencoderKL
 from ...models.vae import LATENT_SCALE, SD_SHAPE, AutoencoderCodec
-from ...pipeline.encode import pixels_of
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ..synthetic.clips import draw_frames, random_pose, smooth_noise
 from ..synthetic.portrait import load_portrait

@@ -16,14 +16,14 @@ from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.diffusion import Guidance
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import FaceTrack, track_faces
-from latentsync_core.media import ImageReader, VideoReader
-from latentsync_core.models.loading import load_models
-from latentsync_core.pipeline.known_face import (
+from latentsync_core.generators.latentsync.known_face import (
     MOST_ERROR,
     check_known,
     face_error,
     redrawing_error,
 )
+from latentsync_core.media import ImageReader, VideoReader
+from latentsync_core.models.loading import load_models
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.progress import Callbacks

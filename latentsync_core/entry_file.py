@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..file_names import utf8_path
+from .file_names import utf8_path
 
 
 def write_entry(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -11,8 +11,9 @@ from ..faces import LATENT_STRIDE, fixed_mask, latent_mask
 from ..media import VideoReader
 from ..models.vae import LatentCodec
 from ..progress import CheckCancelled, OnProgress
-from .encode import Alignment, FaceLatents, FaceMoments, batches_by_window, face_moments
-from .run_cache import CachedMoments
+from .face_crops import FaceCrops
+from .face_latents import FaceLatents, FaceMoments, HideMouth, batches_by_window, face_moments, hide_lower_face
+from .moments_cache import CachedMoments
 from .segments import Segment
 
 KEPT_BYTES = 512 * 2**20  # of latents that a later segment shows again; beyond that they are encoded again when needed
@@ -49,9 +50,9 @@ class LatentCache:
     """Face latents segment by segment; a face is encoded in the batch, and with the noise, of the window that first
     shows it, even where only a later showing needs it.
 
-    reader: of the source. source: the frame each output frame shows. alignment: of the source's faces.
-    moments: where another run may have left those of the faces. noise: the clip's. faces: how many source frames are
-    synced. peak: the most bytes of latents held so far.
+    reader: of the source. source: the frame each output frame shows. crops: of the source's faces, `resolution` pixels
+    square. moments: where another run may have left those of the faces. hide_mouth: what the masked faces lack.
+    noise: the clip's. faces: how many source frames are synced. peak: the most bytes of latents held so far.
     """
 
     def __init__(
@@ -59,13 +60,16 @@ class LatentCache:
         reader: VideoReader,
         segments: Sequence[Segment],
         source: Sequence[int],
-        alignment: Alignment,
+        crops: FaceCrops,
         codec: LatentCodec,
+        *,
+        resolution: int,
         seed: int,
         moments: CachedMoments | None = None,
+        hide_mouth: HideMouth = hide_lower_face,
     ):
-        self._reader, self._source, self._alignment, self._codec = reader, source, alignment, codec
-        self._moments = moments
+        self._reader, self._source, self._crops, self._codec = reader, source, crops, codec
+        self._resolution, self._moments, self._hide_mouth = resolution, moments, hide_mouth
         self._batches = batches_by_window([span for segment in segments for span in segment.windows], source)
         self._batch_of = {frame: number for number, batch in enumerate(self._batches) for frame in batch}
         self._done = list(itertools.accumulate(map(len, self._batches)))
@@ -76,7 +80,7 @@ class LatentCache:
                 first.setdefault(frame, segment.index)
                 self._last[frame] = segment.index
         again = {self._batch_of[frame] for frame, last in self._last.items() if last > first[frame]}
-        self.noise = ClipNoise(seed, alignment.resolution // LATENT_STRIDE, self._batches, again)
+        self.noise = ClipNoise(seed, resolution // LATENT_STRIDE, self._batches, again)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}  # source frame -> masked and whole, (4, h, w) each
         self.faces = len(self._batch_of)
         self.peak = 0
@@ -94,8 +98,8 @@ class LatentCache:
         self.peak = max(self.peak, sum(map(bytes_of, [*self._rows.values(), (masked, reference)])))
         self._forget(segment.index)
         row_of = {frame: row for row, frame in enumerate(shown)}
-        resolution = self._alignment.resolution
-        return FaceLatents(masked, reference, latent_mask(fixed_mask(resolution)), row_of, resolution)
+        mask = latent_mask(fixed_mask(self._resolution))
+        return FaceLatents(masked, reference, mask, row_of, self._resolution)
 
     def _shown(self, segment: Segment) -> list[int]:
         """The source frames whose faces `segment` generates, in the order of first showing."""
@@ -110,10 +114,10 @@ class LatentCache:
 
         def compute() -> FaceMoments:
             crops = []
-            for _, crop in self._alignment.crops(self._reader.frames_at(batch)):
+            for frame in self._reader.frames_at(batch):
                 check_cancelled()
-                crops.append(crop)
-            return face_moments(crops, self._codec, check_cancelled)
+                crops.append(self._crops.crop(frame))
+            return face_moments(crops, self._codec, check_cancelled, self._hide_mouth)
 
         moments = compute() if self._moments is None else self._moments.of(batch, compute)
         drawn = moments.sample(self.noise.before(number))

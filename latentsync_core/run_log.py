@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-LIBRARY = __package__.rpartition(".")[0]  # also where a host loads the pack under a name of its own
+log = logging.getLogger(__name__)
+
+LIBRARY = __package__  # also where a host loads the pack under a name of its own
 
 
 class RunLog:
@@ -54,3 +56,17 @@ class _WarningList(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.log.add_warnings([record.getMessage()])
+
+
+@contextmanager
+def noting_warnings() -> Iterator[list[str]]:
+    """A list of what the library warns of meanwhile; kept with a result, so that whoever is given that is told too."""
+    noted = RunLog()
+    with noted.collecting_warnings():
+        yield noted.warnings
+
+
+def repeat(warnings: Sequence[str]) -> None:
+    """Log once more what was warned of when a cached result was made."""
+    for warning in warnings:
+        log.warning("%s", warning)

@@ -22,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import LatentSyncError
-from ..faces import FaceTrack, crop_face
-from ..media import ImageReader, VideoReader
-from ..models.embedded import embedded_vae
-from ..models.vae import AutoencoderCodec
-from .encode import face_of, pixels_of
+from ...faces import FaceTrack, crop_face
+from ...media import ImageReader, VideoReader
+from ...models.embedded import embedded_vae
+from ...models.vae import AutoencoderCodec
+from ..face_crops import face_of
+from ..face_latents import pixels_of
+from ..generator import UnknownFaceError
 
 MOST_ERROR = 0.19  # of the portrait; between the two columns above
 CHECKED_FRAMES = 5
@@ -77,12 +78,12 @@ def face_error(reader: VideoReader | ImageReader, track: FaceTrack, frames: Sequ
 
 
 def check_known(error: float, name: object, insist: str) -> None:
-    """Raise LatentSyncError where a face_error is not that of the portrait.
+    """Raise UnknownFaceError where a face_error is not that of the portrait.
 
     name: of the clip. insist: how to go on all the same, for the end of the sentence.
     """
     if error > MOST_ERROR:
-        raise LatentSyncError(
+        raise UnknownFaceError(
             f"{name}: this is not the one face that the embedded model knows (its autoencoder redraws it with an error "
             f"of {error:.2f}, its own portrait with at most {MOST_ERROR:.2f}), and over any other it paints a smear; "
             f"get a model for every face with `python -m latentsync_core download 1.6`, or insist with {insist}."

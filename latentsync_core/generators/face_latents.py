@@ -1,6 +1,6 @@
-"""Faces as the UNet sees them: each source frame's masked and reference latents, encoded once."""
+"""Faces as latents: each source frame's masked and whole face, encoded once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +8,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..audio import AudioTokens
-from ..diffusion import Window
-from ..diffusion.conditioning import TrainedConditioning
-from ..faces import (
-    crop_face,
-    face_region,
-    fixed_mask,
-    latent_mask,
-    shifted_matrix,
-)
-from ..media import Frame
+from ..diffusion import Window, disjoint_windows
+from ..faces import fixed_mask, latent_mask
 from ..models.vae import LatentCodec, Moments
 from ..progress import (
     CheckCancelled,
@@ -27,27 +18,9 @@ from ..progress import (
     never_cancelled,
 )
 
+DECODED_FRAMES = 4  # generated faces held as pixels at a time
 
-@dataclass(frozen=True)
-class Alignment:
-    """How every face of a clip is cut out of its frame.
-
-    matrices: (N, 2, 3) from frame to crop by source frame, NaN where there is no face. resolution: of the crop in
-    pixels. antialias: whether large faces are prefiltered before they are shrunk; the reference does not.
-    """
-
-    matrices: np.ndarray
-    resolution: int
-    antialias: bool = False
-
-    def crop(self, frame: Frame) -> np.ndarray:
-        """The face of a source frame: uint8 (r, r, 3)."""
-        image, matrix, _, _ = face_of(frame, self.matrices[frame.index], self.resolution)
-        return crop_face(image, matrix, self.resolution, self.antialias)
-
-    def crops(self, frames: Iterable[Frame]) -> Iterator[tuple[int, np.ndarray]]:
-        """(source frame, crop) of each of some frames, as they come."""
-        return ((frame.index, self.crop(frame)) for frame in frames)
+HideMouth = Callable[[Tensor], Tensor]  # faces (f, 3, h, w) in [-1, 1] -> the same without what is to be redrawn
 
 
 @dataclass(frozen=True)
@@ -89,39 +62,10 @@ class FaceMoments:
         return masked, self.whole.sample(generator)
 
 
-@dataclass(frozen=True)
-class ClipConditioning:
-    """What every window of a clip is denoised from, gathered window by window so that no clip-long copy exists.
-
-    source: the source frame behind each output frame. trained: how the checkpoint was conditioned.
-    """
-
-    faces: FaceLatents
-    tokens: AudioTokens
-    source: Sequence[int]
-    trained: TrainedConditioning = TrainedConditioning()
-
-    def window(self, span: Window) -> tuple[Tensor, Tensor, Tensor | None]:
-        """condition (1 or 2, 9, f, h, w), voice tokens (f, n, d) and null tokens (f, n, d), None = zeros, of `span`."""
-        part = slice(span.start, span.stop)
-        voice, condition = self.tokens[part], self.faces.condition(self.source[part])
-        return self.trained.with_null(condition), voice, self.trained.learned_null(voice)
-
-
 def pixels_of(crops: Sequence[np.ndarray]) -> Tensor:
     """uint8 crops (h, w, 3) -> (f, 3, h, w) float32 in [-1, 1]."""
     stacked = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)  # (f, 3, h, w)
     return stacked.float() / 127.5 - 1
-
-
-def face_of(frame: Frame, matrix: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """The part of a frame around its face: RGB uint8 (h, w, 3), the matrix for it, and its left and top in pixels.
-
-    A face is a small part of most frames, and converting a whole one costs more than all else done to it.
-    """
-    height, width = frame.picture.height, frame.picture.width
-    left, top, right, bottom = face_region(matrix, height, width, resolution)
-    return frame.rgb_region((left, top, right, bottom)), shifted_matrix(matrix, left, top), left, top
 
 
 def encode_faces(
@@ -161,11 +105,21 @@ def encode_faces(
     return FaceLatents(torch.cat(masked), torch.cat(reference), latent_mask(mask), row_of, len(mask))
 
 
-def face_moments(faces: Sequence[np.ndarray], codec: LatentCodec, check_cancelled: CheckCancelled) -> FaceMoments:
+def hide_lower_face(faces: Tensor) -> Tensor:
+    """Faces (f, 3, r, r) in [-1, 1] with 0, a medium grey, where LatentSync redraws them (REFERENCE section 1)."""
+    return faces * fixed_mask(faces.shape[-1])
+
+
+def face_moments(
+    faces: Sequence[np.ndarray],
+    codec: LatentCodec,
+    check_cancelled: CheckCancelled = never_cancelled,
+    hide_mouth: HideMouth = hide_lower_face,
+) -> FaceMoments:
     """Encode one batch of crops, uint8 (r, r, 3) each."""
     pixels = pixels_of(faces)
     check_cancelled()
-    masked = codec.encode(pixels * fixed_mask(pixels.shape[-1]))
+    masked = codec.encode(hide_mouth(pixels))
     check_cancelled()
     return FaceMoments(masked, codec.encode(pixels))
 
@@ -180,3 +134,16 @@ def batches_by_window(windows: Iterable[Window], source: Sequence[int]) -> list[
         if fresh:
             batches.append(fresh)
     return batches
+
+
+def decoded_faces(latents: Tensor, codec: LatentCodec) -> Iterator[Tensor]:
+    """Decode latents (1, 4, F, h, w) a few frames at a time: faces (3, 8h, 8w) in [-1, 1], in order."""
+    for part in latents[0].split(DECODED_FRAMES, dim=1):  # (4, f, h, w)
+        yield from codec.decode(part.transpose(0, 1))
+
+
+def generated_faces(latents: Tensor, windows: Sequence[Window], codec: LatentCodec) -> Iterator[tuple[int, Tensor]]:
+    """Decode what the windows of a clip's latents hold: (output frame, face (3, 8h, 8w) in [-1, 1])."""
+    for span in disjoint_windows(windows):
+        faces = decoded_faces(latents[:, :, span.start : span.stop], codec)
+        yield from zip(range(span.start, span.stop), faces, strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..disk_cache import DiskCache, content_key
+from .disk_cache import DiskCache, content_key
 from .entry_file import read_entry, write_entry
 
 DIGEST_VALUES = 256  # of every weight tensor, evenly spread: what differs between two models differs almost everywhere

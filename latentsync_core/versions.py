@@ -7,9 +7,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from . import __version__
 
 PACKAGES = ("torch", "numpy", "diffusers", "openai-whisper", "av", "safetensors", "einops", "scipy")
+COMPUTING = ("torch", "numpy", "av")  # whose versions change results in the last digits
 
 
 def versions() -> dict[str, str]:
@@ -21,6 +22,12 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "unknown"
     return found
+
+
+def computing_versions() -> dict[str, str]:
+    """The versions on which the last digits of a cached result depend."""
+    found = versions()
+    return {name: found[name] for name in COMPUTING}
 
 
 def plain(value: Any) -> Any:

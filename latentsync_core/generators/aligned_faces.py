@@ -1,0 +1,99 @@
+"""Faces aligned to a template by a similarity transform, as LatentSync sees them, and pasted by the mouth's mask."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from ..faces import (
+    FaceTrack,
+    MouthMasks,
+    composite_crop,
+    crop_face,
+    fixed_mask,
+    match_color,
+    mouth_masks,
+    paste_region,
+)
+from ..media import Frame, apply_edit
+from ..settings import Settings
+from .face_crops import Composited, face_of
+from .face_latents import pixels_of
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How every face of a clip is cut out of its frame.
+
+    matrices: (N, 2, 3) from frame to crop by source frame, NaN where there is no face. resolution: of the crop in
+    pixels. antialias: whether large faces are prefiltered before they are shrunk; the reference does not.
+    """
+
+    matrices: np.ndarray
+    resolution: int
+    antialias: bool = False
+
+    def crop(self, frame: Frame) -> np.ndarray:
+        """The face of a source frame: uint8 (r, r, 3)."""
+        image, matrix, _, _ = face_of(frame, self.matrices[frame.index], self.resolution)
+        return crop_face(image, matrix, self.resolution, self.antialias)
+
+    def crops(self, frames: Iterable[Frame]) -> Iterator[tuple[int, np.ndarray]]:
+        """(source frame, crop) of each of some frames, as they come."""
+        return ((frame.index, self.crop(frame)) for frame in frames)
+
+    def digest(self, frames: list[int]) -> str:
+        """What the crops of some source frames depend on beside the video, as hexadecimal digits."""
+        matrices = np.ascontiguousarray(self.matrices[frames])
+        return hashlib.sha256(f"{self.resolution} {self.antialias} ".encode() + matrices.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class AlignedFaces:
+    """The `FaceCrops` of an alignment.
+
+    masks: what is taken of a face in every frame, and how its colours are matched. blend: "mouth" takes only the
+    redrawn lower face, feathered, and leaves eyes and nose the frame's own pixels; "reference" pastes the whole crop,
+    with the kept part of it resampled, as published, and obeys the masks' limit alone.
+    """
+
+    alignment: Alignment
+    masks: MouthMasks
+    blend: str = "mouth"
+
+    def crop(self, frame: Frame) -> np.ndarray:
+        """The face of a source frame: uint8 (r, r, 3)."""
+        return self.alignment.crop(frame)
+
+    def paste(self, frame: Frame, generated: Tensor, shown: float = 1.0) -> Composited:
+        """Put one generated face (3, r, r) in [-1, 1] into its frame. shown: 0..1, for the mouth blend alone."""
+        masks, resolution, antialias = self.masks, self.alignment.resolution, self.alignment.antialias
+        matrix = self.alignment.matrices[frame.index]
+        image, local, left, top = face_of(frame, matrix, resolution)
+        crop, mask = crop_face(image, local, resolution, antialias), fixed_mask(resolution)
+        if self.blend == "mouth":
+            face = match_color(generated, crop) if masks.seam.color_match == "ring" else generated
+            share = masks.share(frame.index, matrix) * shown
+        else:
+            face, share = composite_crop(generated[None], pixels_of([crop]), mask)[0], None
+        limit = masks.limit_at(frame.index, (left, top, left + image.shape[1], top + image.shape[0]))
+        region = paste_region(image, face, local, resolution, antialias, share=share, limit=limit)
+        if not region.alpha.size:  # the masks leave nothing of it
+            return Composited(frame, frame.picture)
+        before = image[region.slices]
+        region = replace(region, left=left + region.left, top=top + region.top)
+        picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
+        return Composited(frame, picture, crop, generated, mask, region, matrix, resolution)
+
+    def digest(self, frames: list[int]) -> str:
+        """What the crops of some source frames depend on beside the video, as hexadecimal digits."""
+        return self.alignment.digest(frames)
+
+
+def aligned_faces(track: FaceTrack, settings: Settings) -> AlignedFaces:
+    """The faces of a tracked clip as `settings`, with a working resolution, ask for them."""
+    resolution = settings.resolution
+    alignment = Alignment(track.matrices(resolution, settings.alignment), resolution, settings.antialias)
+    return AlignedFaces(alignment, mouth_masks(track, resolution, settings.seam), settings.blend)

@@ -1,0 +1,1 @@
+"""LatentSync: audio-conditioned latent diffusion by a 3D UNet."""
