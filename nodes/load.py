@@ -78,7 +78,7 @@ class LoadModel(io.ComfyNode):
             if checkpoint == EMBEDDED_ANY_FACE:
                 loaded = replace(loaded, metadata={**loaded.metadata, ANY_FACE: "on"})
         else:
-            loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS))
+            loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS), generator="latentsync")
         native = native_resolution(loaded.metadata, loaded.path)
         size = working_resolution(resolution or None, native, checkpoint)
         return io.NodeOutput(native_model(loaded, DTYPES.get(dtype), noise), size)

@@ -135,7 +135,7 @@ def load_models(
         unet, codec, encoder = embedded_models()
         unet, sources = unet.to(dtype), {"unet": EMBEDDED_NAME}
     else:
-        unet, sources = load_unet(unet_path, dtype=dtype), {"unet": unet_path}
+        unet, sources = load_unet(unet_path, dtype=dtype, generator="latentsync"), {"unet": unet_path}
         codec = encoder = None
         if unet.config.block_out_channels[0] < PUBLISHED_WIDTH:
             _, codec, encoder = embedded_models()

@@ -1,9 +1,11 @@
-"""What a LatentSync UNet looks like: the published configuration, and any narrower one of the same shape."""
+"""What a UNet of LatentSync or MuseTalk looks like: as published, or any narrower one of the same shape."""
 
 from dataclasses import asdict, dataclass, fields
 
 from ...errors import LatentSyncError
 from ...options import MAX_WINDOW_FRAMES
+
+MUSETALK_CHANNELS = 8  # masked face 4, reference face 4
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ class UNetConfig:
     def from_dict(cls, values: dict) -> "UNetConfig":
         """Build a config from JSON or YAML values, lists and numeric strings included.
 
+        A configuration of diffusers' UNet2DConditionModel, as MuseTalk publishes, is one without motion modules.
         Raises LatentSyncError naming the keys it does not know, since a misspelt key would change the network.
         """
+        values = _stages_of_clips(values)
         known = {field.name: field for field in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -92,6 +96,12 @@ class UNetConfig:
     def to_dict(self) -> dict:
         """The JSON form that `from_dict` reads back."""
         return asdict(self)
+
+    @property
+    def generator(self) -> str:
+        """Which generator a network of this shape belongs to: "latentsync" or "musetalk" (REFERENCE section 2)."""
+        is_musetalk = self.in_channels == MUSETALK_CHANNELS and not self.use_motion_module
+        return "musetalk" if is_musetalk else "latentsync"
 
     @property
     def max_window_frames(self) -> int:
@@ -110,6 +120,17 @@ SUPPORTED_VALUES = {
     "resnet_time_scale_shift": "default",
     "motion_module_type": "Vanilla",
 }
+
+
+def _stages_of_clips(values: dict) -> dict:
+    """A configuration of stages that see one picture, as one of stages that see clips without motion modules."""
+    names = ("down_block_types", "up_block_types")
+    if not any(str(stage).endswith("2D") for name in names for stage in values.get(name, ())):
+        return values
+    stages = {
+        name: [f"{str(stage).removesuffix('2D')}3D" for stage in values[name]] for name in names if name in values
+    }
+    return {"use_motion_module": False, **values, **stages}
 
 
 def _like_default(default, value):

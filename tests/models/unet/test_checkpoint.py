@@ -66,7 +66,7 @@ def refusal(path) -> str:
 
 
 FOREIGN = {
-    "a Stable Diffusion or MuseTalk UNet": {"conv_in.weight": torch.zeros(320, 4, 3, 3)},
+    "a Stable Diffusion UNet": {"conv_in.weight": torch.zeros(320, 4, 3, 3)},
     "an original-format Stable Diffusion UNet": {"input_blocks.0.0.weight": torch.zeros(320, 4, 3, 3)},
     "a full Stable Diffusion checkpoint": {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)},
     "a VAE": {"encoder.conv_in.weight": torch.zeros(128, 3, 3, 3), "quant_conv.weight": torch.zeros(8, 8, 1, 1)},
@@ -82,7 +82,7 @@ def test_other_models_are_named(tmp_path, kind, suffix):
     path = tmp_path / f"model{suffix}"
     torch.save(FOREIGN[kind], path) if suffix == ".pt" else save_file(FOREIGN[kind], path)
     message = refusal(path)
-    assert kind in message and "LatentSync UNet" in message
+    assert kind in message and "LatentSync UNet" in message and "MuseTalk UNet" in message
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".ckpt"])
