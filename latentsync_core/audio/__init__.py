@@ -6,7 +6,16 @@ from .feature_file import FeatureFile, Features, Keep, join_pieces, keep_on_disk
 from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, feature_pieces, silent_pieces
 from .positions import encode_positions, position_table, positions_wanted
 from .silence import put_to_rest
-from .tokens import AudioTokens, delay_features, frame_tokens, gather_tokens, indices_at, window_indices
+from .tokens import (
+    AudioTokens,
+    delay_features,
+    frame_tokens,
+    gather_tokens,
+    indices_at,
+    musetalk_indices,
+    musetalk_indices_at,
+    window_indices,
+)
 from .voice_activity import VoiceActivity, detect_voice
 
 __all__ = [
@@ -31,6 +40,8 @@ __all__ = [
     "indices_at",
     "join_pieces",
     "keep_on_disk",
+    "musetalk_indices",
+    "musetalk_indices_at",
     "position_table",
     "positions_wanted",
     "put_to_rest",

@@ -21,8 +21,9 @@ FORMAT = "latentsync-features-1"  # part of the key: raise it when the numbers c
 
 
 def feature_key(waveform: Tensor | np.ndarray, encoder: AudioEncoder, joins: str) -> str:
-    """Hex digest that changes with any sample of the voice, any weight of the encoder, and the mode."""
-    digest = hashlib.sha256(f"{FORMAT}:{joins}:".encode())
+    """Hex digest that changes with any sample of the voice, any weight of the encoder, its generator, and the mode."""
+    kind = "" if encoder.generator == "latentsync" else f"{encoder.generator}:"
+    digest = hashlib.sha256(f"{FORMAT}:{joins}:{kind}".encode())
     digest.update(_bytes(torch.as_tensor(waveform)))
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}:".encode())

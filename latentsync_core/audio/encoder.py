@@ -10,7 +10,8 @@ class AudioEncoder(Protocol):
     """Whisper's encoder as `models.whisper.WhisperEncoder` builds it.
 
     n_mels: rows of the spectrogram. n_ctx: steps per block of 30 s. layers, width: of what it returns for each step.
-    conv1: its first layer, whose weight has the device and dtype of all.
+    conv1: its first layer, whose weight has the device and dtype of all. generator: "latentsync" or "musetalk", whose
+    features it gives: for MuseTalk the last layer's went through the final norm, and blocks are filled with silence.
     """
 
     n_mels: int
@@ -18,6 +19,7 @@ class AudioEncoder(Protocol):
     layers: int
     width: int
     conv1: nn.Conv1d
+    generator: str
 
     def __call__(self, mel: Tensor) -> Tensor:
         """(b, n_mels, 2 * n_ctx) log-mel -> (b, n_ctx, layers, width)."""

@@ -66,9 +66,10 @@ def feature_pieces(
 
     def encode(block: Tensor) -> Tensor:
         check_cancelled()
-        return _encode_block(block, encoder)
+        return _encode_block(block, encoder, fill)
 
     mel = _spectrogram(waveform, encoder)
+    fill = _fill(mel, encoder)
     yield from _joined_blocks(mel, encoder, joins, encode=encode, on_progress=on_progress)
 
 
@@ -80,12 +81,13 @@ def silent_pieces(waveform: Tensor, encoder: AudioEncoder, joins: str = "overlap
     silence has between the words of the same recording. Shapes and errors as in extract_features.
     """
     mel = _spectrogram(waveform, encoder)
-    silence = (mel.max() - MEL_RANGE).expand_as(mel)
+    silence = _silence(mel).expand_as(mel)
+    fill = _fill(mel, encoder)
     encoded: dict[int, Tensor] = {}  # silent blocks of one length are equal
 
     def encode(block: Tensor) -> Tensor:
         if block.shape[1] not in encoded:
-            encoded[block.shape[1]] = _encode_block(block, encoder)
+            encoded[block.shape[1]] = _encode_block(block, encoder, fill)
         return encoded[block.shape[1]]
 
     yield from _joined_blocks(silence, encoder, joins, encode=encode, on_progress=ignore_progress)
@@ -131,10 +133,21 @@ def _joined_blocks(
         before = block[following - begin :]
 
 
-def _encode_block(mel: Tensor, encoder: AudioEncoder) -> Tensor:
-    """(n_mels, m) -> (m // 2, layers, width): zero-padded to a whole block, then trimmed to its own length."""
+def _silence(mel: Tensor) -> Tensor:
+    """The value of silence in a recording's spectrogram: its floor."""
+    return mel.max() - MEL_RANGE
+
+
+def _fill(mel: Tensor, encoder: AudioEncoder) -> float:
+    """What follows a recording in its last block: LatentSync was trained with zeros there, MuseTalk with silence."""
+    return float(_silence(mel)) if encoder.generator == "musetalk" else 0.0
+
+
+def _encode_block(mel: Tensor, encoder: AudioEncoder, fill: float) -> Tensor:
+    """(n_mels, m) -> (m // 2, layers, width): filled up to a whole block, then trimmed to its own length."""
     length = mel.shape[1] // MEL_PER_FEATURE
-    padded = F.pad(mel, (0, MEL_PER_FEATURE * encoder.n_ctx - mel.shape[1])).to(encoder.conv1.weight)
+    missing = MEL_PER_FEATURE * encoder.n_ctx - mel.shape[1]
+    padded = F.pad(mel, (0, missing), value=fill).to(encoder.conv1.weight)
     return encoder(padded[None])[0, :length].float().cpu()
 
 

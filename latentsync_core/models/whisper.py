@@ -39,29 +39,37 @@ class WhisperEncoder(nn.Module):
         n_state: width of the hidden states.
         n_head: attention heads.
         n_layer: transformer blocks.
+        generator: whose features it gives, "latentsync" or "musetalk", see `forward`.
     """
 
-    def __init__(self, n_mels: int, n_ctx: int, n_state: int, n_head: int, n_layer: int):
+    def __init__(
+        self, n_mels: int, n_ctx: int, n_state: int, n_head: int, n_layer: int, *, generator: str = "latentsync"
+    ):
         super().__init__()
+        if generator not in ("latentsync", "musetalk"):
+            raise ValueError(f"expected the generator latentsync or musetalk, got {generator!r}")
+        self.generator = generator
         self.n_mels, self.n_ctx, self.width, self.layers = n_mels, n_ctx, n_state, n_layer + 1
         self.conv1 = nn.Conv1d(n_mels, n_state, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(n_state, n_state, kernel_size=3, stride=2, padding=1)
         self.register_buffer("positional_embedding", sinusoids(n_ctx, n_state))
         self.blocks = nn.ModuleList(EncoderBlock(n_state, n_head) for _ in range(n_layer))
-        self.ln_post = nn.LayerNorm(n_state)  # of openai-whisper's files; LatentSync does not use it
+        self.ln_post = nn.LayerNorm(n_state)
 
     @classmethod
-    def from_dims(cls, dims: Mapping[str, int]) -> "WhisperEncoder":
+    def from_dims(cls, dims: Mapping[str, int], generator: str = "latentsync") -> "WhisperEncoder":
         """Build the encoder of a Whisper model from its `dims` (the text decoder's numbers are ignored)."""
         missing = [name for name in DIMENSIONS.values() if name not in dims]
         if missing:
             raise LatentSyncError(f"Whisper dimensions lack {', '.join(missing)}; found {', '.join(dims)}.")
-        return cls(**{argument: int(dims[name]) for argument, name in DIMENSIONS.items()}).eval()
+        sizes = {argument: int(dims[name]) for argument, name in DIMENSIONS.items()}
+        return cls(**sizes, generator=generator).eval()
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode one block of 30 s: (b, n_mels, 2 * n_ctx) log-mel -> (b, n_ctx, layers, width).
 
-        The hidden states are those before the encoder's final norm, as LatentSync was trained (REFERENCE section 1).
+        The hidden states are those before the encoder's final norm, as LatentSync was trained (REFERENCE section 1);
+        for MuseTalk the last of them is the one after it (section 2).
         """
         x = F.gelu(self.conv1(mel))
         x = F.gelu(self.conv2(x)).transpose(1, 2)  # (b, n_ctx, width)
@@ -70,12 +78,15 @@ class WhisperEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
             states.append(x)
+        if self.generator == "musetalk":
+            states[-1] = self.ln_post(x)
         return torch.stack(states, dim=2)
 
 
-def load_whisper(path: Path | str) -> WhisperEncoder:
+def load_whisper(path: Path | str, generator: str = "latentsync") -> WhisperEncoder:
     """Load the encoder out of a Whisper model file: openai's .pt, or .safetensors with the same tensor names.
 
+    generator: whose features it gives, "latentsync" or "musetalk".
     Returns float32 weights on the CPU in eval mode. Raises LatentSyncError when the file is no Whisper model.
     """
     file = read_tensors(path)
@@ -87,12 +98,12 @@ def load_whisper(path: Path | str) -> WhisperEncoder:
         first = ", ".join(list(tensors)[:3])
         raise LatentSyncError(
             f"{file.path} is no Whisper model: it has no {PREFIX}conv1.weight (its {len(tensors)} tensors begin with "
-            f"{first}); LatentSync needs Whisper tiny (tiny.pt, 75 MB)."
+            f"{first}); Whisper tiny is needed (tiny.pt, 75 MB)."
         )
     with refusing_misfits(file.path, "Whisper model"):
         dims = _checked_dims(file, encoder)
         refuse_misfit(file.path, encoder, dims)
-        model = WhisperEncoder.from_dims(dims)
+        model = WhisperEncoder.from_dims(dims, generator)
         model.load_state_dict(encoder)
     return model.float().requires_grad_(False)
 
