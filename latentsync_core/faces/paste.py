@@ -32,6 +32,7 @@ __all__ = [
     "paste_region",
     "shifted_matrix",
     "soft_mask",
+    "touched",
 ]
 
 
@@ -113,7 +114,7 @@ def paste_region(
     if limit is not None:
         alpha *= torch.from_numpy(limit[top:bottom, left:right])
     if share is not None or limit is not None:
-        rows, columns = _touched(alpha)
+        rows, columns = touched(alpha)
         left, top = left + columns.start, top + rows.start
         under = under[rows, columns]
         x, y, hard, alpha = (plane[rows, columns] for plane in (x, y, hard, alpha))
@@ -148,7 +149,7 @@ def soft_mask(
     return mask
 
 
-def _touched(alpha: torch.Tensor) -> tuple[slice, slice]:
+def touched(alpha: torch.Tensor) -> tuple[slice, slice]:
     """The rows and columns that hold everything above zero; the mouth is little more than half of its crop."""
     bounds = []
     for axis in (1, 0):
