@@ -7,6 +7,9 @@ import shlex
 import sys
 
 from ..models.catalog import (
+    MUSETALK_1_0,
+    MUSETALK_1_5,
+    MUSETALK_UNETS,
     UNET_1_5,
     UNET_1_6,
     UNETS,
@@ -23,6 +26,8 @@ from .environment import (
     diagnose,
 )
 
+RELEASES = {"1.6": UNET_1_6, "1.5": UNET_1_5, "musetalk": MUSETALK_1_5, "musetalk-1.0": MUSETALK_1_0}
+"""What ``download`` is asked for where one of these is here already, the first that is."""
 MARKS = {"ok": "ok", "complete": "ok", "too old": "OLD", "missing": "--", "broken": "BAD", "wrong size": "BAD"}
 
 
@@ -110,9 +115,10 @@ def size_text(size: int) -> str:
 
 
 def verdict(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
-    """Ready, or what stands in the way and the commands that clear it."""
+    """Ready, and for which generator, or what stands in the way and the commands that clear it."""
     if diagnosis.ready:
-        return ["Ready."]
+        has_latentsync = complete_files(diagnosis) & {unet.target for unet in UNETS}
+        return ["Ready." if has_latentsync else "Ready for --generator musetalk; LatentSync's own UNet is not here."]
     reasons = [f"  - {problem}" for problem in diagnosis.problems]
     return ["Not ready for a run with published weights:", *reasons, *remedies(diagnosis, models_argument)]
 
@@ -126,9 +132,15 @@ def remedies(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
     if wanted:
         force = " --force-reinstall --no-deps" if all(p.status == "broken" for p in failing) else ""
         lines += ["", "Packages:", f"  {python} -m pip install --upgrade{force} {' '.join(wanted)}"]
-    complete = {model.target for model in diagnosis.models if model.status == "complete"}
-    if not complete & {unet.target for unet in UNETS} or not {WHISPER_TINY.target, VAE_FT_MSE.target} <= complete:
-        release = "1.5" if UNET_1_5.target in complete and UNET_1_6.target not in complete else "1.6"
+    complete = complete_files(diagnosis)
+    unets = {unet.target for unet in (*UNETS, *MUSETALK_UNETS)}
+    if not complete & unets or not {WHISPER_TINY.target, VAE_FT_MSE.target} <= complete:
+        release = next((name for name, unet in RELEASES.items() if unet.target in complete), "1.6")
         folder = f" --models {shlex.quote(models_argument)}" if models_argument else ""
         lines += ["", "Model files:", f"  {python} -m latentsync_core download {release}{folder}"]
     return lines
+
+
+def complete_files(diagnosis: Diagnosis) -> set[str]:
+    """The published files that are here as a whole, by their place below the models folder."""
+    return {model.target for model in diagnosis.models if model.status == "complete"}

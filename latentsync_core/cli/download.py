@@ -31,7 +31,10 @@ def add_parser(subparsers) -> None:
         nargs="?",
         default="1.6",
         choices=DOWNLOADS,
-        help="1.6 (512 px, default) or 1.5 (256 px): a run's files; score: SyncNet v2; syncnet: StableSyncNet too; all",
+        help=(
+            "1.6 (512 px, default) or 1.5 (256 px): a run's files; musetalk (1.5) or musetalk-1.0: those of a run with "
+            "--generator musetalk; score: SyncNet v2; syncnet: StableSyncNet too; all"
+        ),
     )
     parser.add_argument("--models", metavar="DIR", help="models folder (default: $LATENTSYNC_MODELS, ./models, ...)")
     parser.add_argument("--endpoint", metavar="URL", help="a mirror of the Hub")

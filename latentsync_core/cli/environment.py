@@ -19,6 +19,7 @@ from .. import __version__
 from ..disk_cache import DiskCache, default_folder
 from ..models.catalog import (
     CATALOGUE,
+    MUSETALK_UNETS,
     UNETS,
     VAE_FT_MSE,
     WHISPER_TINY,
@@ -284,7 +285,7 @@ def problems(
     face_weights: tuple[str, ...],
     video: VideoFinding | None,
 ) -> list[str]:
-    """What stands in the way of a run, one sentence each; either release's UNet will do."""
+    """What stands in the way of a run, one sentence each; the UNet of any release and generator will do."""
     found = []
     if sys.version_info < PYTHON_MINIMUM:
         found.append(f"Python {'.'.join(map(str, PYTHON_MINIMUM))} or newer is needed.")
@@ -300,8 +301,8 @@ def problems(
         missing = ", ".join(name for name in FACE_NETWORKS if name not in face_weights)
         found.append(f"The face networks' weights are not whole ({missing}); reinstall the package or pull its files.")
     complete = {model.target for model in models if model.status == "complete"}
-    if not complete & {model.target for model in UNETS}:
-        found.append("No complete LatentSync UNet was found (1.6 or 1.5).")
+    if not complete & {model.target for model in (*UNETS, *MUSETALK_UNETS)}:
+        found.append("No complete LatentSync UNet was found (1.6 or 1.5), and none of MuseTalk.")
     for model in (WHISPER_TINY, VAE_FT_MSE):
         if model.target not in complete:
             found.append(f"No complete {model.name} was found ({model.purpose.split(':')[0]}).")

@@ -35,7 +35,7 @@ class ModelFile:
     sha256: str
     licence: str
     other_places: tuple[str, ...] = ()  # further paths below the models folder where users keep it
-    release: str | None = None  # of a UNet, "1.5" or "1.6"
+    release: str | None = None  # of a LatentSync UNet, "1.5" or "1.6": both are published under one name
 
     @property
     def target(self) -> str:
@@ -82,6 +82,31 @@ UNET_1_5 = ModelFile(
     licence="CreativeML Open RAIL++-M",
     other_places=UNET_PLACES + HUB_FOLDERS["1.5"],
     release="1.5",
+)
+MUSETALK_FOLDERS = ("", "musetalk/", "MuseTalk/", "checkpoints/")  # below which its repository's own layout is kept
+MUSETALK_1_5 = ModelFile(
+    name="musetalk_1.5.pth",
+    folder="musetalk",
+    purpose="MuseTalk 1.5 UNet, one step",
+    repo_id="TMElyralab/MuseTalk",
+    revision="3ef28bc5cff08c90ad8178a25f1b570cd800170f",
+    filename="musetalkV15/unet.pth",
+    size=3_400_074_924,
+    sha256="7ebf6c98c181e20838e4c0054e96e944ac60d5d692cc01db42839fe11b787007",
+    licence="CreativeML Open RAIL-M",
+    other_places=tuple(folder + "musetalkV15/unet.pth" for folder in MUSETALK_FOLDERS),
+)
+MUSETALK_1_0 = ModelFile(
+    name="musetalk_1.0.bin",
+    folder="musetalk",
+    purpose="MuseTalk 1.0 UNet, one step",
+    repo_id="TMElyralab/MuseTalk",
+    revision="3ef28bc5cff08c90ad8178a25f1b570cd800170f",
+    filename="musetalk/pytorch_model.bin",
+    size=3_400_076_549,
+    sha256="0ee7d5ea03ea75d8dca50ea7a76df791e90633687a135c4a69393abfc0475ffe",
+    licence="CreativeML Open RAIL-M",
+    other_places=tuple(folder + "musetalk/pytorch_model.bin" for folder in MUSETALK_FOLDERS),
 )
 WHISPER_TINY = ModelFile(
     name="whisper_tiny.pt",
@@ -161,10 +186,13 @@ STABLE_SYNCNET = ModelFile(
 )
 
 UNETS = (UNET_1_6, UNET_1_5)
-CATALOGUE = (UNET_1_6, UNET_1_5, WHISPER_TINY, VAE_FT_MSE, SYNCNET_V2, STABLE_SYNCNET)
+MUSETALK_UNETS = (MUSETALK_1_5, MUSETALK_1_0)
+CATALOGUE = (UNET_1_6, UNET_1_5, MUSETALK_1_5, MUSETALK_1_0, WHISPER_TINY, VAE_FT_MSE, SYNCNET_V2, STABLE_SYNCNET)
 DOWNLOADS = {
     "1.6": (UNET_1_6, WHISPER_TINY, VAE_FT_MSE),
     "1.5": (UNET_1_5, WHISPER_TINY, VAE_FT_MSE),
+    "musetalk": (MUSETALK_1_5, WHISPER_TINY, VAE_FT_MSE),
+    "musetalk-1.0": (MUSETALK_1_0, WHISPER_TINY, VAE_FT_MSE),
     "score": (SYNCNET_V2,),
     "syncnet": (SYNCNET_V2, STABLE_SYNCNET),
     "all": CATALOGUE,
@@ -255,3 +283,22 @@ def identify_release(path: str | Path) -> str | None:
                 return model.release
     matches = [RELEASE_IN_NAME.search(path.stem)] + [RELEASE_IN_FOLDER.search(p.name) for p in path.absolute().parents]
     return next((f"1.{match[1]}" for match in matches if match), None)
+
+
+MUSETALK_RELEASE = re.compile(r"musetalk[-_ ]?v?1[._]?([05])(?!\d)", re.IGNORECASE)
+
+
+def identify_musetalk(path: str | Path) -> str | None:
+    """Which release a MuseTalk UNet file is, "1.0" or "1.5", or None where it cannot be told.
+
+    The published size decides, else the name of the file or the nearest folder called after a release
+    ("musetalk_1.5.pth", "musetalkV15"), else the name under which it was published.
+    """
+    path = Path(path)
+    size = path.stat().st_size if path.is_file() else None
+    releases = {"1.5": MUSETALK_1_5, "1.0": MUSETALK_1_0}
+    by_size = next((release for release, model in releases.items() if model.size == size), None)
+    matches = [MUSETALK_RELEASE.search(name) for name in (path.stem, *(p.name for p in path.absolute().parents))]
+    by_name = next((f"1.{match[1]}" for match in matches if match), None)
+    published = next((release for release, model in releases.items() if Path(model.filename).name == path.name), None)
+    return by_size or by_name or published

@@ -11,6 +11,7 @@ from latentsync_core.cli import doctor
 from latentsync_core.disk_cache import DiskCache, content_key
 from latentsync_core.models.catalog import (
     CATALOGUE,
+    MUSETALK_1_5,
     UNET_1_5,
     UNET_1_6,
     VAE_FT_MSE,
@@ -68,6 +69,18 @@ def test_ready_with_either_release_in_any_layout(run_doctor, tmp_path):
     code, output = run_doctor()
     assert (code, output.splitlines()[-1]) == (0, "Ready.")
     assert str(Path("models") / "whisper" / "tiny.pt") in output
+
+
+def test_musetalk_alone_is_ready_for_itself(run_doctor, tmp_path):
+    sparse(tmp_path / "models" / "musetalkV15" / "unet.pth", MUSETALK_1_5.size)
+    assert "download musetalk --models models" in run_doctor()[1]
+    for model in (WHISPER_TINY, VAE_FT_MSE):
+        sparse(tmp_path / "models" / model.target, model.size)
+    code, output = run_doctor()
+    assert (code, output.splitlines()[-1]) == (
+        0,
+        "Ready for --generator musetalk; LatentSync's own UNet is not here.",
+    )
 
 
 def test_what_is_missing_beside_1_5_is_fetched_for_1_5(run_doctor, tmp_path):

@@ -1,5 +1,6 @@
 """Published model files are found where users keep them, and a release is never mistaken for the other."""
 
+import math
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ import pytest
 from latentsync_core.models import catalog as models
 from latentsync_core.models.catalog import (
     CATALOGUE,
+    MUSETALK_1_0,
+    MUSETALK_1_5,
     STABLE_SYNCNET,
     SYNCNET_V2,
     UNET_1_5,
@@ -39,6 +42,8 @@ def test_catalogue_is_well_formed_and_no_two_files_share_a_place():
 def test_each_release_downloads_all_that_a_run_needs():
     for release, unet in (("1.6", UNET_1_6), ("1.5", UNET_1_5)):
         assert set(models.DOWNLOADS[release]) == {unet, WHISPER_TINY, VAE_FT_MSE}
+    for name, unet in (("musetalk", MUSETALK_1_5), ("musetalk-1.0", MUSETALK_1_0)):
+        assert set(models.DOWNLOADS[name]) == {unet, WHISPER_TINY, VAE_FT_MSE}
     assert set(models.DOWNLOADS["all"]) == set(CATALOGUE)
 
 
@@ -64,6 +69,8 @@ def test_canonical_names_are_found(tmp_path):
         (STABLE_SYNCNET, "checkpoints/stable_syncnet.pt"),
         (SYNCNET_V2, "checkpoints/auxiliary/syncnet_v2.model"),
         (UNET_1_5, "LatentSync-1.5/latentsync_unet.pt"),
+        (MUSETALK_1_5, "musetalkV15/unet.pth"),
+        (MUSETALK_1_0, "MuseTalk/musetalk/pytorch_model.bin"),
     ],
 )
 def test_upstream_layouts_are_found(tmp_path, model, place):
@@ -109,6 +116,34 @@ def test_size_outranks_a_wrong_name(tmp_path):
     assert models.identify_release(path) == "1.5"
     assert models.find(UNET_1_6, tmp_path) is None
     assert models.NATIVE_RESOLUTION == {"1.5": 256, "1.6": 512}
+
+
+@pytest.mark.parametrize(
+    ("path", "release"),
+    [
+        ("musetalk_1.5.pth", "1.5"),
+        ("musetalk_1.0.bin", "1.0"),
+        ("musetalkV15/unet.pth", "1.5"),
+        ("musetalkV15/fp16.safetensors", "1.5"),
+        ("musetalk/pytorch_model.bin", "1.0"),
+        ("musetalk/unet.pth", "1.5"),
+        ("MuseTalk-1.0/mine.safetensors", "1.0"),
+        ("musetalk/mine.safetensors", None),
+        ("musetalk_150.safetensors", None),
+    ],
+)
+def test_musetalks_release_by_name(tmp_path, path, release):
+    assert models.identify_musetalk(tmp_path / path) == release
+
+
+def test_musetalks_size_outranks_a_wrong_name(tmp_path):
+    assert models.identify_musetalk(sparse(tmp_path / MUSETALK_1_5.target, MUSETALK_1_0.size)) == "1.0"
+
+
+def test_musetalks_sizes_are_its_tensors_and_little_more(golden):
+    tensors = 4 * sum(math.prod(shape) for shape in golden("musetalk_unet_keys.json").values())  # bytes of float32
+    for model in (MUSETALK_1_5, MUSETALK_1_0):
+        assert 0 < model.size - tensors < 1_000_000
 
 
 def test_models_directory_order(tmp_path, monkeypatch):
