@@ -20,7 +20,7 @@ from .paste import blur
 from .resample import image_from_planes, lanczos4_resize, planes_from_image, prefilter_scale
 from .seam import BELOW_NOSE, LOWER_FACE, SUPERSAMPLING
 
-CROP_SIDE = 256  # pixels, of the square that the network sees
+CROP_SIDE = 256  # pixels, of the square that the published networks see
 BRIDGE = 195  # mesh index of the contour's point 29, low on the bridge of the nose: the middle row of the crop
 CONTOUR = (*LOWER_FACE, *LEFT_BROW, *RIGHT_BROW, *NOSE)  # whose extremes are the box: ear to ear, brows, nose
 CHIN_MARGIN = {"1.0": 0, "1.5": 10}  # pixels of the frame below the chin, by release
@@ -84,18 +84,18 @@ def musetalk_boxes(mesh: np.ndarray, height: int, release: str = "1.5", bbox_shi
     return np.rint(edges).astype(np.int64)
 
 
-def square_crop(crop: np.ndarray, antialias: bool = True) -> np.ndarray:
-    """A crop stretched to the network's square by Lanczos4: uint8 (h, w, 3) -> uint8 (256, 256, 3).
+def square_crop(crop: np.ndarray, side: int = CROP_SIDE, antialias: bool = True) -> np.ndarray:
+    """A crop stretched to the network's square by Lanczos4: uint8 (h, w, 3) -> uint8 (side, side, 3).
 
     antialias: prefilter faces so large that the filter would skip pixels; its scripts do not.
     """
     height, width = crop.shape[:2]
-    scales = [prefilter_scale(CROP_SIDE / side) if antialias else 1.0 for side in (height, width)]
+    scales = [prefilter_scale(side / length) if antialias else 1.0 for length in (height, width)]
     if min(scales) < 1:
-        size = tuple(round(side * scale) for side, scale in zip((height, width), scales, strict=True))
+        size = tuple(round(length * scale) for length, scale in zip((height, width), scales, strict=True))
         planes = F.interpolate(planes_from_image(crop)[None], size=size, mode="bilinear", antialias=True)
         crop = image_from_planes(planes[0])
-    return lanczos4_resize(crop, CROP_SIDE, CROP_SIDE)
+    return lanczos4_resize(crop, side, side)
 
 
 def mask_lower_half(pixels: torch.Tensor) -> torch.Tensor:
@@ -111,12 +111,12 @@ def jaw_contours(track: FaceTrack) -> np.ndarray:
     return smooth_points(points, track.present, _starts(track))
 
 
-def jaw_share(contour: np.ndarray, box: Box) -> torch.Tensor:
+def jaw_share(contour: np.ndarray, box: Box, fade: bool = True) -> torch.Tensor:
     """A generated face's share in its box: (bottom - top, right - left) float32, 1 in the lower face, soft at its edge.
 
     contour: (K, 2) of `jaw_contours`, pixels of the frame. As MuseTalk 1.5 ("jaw") the face may grow downwards, and
-    only the lower half of the square around the box counts; the mesh takes the place of its face parser. At the border
-    of the box it fades to 0, where its scripts leave an edge. Source: REFERENCE section 2, "Paste".
+    only the lower half of the square around the box counts; the mesh takes the place of its face parser.
+    fade: to 0 at the border of the box, where its scripts leave an edge. Source: REFERENCE section 2, "Paste".
     """
     left, top, right, bottom = box
     height, width = bottom - top, right - left
@@ -127,7 +127,7 @@ def jaw_share(contour: np.ndarray, box: Box) -> torch.Tensor:
     surrounded = torch.from_numpy(np.pad(skin, reach))
     sigma = 0.3 * (reach - 1) + 0.8  # pixels, OpenCV's choice for 2 * reach + 1
     softened = blur(surrounded, reach, sigma)[reach : reach + height, reach : reach + width] if reach else surrounded
-    return softened * _border_fade(height, width, max(round(BORDER_SHARE * 2 * half), 1))
+    return softened * _border_fade(height, width, max(round(BORDER_SHARE * 2 * half), 1)) if fade else softened
 
 
 def _border_fade(height: int, width: int, reach: int) -> torch.Tensor:
