@@ -2,6 +2,7 @@
 
 from .batching import WindowBatch
 from .guidance import Guidance, as_guidance
+from .one_step import redraw_latents, redraw_windows
 from .prediction import Conditioning, NoisePredictor, TensorConditioning
 from .sample import NonFiniteLatentsError, sample_clip, sample_windows, shared_noise
 from .sampler_settings import SamplerSettings
@@ -33,6 +34,8 @@ __all__ = [
     "fusion_weights",
     "make_schedule",
     "plan_windows",
+    "redraw_latents",
+    "redraw_windows",
     "reference_sigmas",
     "sample_clip",
     "sample_windows",
