@@ -70,6 +70,7 @@ MAX_WINDOW_FRAMES = 24  # length of the temporal position table
 RESOLUTION_STEP = 64  # pixels; the UNet halves the latents three times
 MAX_SEED = 2**64 - 1  # as torch and the host take them
 MAX_CRF = 51
+MOST_BBOX_SHIFT = 30  # pixels; -9 to 9 is usual
 MOST_PERCENT = 20  # of the crop's side, for feather and growth
 
 
@@ -243,6 +244,15 @@ def check_batch(batch: int | str) -> None:
         raise LatentSyncError(
             f"{batch!r} windows are to be denoised at once; choose 1 to {MAX_BATCH}, or {DEFAULT_BATCH} for as many as "
             "the memory holds."
+        )
+
+
+def check_bbox_shift(shift: int) -> None:
+    """Pixels by which MuseTalk's crop may be moved against the nose."""
+    if not -MOST_BBOX_SHIFT <= shift <= MOST_BBOX_SHIFT:
+        raise LatentSyncError(
+            f"A bbox shift of {shift} pixels was asked for; {-MOST_BBOX_SHIFT} to {MOST_BBOX_SHIFT} are possible, "
+            f"-9 to 9 is usual."
         )
 
 

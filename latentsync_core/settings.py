@@ -24,6 +24,7 @@ from .options import (
     Guidance,
     Seam,
     check_batch,
+    check_bbox_shift,
     check_offset,
     check_resolution,
     check_reuse,
@@ -44,7 +45,9 @@ class Settings:
     holds, one elsewhere. The result is the same but for rounding.
     window, overlap: frames denoised together, and those that neighbouring windows share and fuse.
     position: "auto" (as the checkpoint was trained), "on" or "off". joins: "overlap" or "reference".
-    alignment: "smooth" or "reference". blend: "mouth" (eyes and nose stay the frame's own) or "reference".
+    alignment: "smooth" or "reference". bbox_shift: of MuseTalk, pixels by which the middle of its crop lies below the
+    bridge of the nose, -30 to 30; above 0 the mouth opens more.
+    blend: "mouth" (eyes and nose stay the frame's own) or "reference".
     seam: shape, edge and colours of what the mouth blend pastes, and where it may.
     fade: where the effect fades out, for the mouth blend.
     silence: while nobody speaks, "off" generates as ever, "rest" from features of true silence, "keep" fades to the
@@ -73,6 +76,7 @@ class Settings:
     position: str = "auto"
     joins: str = "overlap"
     alignment: str = "smooth"
+    bbox_shift: int = 0
     blend: str = "mouth"
     seam: Seam = field(default_factory=Seam)
     fade: FadeLimits = field(default_factory=FadeLimits)
@@ -98,6 +102,7 @@ class Settings:
         for interval in (self.reuse, self.null_interval):
             check_reuse(interval)
         check_batch(self.batch)
+        check_bbox_shift(self.bbox_shift)
         if not 0 <= self.seed <= MAX_SEED:
             raise LatentSyncError(f"The seed is {self.seed}; it must lie between 0 and {MAX_SEED}.")
         self.guidance.scale_at(0, self.steps)

@@ -79,7 +79,7 @@ def musetalk_boxes(mesh: np.ndarray, height: int, release: str = "1.5", bbox_shi
             f"bridge of the nose here; -9 to 9 is usual."
         )
     top = np.maximum(2 * middle - chin, 0)
-    bottom = np.minimum(chin + CHIN_MARGIN[release], height)
+    bottom = np.maximum(np.minimum(chin + CHIN_MARGIN[release], height), top + 1)  # for a face below the frame
     edges = np.stack([x.min(1), top, x.max(1), bottom], axis=1)
     return np.rint(edges).astype(np.int64)
 

@@ -48,6 +48,11 @@ class FaceLatents:
         stacked = torch.cat([mask, self.masked[rows], self.reference[rows]], dim=1)
         return rearrange(stacked, "f c h w -> 1 c f h w")
 
+    def pairs(self, source_frames: Sequence[int]) -> Tensor:
+        """Masked and reference latents of some frames: (f, 8, h, w)."""
+        rows = torch.tensor([self.row_of[frame] for frame in source_frames])
+        return torch.cat([self.masked[rows], self.reference[rows]], dim=1)
+
 
 @dataclass(frozen=True)
 class FaceMoments:

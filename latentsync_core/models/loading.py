@@ -144,10 +144,10 @@ def load_models(
         sources["lora"] = f"{lora}, strength {lora_strength:g}"
     sources["vae"] = sources["whisper"] = EMBEDDED_NAME
     if vae or codec is None:
-        sources["vae"] = vae or _required(VAE_FT_MSE, folder)
+        sources["vae"] = vae or required_file(VAE_FT_MSE, folder)
         codec = AutoencoderCodec(load_vae(sources["vae"], dtype=dtype))
     if whisper or encoder is None:
-        sources["whisper"] = whisper or _required(WHISPER_TINY, folder)
+        sources["whisper"] = whisper or required_file(WHISPER_TINY, folder)
         encoder = load_whisper(sources["whisper"])
     check_width(unet, encoder, sources)
     codec.autoencoder.to(target)
@@ -184,7 +184,8 @@ def _choose_unet(checkpoint: Path | str | None, folder: Path) -> Path | None:
     return found
 
 
-def _required(model: ModelFile, folder: Path) -> Path:
+def required_file(model: ModelFile, folder: Path) -> Path:
+    """Where a published file is below the models folder. Raises LatentSyncError saying how to get it."""
     path = find(model, folder)
     if path is None:
         raise LatentSyncError(

@@ -24,16 +24,18 @@ from ..face_latents import generated_faces
 from ..generator import Generation, Generator, timed
 from ..latent_cache import LatentCache
 from ..moments_cache import cached_moments
+from ..precision import precision_of, restore_precision
 from ..segments import Segment
 from .conditioning import ClipConditioning
 from .known_face import check_known, face_error
-from .sampling import precision_of, restore_precision, sample_segment, sampler_settings, window_seconds
+from .sampling import sample_segment, sampler_settings, window_seconds
 
 
 class LatentSync(Generator):
     """LatentSync with the networks of `models`. instead: for faces that the embedded model does not know."""
 
     name = "latentsync"
+    unused = frozenset({"bbox_shift"})
 
     def __init__(self, models: Models, instead: Generator | None = None):
         self.models, self.instead = models, instead

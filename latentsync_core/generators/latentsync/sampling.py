@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,14 +99,3 @@ def window_seconds(settings: Settings, seconds: Callable[[int], float]) -> float
     all_full, reused = passes(settings)
     full = seconds(1)
     return full * all_full + (max(seconds(2) - full, 0.0) * reused if reused else 0.0)
-
-
-def precision_of(network: Any) -> str:
-    """The precision of a network by name; "" where it has none."""
-    return str(getattr(network, "dtype", "")).removeprefix("torch.")
-
-
-def restore_precision(network: Any, left_in: str) -> None:
-    """Bring a network into float32 where a finished segment left it so."""
-    if left_in == "float32" and precision_of(network) not in ("", "float32"):
-        network.float()

@@ -1,0 +1,106 @@
+"""Faces in upright boxes, as MuseTalk sees them, of which the jaw is pasted."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...faces import (
+    Box,
+    FaceTrack,
+    MouthMasks,
+    box_region,
+    crop_box,
+    jaw_contours,
+    jaw_share,
+    mask_lower_half,
+    mouth_masks,
+    moved_box,
+    paste_box,
+    square_crop,
+    track_boxes,
+)
+from ...media import Frame, apply_edit
+from ...settings import Settings
+from ..face_crops import Composited
+
+
+@dataclass(frozen=True)
+class BoxedFaces:
+    """The `FaceCrops` of a clip's boxes.
+
+    boxes: (N, 4) int64 by source frame, zeros where there is no face. contours: (N, K, 2) of `jaw_contours`. matrices:
+    (N, 2, 3), the alignment of the same faces, by which they are shown and measured. masks: of which the limit counts.
+    side: of the square the network sees, pixels. antialias: whether large faces are prefiltered before they are shrunk,
+    fade: whether new ones fade at the border of their box; its own scripts do neither.
+    """
+
+    boxes: np.ndarray
+    contours: np.ndarray
+    matrices: np.ndarray
+    masks: MouthMasks
+    side: int
+    antialias: bool = True
+    fade: bool = True
+
+    def crop(self, frame: Frame) -> np.ndarray:
+        """The face of a source frame: uint8 (side, side, 3)."""
+        image, local, _ = self._box_of(frame)
+        return square_crop(crop_box(image, local), self.side, antialias=self.antialias)
+
+    def paste(self, frame: Frame, generated: Tensor, shown: float = 1.0) -> Composited:
+        """Put one generated face (3, side, side) in [-1, 1] into its frame. shown: 0..1, how much of it."""
+        image, local, (left, top, right, bottom) = self._box_of(frame)
+        contour = self.contours[frame.index] - (left, top)
+        share = jaw_share(contour, local, fade=self.fade) * shown
+        limit = self.masks.limit_at(frame.index, (left, top, right, bottom))
+        region = paste_box(image, generated, local, share, limit)
+        if not region.alpha.size:  # the user's limit leaves nothing of it
+            return Composited(frame, frame.picture)
+        before = image[region.slices]
+        region = replace(region, left=left + region.left, top=top + region.top)
+        return Composited(
+            frame,
+            picture=apply_edit(frame.picture, before, region.pixels, region.left, region.top),
+            crop=square_crop(crop_box(image, local), self.side, antialias=self.antialias),
+            generated=generated,
+            mask=upper_half(self.side),
+            region=region,
+            matrix=self.matrices[frame.index],
+            resolution=self.side,
+        )
+
+    def digest(self, frames: list[int]) -> str:
+        """What the crops of some source frames depend on beside the video, as hexadecimal digits."""
+        about = f"{self.side} {self.antialias} ".encode()
+        return hashlib.sha256(about + np.ascontiguousarray(self.boxes[frames]).tobytes()).hexdigest()
+
+    def _box_of(self, frame: Frame) -> tuple[np.ndarray, Box, Box]:
+        """The part of a frame inside its box: RGB uint8 (h, w, 3), the box counted from there, and where it lies."""
+        left, top, right, bottom = self.boxes[frame.index].tolist()
+        box, (height, width) = (left, top, right, bottom), (frame.picture.height, frame.picture.width)
+        x0, y0, x1, y1 = box_region(box, height, width)
+        x0, y0 = min(x0, width - 1), min(y0, height - 1)  # beside the frame there is no pixel, and one is needed
+        visible = (x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+        return frame.rgb_region(visible), moved_box(box, visible[0], visible[1]), visible
+
+
+def boxed_faces(track: FaceTrack, settings: Settings, release: str) -> BoxedFaces:
+    """The faces of a tracked clip as `settings`, with a working resolution, ask for them. release: "1.0" or "1.5"."""
+    side = settings.resolution
+    return BoxedFaces(
+        boxes=track_boxes(track, release, settings.bbox_shift, settings.alignment),
+        contours=jaw_contours(track),
+        matrices=track.matrices(side, settings.alignment),
+        masks=mouth_masks(track, side, settings.seam),
+        side=side,
+        antialias=settings.antialias,
+        fade=settings.blend != "reference",
+    )
+
+
+def upper_half(side: int) -> Tensor:
+    """(side, side) float32: 1 where the network was shown the face, 0 where it drew it."""
+    return (mask_lower_half(torch.ones(3, side, side))[0] > 0).float()

@@ -1,0 +1,91 @@
+"""Load MuseTalk's networks: its UNet, and the VAE and Whisper that it shares with LatentSync."""
+
+import logging
+from pathlib import Path
+
+from ...errors import LatentSyncError
+from ...models.catalog import MUSETALK_UNETS, VAE_FT_MSE, WHISPER_TINY, find, identify_musetalk, models_directory
+from ...models.compiled import compile_network
+from ...models.embedded import EMBEDDED_NAME, VAE, WHISPER
+from ...models.loading import Models, check_width, choose_device, choose_dtype, native_resolution, required_file
+from ...models.unet import UNet3DConditionModel, load_unet, merge_lora
+from ...models.vae import AutoencoderCodec, load_vae
+from ...models.whisper import load_whisper
+from ...options import PUBLISHED_WIDTH
+from .generator import MuseTalk
+
+log = logging.getLogger(__name__)
+
+RESOLUTION = 256  # pixels, at which both releases were trained
+RELEASES = ("1.0", "1.5")
+
+
+def load_musetalk(
+    checkpoint: Path | str | None = None,
+    *,
+    vae: Path | str | None = None,
+    whisper: Path | str | None = None,
+    directory: Path | str | None = None,
+    lora: Path | str | None = None,
+    lora_strength: float = 1.0,
+    device: str = "auto",
+    precision: str = "auto",
+    compiling: str = "off",
+) -> MuseTalk:
+    """Load what a run with MuseTalk needs; what is not named is looked for in the models folder, never on the network.
+
+    Args:
+        checkpoint: a UNet file; None = release 1.5, else 1.0, from the folder.
+        vae, whisper: files; None = the published ones for a published UNet, the embedded ones for a narrow UNet.
+        directory, lora, lora_strength, device, precision, compiling: as of `models.loading.load_models`.
+
+    Raises LatentSyncError naming the missing or unfit file.
+    """
+    target = choose_device(device)
+    dtype, folder = choose_dtype(precision, target), models_directory(directory)
+    path = Path(checkpoint) if checkpoint else find_unet(folder)
+    unet = load_unet(path, dtype=dtype, generator="musetalk")
+    sources = {"unet": path}
+    if lora:
+        merge_lora(unet, lora, lora_strength)
+        sources["lora"] = f"{lora}, strength {lora_strength:g}"
+    narrow = unet.config.block_out_channels[0] < PUBLISHED_WIDTH
+    sources["vae"] = vae or (EMBEDDED_NAME if narrow else required_file(VAE_FT_MSE, folder))
+    sources["whisper"] = whisper or (EMBEDDED_NAME if narrow else required_file(WHISPER_TINY, folder))
+    autoencoder = load_vae(vae or (VAE if narrow else sources["vae"]), dtype=dtype, device=target)
+    encoder = load_whisper(whisper or (WHISPER if narrow else sources["whisper"]), generator="musetalk")
+    check_width(unet, encoder, sources)
+    compile_network(unet, compiling)
+    sources |= {"device": str(target), "precision": str(dtype).removeprefix("torch."), "compile": compiling}
+    release = release_of(unet, path)
+    models = Models(
+        unet=unet.to(target),
+        codec=AutoencoderCodec(autoencoder),
+        whisper=encoder.to(target),
+        device=target,
+        resolution=native_resolution(unet.metadata, path) if "resolution" in unet.metadata else RESOLUTION,
+        sources={**sources, "release": release},
+    )
+    return MuseTalk(models, release)
+
+
+def find_unet(folder: Path) -> Path:
+    """The newer of the releases in the models folder. Raises LatentSyncError where there is none."""
+    found = next((path for model in MUSETALK_UNETS if (path := find(model, folder))), None)
+    if found is None:
+        raise LatentSyncError(
+            f"There is no MuseTalk UNet in {folder} ({', '.join(model.target for model in MUSETALK_UNETS)}); get one "
+            f"with `python -m latentsync_core download musetalk`, or name a file with --checkpoint."
+        )
+    return found
+
+
+def release_of(unet: UNet3DConditionModel, path: Path) -> str:
+    """Whose box a UNet was trained on, "1.0" or "1.5": by its metadata, else its file; 1.5 where nothing tells."""
+    stated = unet.metadata.get("musetalk_release")
+    if stated is not None and stated not in RELEASES:
+        raise LatentSyncError(f"{path}: it records MuseTalk release {stated!r}; {' or '.join(RELEASES)} is needed.")
+    found = stated or identify_musetalk(path)
+    if found is None:
+        log.warning("Nothing tells which release of MuseTalk %s is; its crop is cut as that of 1.5.", path)
+    return found or "1.5"
