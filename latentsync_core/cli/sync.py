@@ -76,16 +76,18 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     check_files(args)
     announce(f"Reading {args.video} and {args.audio} to write {args.out}; loading the model ...")
+    from ..generators.loading import load_generator
     from ..media import probe_audio, probe_video
-    from ..models.loading import load_models
     from ..pipeline.lipsync import lipsync
     from ..scoring.run_score import RunScore
     from ..visualize.contact_sheet import ContactSheet
 
     probe_video(args.video)  # before gigabytes of weights are read
     probe_audio(args.audio, args.audio_track, args.video)
-    models = load_models(
-        args.checkpoint,
+    generator = load_generator(
+        args.generator,
+        settings,
+        checkpoint=args.checkpoint,
         vae=args.vae,
         whisper=args.whisper,
         directory=args.models,
@@ -96,14 +98,14 @@ def run(args: argparse.Namespace) -> int:
         compiling=args.compile,
     )
     bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
-    run_score = RunScore(models.device) if args.report and not args.no_score else None
+    run_score = RunScore(generator.device) if args.report and not args.no_score else None
     watchers = [watcher.observe for watcher in (sheet, run_score) if watcher is not None]
     try:
         report = lipsync(
             args.video,
             args.audio,
             args.out,
-            models,
+            generator,
             settings,
             Callbacks(
                 on_progress=bars.on_progress,

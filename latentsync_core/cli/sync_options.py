@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Every option beside the files'."""
+    add_generator_options(parser)
     add_model_options(parser)
     add_sampling_options(parser)
     add_face_options(parser)
@@ -25,6 +26,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_fading_options(parser)
     add_timing_options(parser)
     add_encoding_options(parser)
+
+
+def add_generator_options(parser: argparse.ArgumentParser) -> None:
+    """What redraws the mouth, and what only one kind of it has."""
+    group = parser.add_argument_group("generator", "options that a generator has no use for are refused with it")
+    group.add_argument(
+        "--generator",
+        default=choices.GENERATORS[0],
+        choices=choices.GENERATORS,
+        help="latentsync (diffusion over windows of frames) or musetalk (one step for every frame, 256 pixels) "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--bbox-shift",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="of musetalk: how far below the bridge of the nose the middle of its crop lies, -9 to 9; above 0 the "
+        "mouth opens more, below 0 less (default: %(default)s)",
+    )
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +270,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         position=args.position,
         joins=args.joins,
         alignment=args.alignment,
+        bbox_shift=args.bbox_shift,
         blend=args.blend,
         seam=Seam(parse_mask(args.mask), args.feather, args.grow, args.color_match),
         fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),

@@ -65,7 +65,7 @@ class Generation(ABC):
 class Generator(ABC):
     """A model that redraws mouths.
 
-    name: as users choose it. unused: the fields of `Settings` it has no use for; a run that sets one is refused.
+    name: as users choose it. unused: what of `Settings` it has no use for; a run that sets such a value is refused.
     device: where it runs. audio_encoder: which gives the features it is to be given. sources: where its networks were
     loaded from, for the report. instead: what takes its place for a face that it would spoil.
     """

@@ -34,7 +34,7 @@ class MuseTalk(Generator):
     """MuseTalk with the networks of `models`, whose Whisper gives its kind of features. release: "1.0" or "1.5"."""
 
     name = "musetalk"
-    unused = frozenset({"steps", "guidance", "solver", "reuse", "reuse_null", "window", "overlap"})
+    unused = frozenset({"steps", "guidance", "solver", "reuse", "null_interval", "window", "overlap"})
 
     def __init__(self, models: Models, release: str = "1.5"):
         self.models, self.release = models, release

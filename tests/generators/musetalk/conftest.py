@@ -1,4 +1,4 @@
-"""A seeded MuseTalk that is small enough to run, its file, and short clips of the packaged portrait."""
+"""A small MuseTalk, and short clips of the packaged portrait."""
 
 import wave
 from fractions import Fraction
@@ -6,25 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from seeded import NARROW_UNET, seed_weights
+from tiny_musetalk import write_musetalk
 
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.generators.musetalk.generator import MuseTalk
 from latentsync_core.generators.musetalk.loading import load_musetalk
 from latentsync_core.media import EncodeSettings, Frame, VideoInfo, VideoReader, VideoWriter
-from latentsync_core.models.unet import UNet3DConditionModel, UNetConfig, save_unet
-
-SIDE = 64  # pixels of the square, a quarter of the published one
-SHAPE = {"in_channels": 8, "use_motion_module": False, "cross_attention_dim": 96, "sample_size": SIDE // 8}
 
 
 @pytest.fixture(scope="package")
 def checkpoint(tmp_path_factory) -> Path:
-    """A narrow network with random weights, as our trainer writes one; it goes with the embedded VAE and Whisper."""
-    path = tmp_path_factory.mktemp("musetalk") / "narrow_musetalk_1.5.safetensors"
-    unet = seed_weights(UNet3DConditionModel(UNetConfig.from_dict({**NARROW_UNET, **SHAPE})), prefix="musetalk.")
-    save_unet(unet, path, {"resolution": str(SIDE)})
-    return path
+    return write_musetalk(tmp_path_factory.mktemp("musetalk") / "narrow_musetalk_1.5.safetensors")
 
 
 @pytest.fixture(scope="package")

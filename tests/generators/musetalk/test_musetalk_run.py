@@ -157,7 +157,7 @@ def test_a_shift_moves_the_crop(musetalk, voice, settings, tmp_path):
     [
         ({"steps": 30}, "steps"),
         ({"window": 8, "overlap": 2}, "overlap, window"),
-        ({"solver": "euler", "reuse": 2}, "reuse, solver"),
+        ({"solver": "euler", "reuse": 2}, "null interval, reuse, solver"),
         ({"seam": Seam(feather=4.0)}, "feather"),
         ({"bbox_shift": 31}, "bbox shift"),
     ],
