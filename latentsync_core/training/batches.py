@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
-from ..faces import fixed_mask, latent_mask
-from ..generators.face_latents import FaceLatents
+from ..faces import latent_mask
 from .dataset import POSTERIORS, Clip
+from .generator_inputs import GeneratorInputs, LatentSyncInputs
 
 MEL_RATE_HZ = 80
 RATE_TOLERANCE = 1e-3  # seconds by which a frame's duration may differ
@@ -30,7 +30,8 @@ class WindowPair:
 class TrainingBatch:
     """b windows of f frames.
 
-    target (b, 4, f, h, w): clean latents. condition (b, 9, f, h, w): mask, masked face, reference, as at inference.
+    target (b, 4, f, h, w): clean latents. condition (b, c, f, h, w): masked face, reference and, for LatentSync, the
+    mask, as at inference.
     voice (b*f, n, d): audio tokens, positions added as trained. crops (b, f, r, r, 3) uint8, mel (b, 1, 80, 52): the
     pictures and the mel spectrogram for the pixel and sync losses; empty where these are not used.
     """
@@ -49,11 +50,20 @@ class TrainingBatch:
 class TrainingWindows:
     """All windows of some prepared clips, from which batches are drawn.
 
-    with_pictures: whether batches carry crops and mel.
+    inputs: of the generator in training. with_pictures: whether batches carry crops and mel.
     """
 
-    def __init__(self, clips: Sequence[Clip], window: int, resolution: int, *, with_pictures: bool = False):
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        window: int,
+        resolution: int,
+        *,
+        inputs: GeneratorInputs | None = None,
+        with_pictures: bool = False,
+    ):
         self.window, self.with_pictures = window, with_pictures
+        self.inputs = inputs or LatentSyncInputs()
         self.clips = list(clips)
         self.starts = [starts_of(clip, window) for clip in self.clips]
         self.targets = [  # clip and first frame
@@ -67,7 +77,7 @@ class TrainingWindows:
                 f"None of the {len(clips)} clips holds two separate windows of {window} frames with a face; longer "
                 f"clips are needed: reference frames must not show the mouth that is to be learned."
             )
-        self.mask = latent_mask(fixed_mask(resolution))
+        self.mask = latent_mask(self.inputs.mask(resolution))
         self.voices = [clip.read("features", "indices", "times", "mel") for clip in self.clips]
 
     def require_rate(self, fps: int) -> None:
@@ -121,12 +131,11 @@ class TrainingWindows:
         target = sample_posterior(here["mean"], here["std"], generator)
         masked = sample_posterior(here["masked_mean"], here["masked_std"], generator)
         reference = sample_posterior(there["mean"], there["std"], generator)
-        rows = {frame: frame for frame in range(self.window)}
-        faces = FaceLatents(masked, reference, self.mask, rows, 8 * self.mask.shape[-1])
+        condition = self.inputs.condition(masked, reference, self.mask)[0]
         tokens = trained.audio_tokens(voice["features"], voice["indices"])[span]
         mel = mel_window(voice["mel"], float(voice["times"][span.start])) if self.with_pictures else torch.empty(0)
         crops = here.get("crops", torch.empty(0, dtype=torch.uint8))
-        return target.transpose(0, 1), faces.condition(range(self.window))[0], tokens, crops, mel
+        return target.transpose(0, 1), condition, tokens, crops, mel
 
 
 def sample_posterior(mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:

@@ -83,12 +83,13 @@ class TrainingState:
         return path
 
     def metadata(self) -> dict[str, str]:
-        """The metadata of a checkpoint: conditioning, resolution, origin, settings."""
+        """The metadata of a checkpoint: conditioning, generator, resolution, origin, settings."""
         models, settings = self.networks.models, self.config.optimizer
         kept = {key: str(value) for key, value in models.unet.metadata.items() if key not in ("config", "unet_config")}
         return {
             **kept,
             **self.networks.conditioning.metadata(self.config.conditioning.dropout()),
+            **self.networks.inputs.record,
             "resolution": str(models.resolution),
             "step": str(self.step),
             "weights": f"averaged, decay {settings.ema:g}" if settings.ema else "last step",

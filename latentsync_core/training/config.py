@@ -11,6 +11,7 @@ from ..diffusion.conditioning import DEFAULT_DROPOUT, ConditionDropout
 from ..errors import LatentSyncError
 from ..options import POSITIONS, WINDOW_FRAMES
 
+GENERATORS = ("latentsync", "musetalk")
 NULLS = ("zeros", "learned")
 PRECISIONS = ("fp32", "bf16", "fp16")
 TRAINABLE = ("all", "lora", "modules")
@@ -35,11 +36,14 @@ class DataConfig:
 class ModelConfig:
     """checkpoint: the UNet to start from, a file or "embedded"; None trains from scratch with the config `unet`.
 
+    generator: what the UNet belongs to: "latentsync" is trained to remove noise from windows of frames, "musetalk" to
+    redraw every frame in one step.
     unet: entries of the UNet's config; beside a checkpoint those that add parts to it, newly initialised.
     vae, whisper: files; None = those that belong to the checkpoint. resolution: of the face crop in pixels, None = the
     checkpoint's. train: "all" weights, "lora" matrices, or "modules" whose names contain one of `modules`.
     """
 
+    generator: str = "latentsync"
     checkpoint: str | None = None
     unet: dict = field(default_factory=dict)
     vae: Path | None = None
@@ -78,10 +82,10 @@ class ConditioningConfig:
 class LossConfig:
     """noise_mix: 1 mixes half shared and half per-frame noise, 0 is per-frame only (arXiv 2305.10474).
 
-    kept_weight: of the noise error where the mask keeps the pixels, 1 as the reference. min_snr: gamma of arXiv
-    2303.09556, None = unweighted. from_noise: share of windows whose input is pure noise, as sampling starts; 0 as the
-    reference. pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of a window. sync:
-    weight of StableSyncNet's loss, with its file in `syncnet`; needs clips at 25 frames per second.
+    kept_weight: of the error where the mask keeps the pixels, 1 as the reference. min_snr: gamma of arXiv 2303.09556,
+    None = unweighted. from_noise: share of windows whose input is pure noise, as sampling starts; 0 as the reference.
+    pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of a window. sync: weight of
+    StableSyncNet's loss, with its file in `syncnet`; needs clips at 25 frames per second.
     """
 
     noise_mix: float = 1.0
@@ -164,6 +168,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require_choice("model.train", self.model.train, TRAINABLE)
+        require_choice("model.generator", self.model.generator, GENERATORS)
+        if self.model.generator == "musetalk":
+            self.refuse_denoising()
         if self.model.train == "modules" and not self.model.modules:
             raise LatentSyncError(
                 'model.train is "modules" but model.modules names none; try ["attn2", "motion_modules"].'
@@ -175,6 +182,21 @@ class TrainConfig:
         if self.model.train == "lora" and self.conditioning.null == "learned":
             raise LatentSyncError(
                 "A LoRA file cannot carry a learned null: set conditioning.null to zeros, or model.train to modules."
+            )
+
+    def refuse_denoising(self) -> None:
+        """LatentSyncError naming the settings that only a generator with noise and guidance has."""
+        found = {
+            "conditioning.drop_probability": (self.conditioning.drop_probability, 0.0),
+            "conditioning.null": (self.conditioning.null, "zeros"),
+            "loss.from_noise": (self.loss.from_noise, 0.0),
+            "loss.min_snr": (self.loss.min_snr, None),
+        }
+        wrong = [f"{name} is {value!r}" for name, (value, unused) in found.items() if value != unused]
+        if wrong:
+            raise LatentSyncError(
+                f"{'; '.join(wrong)}, but MuseTalk is trained without noise and used without guidance: set "
+                f"conditioning.drop_probability to 0 and leave the others out."
             )
 
     def to_dict(self) -> dict[str, Any]:

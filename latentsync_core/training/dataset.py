@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..atomic_write import atomic_write
-from ..audio import indices_at
 from ..errors import LatentSyncError
-from ..faces import LATENT_STRIDE, fixed_mask
+from ..faces import LATENT_STRIDE
 from ..file_names import utf8_path
 from ..generators.face_latents import pixels_of
 from ..intervals import runs_of
@@ -27,6 +26,7 @@ from ..pipeline.plan import Inputs, plan_clip, track_clip
 from ..pipeline.settings import Settings
 from ..pipeline.voice import Voice, encode_voice
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
+from .generator_inputs import GeneratorInputs, LatentSyncInputs
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,9 @@ class Clip:
     """A prepared clip: one row per frame, in three files, so that another VAE or Whisper costs only its own part.
 
     intervals: [start, stop) with a face in every frame and no cut. frames: how many there are.
-    faces, F frames: crops (F, r, r, 3) uint8; indices (F, 10) into the features; times (F,) seconds; matrices
-    (F, 2, 3); mel (80, M), StableSyncNet's spectrogram. The file calls the intervals `runs`.
+    faces, F frames: crops (F, r, r, 3) uint8; indices (F, 10) into the features; times (F,) seconds; where the crops
+    are, matrices (F, 2, 3) or boxes (F, 4); mel (80, M), StableSyncNet's spectrogram. The file calls the intervals
+    `runs`.
     latents: mean, std, masked_mean, masked_std (F, 4, h, w) float32, posteriors of the crop and of the masked crop.
     voice: features (T, L, D).
     """
@@ -117,7 +118,7 @@ class Preparation:
     """Everything that a prepared clip depends on besides its source.
 
     cache: folder. resolution: of the face crop in pixels. alignment: as at inference. whisper, vae: digests of the
-    networks' weights.
+    networks' weights. inputs: of the generator in training.
     """
 
     cache: Path
@@ -126,9 +127,17 @@ class Preparation:
     alignment: str
     whisper: str
     vae: str
+    inputs: GeneratorInputs = LatentSyncInputs()
 
     @classmethod
-    def of(cls, cache: Path, models: Models, resolution: int, alignment: str = "smooth") -> "Preparation":
+    def of(
+        cls,
+        cache: Path,
+        models: Models,
+        resolution: int,
+        alignment: str = "smooth",
+        inputs: GeneratorInputs | None = None,
+    ) -> "Preparation":
         """With the digests of these networks."""
         return cls(
             cache=cache,
@@ -137,11 +146,12 @@ class Preparation:
             alignment=alignment,
             whisper=weights_digest(models.whisper),
             vae=weights_digest(models.codec.autoencoder),
+            inputs=inputs or LatentSyncInputs(),
         )
 
     def paths(self, source: ClipSource) -> tuple[Path, Path, Path]:
         """Files for faces, latents and voice, named by the clip's size and modification time and by the networks."""
-        own = [FORMAT]
+        own = [FORMAT, *self.inputs.cache_key]
         for path in (source.video, source.voice):
             state = path.stat()
             own.append(f"{path.name}:{state.st_size}:{state.st_mtime_ns}")
@@ -206,7 +216,7 @@ def track_and_crop(
     source: ClipSource, audio: Voice, preparation: Preparation, check_cancelled: CheckCancelled
 ) -> dict[str, Tensor]:
     """The tensors of a clip's faces, computed by the pipeline's own stages."""
-    resolution = preparation.resolution
+    resolution, wanted = preparation.resolution, preparation.inputs
     settings = replace(SETTINGS, alignment=preparation.alignment, resolution=resolution)
     inputs, device = Inputs.probe(source.video, source.voice), preparation.models.device
     tracked = track_clip(inputs.video, audio.seconds, settings, device=device, check_cancelled=check_cancelled)
@@ -217,15 +227,15 @@ def track_and_crop(
     crops = torch.zeros(len(shown), resolution, resolution, 3, dtype=torch.uint8)
     positions = np.flatnonzero(present)
     with VideoReader(source.video) as reader:
-        faces = plan.crops.alignment.crops(reader.frames_at(shown[i] for i in positions))
+        faces = wanted.crops(plan, reader.frames_at(shown[i] for i in positions))
         for (_, crop), position in zip(faces, positions, strict=True):
             crops[position] = torch.from_numpy(crop)
     times = plan.timeline.times
     return {
         "crops": crops,
-        "indices": indices_at(len(audio.features), times),
+        "indices": wanted.steps(len(audio.features), times),
         "times": torch.tensor([float(time) for time in times], dtype=torch.float64),
-        "matrices": torch.from_numpy(plan.crops.alignment.matrices[list(shown)]),
+        **{name: values[list(shown)] for name, values in wanted.placement(plan).items()},
         "runs": torch.tensor(intervals, dtype=torch.int64).reshape(-1, 2),
         "mel": syncnet_mel(torch.from_numpy(inputs.voice.waveform())),
     }
@@ -235,14 +245,14 @@ def encode_crops(
     crops: Tensor, intervals: Sequence[tuple[int, int]], preparation: Preparation, check_cancelled: CheckCancelled
 ) -> dict[str, Tensor]:
     """Posteriors of crops (F, r, r, 3) uint8, whole and masked: (F, 4, h, w) float32; zeros outside the intervals."""
-    codec, mask = preparation.models.codec, fixed_mask(preparation.resolution)
+    codec, inputs = preparation.models.codec, preparation.inputs
     side = preparation.resolution // LATENT_STRIDE
     posteriors = {name: torch.zeros(len(crops), 4, side, side) for name in POSTERIORS}
     for start, stop in intervals:
         for part in torch.arange(start, stop).split(ENCODED_AT_ONCE):
             check_cancelled()
             pixels = pixels_of(crops[part].numpy())
-            whole, masked = codec.encode(pixels), codec.encode(pixels * mask)
+            whole, masked = codec.encode(pixels), codec.encode(inputs.masked(pixels))
             for name, values in zip(POSTERIORS, (whole.mean, whole.std, masked.mean, masked.std), strict=True):
                 posteriors[name][part] = values.float().cpu()
     return posteriors

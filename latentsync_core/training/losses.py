@@ -1,4 +1,4 @@
-"""The losses of a training step: on the noise, and optionally on the lower face's pixels and on lip sync."""
+"""The losses of a training step: on noise or latents, and optionally on the regenerated pixels and on lip sync."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from ..faces import fixed_mask
 from ..models.autoencoder import AutoencoderKL
 from ..models.syncnet import StableSyncNet
-from .noise import predicted_latents
 
 SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet takes
 SYNCNET_FRAMES = 16
@@ -29,6 +27,12 @@ def noise_loss(predicted: Tensor, noise: Tensor, mask: Tensor, kept_weight: floa
     weights = torch.where(mask > 0.5, kept_weight, 1.0)
     error = (predicted.float() - noise).square() * (weights / weights.mean())
     return (error.mean(dim=(1, 2, 3, 4)) * step_weights).mean()
+
+
+def latent_loss(predicted: Tensor, target: Tensor, mask: Tensor, kept_weight: float) -> Tensor:
+    """Mean absolute error of predicted latents; arguments as of `noise_loss`."""
+    weights = torch.where(mask > 0.5, kept_weight, 1.0)
+    return ((predicted.float() - target).abs() * (weights / weights.mean())).mean()
 
 
 def step_weights(alphas: Tensor, gamma: float | None) -> Tensor:
@@ -50,10 +54,11 @@ class PixelLoss:
     """Mean absolute error over the regenerated pixels of a few frames of every window, through the VAE.
 
     A clean picture can hardly be predicted from a very noisy one, so a window is weighted by its share of signal.
+    mask: (r, r), 1 = kept. frames: of every window.
     """
 
     autoencoder: AutoencoderKL
-    resolution: int
+    mask: Tensor
     frames: int
 
     def __call__(self, clean: Tensor, crops: Tensor, alphas: Tensor, generator: torch.Generator) -> Tensor:
@@ -61,7 +66,7 @@ class PixelLoss:
         picks = torch.randperm(clean.shape[2], generator=generator)[: self.frames].to(clean.device)
         latents = rearrange(clean[:, :, picks], "b c f h w -> (b f) c h w")
         truth = rearrange(crops[:, picks], "b f h w c -> (b f) c h w").float() / 127.5 - 1
-        redrawn = 1 - fixed_mask(self.resolution).to(clean.device)  # (r, r)
+        redrawn = 1 - self.mask.to(clean.device)  # (r, r)
         error = (decode_with_gradient(self.autoencoder, latents) - truth).abs().mean(1) * redrawn  # (b*f, r, r)
         per_frame = error.sum(dim=(1, 2)) / redrawn.sum()
         return (rearrange(per_frame, "(b f) -> b f", b=len(alphas)).mean(1) * alphas).mean()
@@ -87,39 +92,30 @@ class SyncLoss:
 
 
 @dataclass(frozen=True)
-class Losses:
-    """The weighted sum of the losses."""
+class PictureLosses:
+    """The losses on what predicted latents look like, each with its weight in the sum; None = not used."""
 
-    mask: Tensor
-    kept_weight: float = 1.0
-    min_snr: float | None = None
     pixel: PixelLoss | None = None
     pixel_weight: float = 0.0
     sync: SyncLoss | None = None
     sync_weight: float = 0.0
 
     @property
-    def need_pictures(self) -> bool:
-        """Whether batches have to carry crops and mel."""
+    def used(self) -> bool:
+        """Whether there is any, so that batches have to carry crops and mel."""
         return self.pixel is not None or self.sync is not None
 
-    def __call__(
-        self, predicted: Tensor, noise: Tensor, noisy: Tensor, alphas: Tensor, batch, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def __call__(self, clean: Tensor, alphas: Tensor, batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Every loss by name, unweighted, and "loss", their weighted sum.
 
         Args:
-            predicted, noise: predicted and true noise, (b, 4, f, h, w).
-            noisy: the network's noisy latents, (b, 4, f, h, w).
-            alphas: (b,), alphas_cumprod at each window's timestep.
+            clean: predicted latents, (b, 4, f, h, w).
+            alphas: (b,), the share of signal that each window was predicted from; 1 where there is no noise.
             batch: the `TrainingBatch`.
             generator: on the CPU, for the frames that the pixel loss decodes.
         """
-        weights = step_weights(alphas, self.min_snr)
-        parts = {"noise": noise_loss(predicted, noise, self.mask.to(noise.device), self.kept_weight, weights)}
-        total = parts["noise"]
-        if self.need_pictures:
-            clean = predicted_latents(noisy, predicted.float(), alphas)
+        parts = {}
+        total = clean.new_zeros(())
         if self.pixel is not None:
             parts["pixel"] = self.pixel(clean, batch.crops, alphas, generator)
             total = total + self.pixel_weight * parts["pixel"]

@@ -8,12 +8,14 @@ import torch
 from ..audio.tokens import STEPS_PER_FRAME
 from ..diffusion.conditioning import TrainedConditioning
 from ..errors import LatentSyncError
-from ..models.embedded import embedded_models
+from ..generators.musetalk.loading import load_musetalk
+from ..models.embedded import VAE, WHISPER
 from ..models.loading import Models, check_width, load_models
 from ..models.unet import UNet3DConditionModel, UNetConfig
 from ..models.vae import AutoencoderCodec, load_vae
 from ..models.whisper import load_whisper
 from .config import ModelConfig, TrainConfig
+from .generator_inputs import INPUTS, GeneratorInputs
 from .lora import LoraLayer, add_lora
 
 NEW_MODEL = "a new UNet"
@@ -21,9 +23,12 @@ NEW_MODEL = "a new UNet"
 
 @dataclass(frozen=True)
 class TrainedNetworks:
-    """models: all networks. conditioning: how training conditions. lora: layers by name, empty without LoRA."""
+    """models: all networks. inputs: of the generator whose UNet it is. conditioning: how training conditions.
+    lora: layers by name, empty without LoRA.
+    """
 
     models: Models
+    inputs: GeneratorInputs
     conditioning: TrainedConditioning
     lora: dict[str, LoraLayer] = field(default_factory=dict)
 
@@ -59,22 +64,20 @@ def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
         )
     lora = select_weights(unet, settings, config.seed)
     unet.enable_gradient_checkpointing(config.optimizer.gradient_checkpointing)
-    return TrainedNetworks(models, TrainedConditioning.of_models(models, position), lora)
+    return TrainedNetworks(models, INPUTS[settings.generator], TrainedConditioning.of_models(models, position), lora)
 
 
 def load_base_models(settings: ModelConfig, seed: int, device: torch.device) -> Models:
     """UNet, VAE and Whisper: from files, embedded, or newly initialised."""
     if settings.checkpoint is not None:
-        files = {"vae": settings.vae, "whisper": settings.whisper}
-        models = load_models(settings.checkpoint, **files, device=str(device), precision="fp32")
+        models = loaded_models(settings, device)
         unet = with_added_parts(models.unet, settings.unet, seed) if settings.unet else models.unet
         return replace(models, unet=unet, resolution=settings.resolution or models.resolution)
     if settings.resolution is None:
         raise LatentSyncError("model.resolution is missing; a new UNet needs it, 256 is usual.")
-    unet = new_unet(settings.unet, seed)
-    _, codec, whisper = embedded_models()
-    codec = codec if settings.vae is None else AutoencoderCodec(load_vae(settings.vae))
-    whisper = whisper if settings.whisper is None else load_whisper(settings.whisper)
+    unet = new_unet({**INPUTS[settings.generator].unet, **settings.unet}, seed)
+    codec = AutoencoderCodec(load_vae(settings.vae or VAE))
+    whisper = load_whisper(settings.whisper or WHISPER, settings.generator)
     sources = {"unet": NEW_MODEL, "vae": settings.vae or "embedded", "whisper": settings.whisper or "embedded"}
     check_width(unet, whisper, sources)
     codec.autoencoder.to(device)
@@ -86,6 +89,14 @@ def load_base_models(settings: ModelConfig, seed: int, device: torch.device) -> 
         resolution=settings.resolution,
         sources=sources,
     )
+
+
+def loaded_models(settings: ModelConfig, device: torch.device) -> Models:
+    """The networks of a checkpoint, in float32."""
+    options = {"vae": settings.vae, "whisper": settings.whisper, "device": str(device), "precision": "fp32"}
+    if settings.generator == "musetalk":
+        return load_musetalk(settings.checkpoint, **options).models
+    return load_models(settings.checkpoint, **options)
 
 
 def new_unet(shape: dict[str, Any], seed: int) -> UNet3DConditionModel:

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diffusion import NoisePredictor, SamplerSettings, Window, sample_clip, shared_noise, window_groups
+from ..diffusion import NoisePredictor
 from ..diffusion.conditioning import TrainedConditioning
-from ..faces import composite_crop, fixed_mask, latent_mask
+from ..faces import composite_crop, latent_mask
 from ..faces.landmarks import MeshFitter
 from ..faces.mouth_opening import correlation
-from ..generators.face_latents import FaceLatents
-from ..generators.latentsync.conditioning import ClipConditioning
 from ..models.vae import LatentCodec
 from .batches import sample_posterior
 from .dataset import POSTERIORS, Clip
+from .generator_inputs import GeneratorInputs
 from .mouth import lip_gaps
+from .objectives import Objective
 
 WINDOWS_SAMPLED = 3  # windows sampled of every clip
 COLUMNS = 8
@@ -57,53 +57,45 @@ class SampleGrid:
 
 
 class GridSampler:
-    """Samples a grid of one clip, always from the same noise.
+    """Samples a grid of one clip, always from the same noise, as inference would.
 
     The face is taken from the start of the clip's longest interval, the voice from its second half.
 
     Args:
         clip: a prepared clip.
-        window: frames denoised together.
+        window: frames drawn together in training.
+        inputs: of the generator in training.
         resolution: of the face crop in pixels.
         codec: decodes the latents.
         seed: of the noise.
     """
 
-    def __init__(self, clip: Clip, window: int, resolution: int, codec: LatentCodec, seed: int):
-        self.clip, self.codec, self.seed, self.resolution = clip, codec, seed, resolution
+    def __init__(
+        self, clip: Clip, window: int, inputs: GeneratorInputs, resolution: int, codec: LatentCodec, seed: int
+    ):
+        self.clip, self.codec, self.seed, self.inputs = clip, codec, seed, inputs
+        self.mask = inputs.mask(resolution)
         first, stop = max(clip.intervals, key=lambda interval: interval[1] - interval[0])
         half = (stop - first) // 2
         count = min(half // window, WINDOWS_SAMPLED)
-        self.groups = window_groups([Window(i * window, (i + 1) * window) for i in range(count)])
         self.face, self.voice = slice(first, first + count * window), slice(first + half, first + half + count * window)
         self.mesh = MeshFitter() if count else None
 
     @property
     def possible(self) -> bool:
         """Whether the clip is long enough."""
-        return bool(self.groups)
+        return self.mesh is not None
 
-    def draw(
-        self, unet: NoisePredictor, trained: TrainedConditioning, steps: int, guidance: float, device: torch.device
-    ) -> SampleGrid:
-        """Sample the grid with the current weights of `unet`.
-
-        Args:
-            unet: the noise predictor.
-            trained: how it is conditioned.
-            steps: denoising steps.
-            guidance: scale.
-            device: where the network runs.
-        """
+    def draw(self, unet: NoisePredictor, trained: TrainedConditioning, objective: Objective) -> SampleGrid:
+        """Sample the grid with the current weights of `unet`, conditioned as `trained`, by the objective's sampler."""
         generator = torch.Generator().manual_seed(self.seed)
-        noise = shared_noise(self.resolution // 8, generator)
         rows = self.clip.rows(self.face.start, self.face.stop, *POSTERIORS, "crops")
         audio = self.clip.read("features", "indices")
         tokens = trained.audio_tokens(audio["features"], audio["indices"][self.voice])
-        frames = len(rows["crops"])
-        conditioning = ClipConditioning(self._faces(rows, generator), tokens, range(frames), trained)
-        settings = SamplerSettings(steps=steps, guidance=guidance, device=device)
-        latents = sample_clip(unet, noise, conditioning, self.groups, settings, frames=frames)
+        masked = sample_posterior(rows["masked_mean"], rows["masked_std"], generator)
+        reference = sample_posterior(rows["mean"], rows["std"], generator)
+        condition = self.inputs.condition(masked, reference, latent_mask(self.mask))
+        latents = objective.sample(unet, condition, tokens[:], generator)
         truth = self.clip.rows(self.voice.start, self.voice.stop, "crops")["crops"].numpy()
         generated = self._pictures(latents, rows["crops"])
         return SampleGrid(
@@ -115,15 +107,9 @@ class GridSampler:
             true_gaps=lip_gaps(truth, self.mesh),
         )
 
-    def _faces(self, rows: dict[str, Tensor], generator: torch.Generator) -> FaceLatents:
-        masked = sample_posterior(rows["masked_mean"], rows["masked_std"], generator)
-        reference = sample_posterior(rows["mean"], rows["std"], generator)
-        row_of = {frame: frame for frame in range(len(masked))}
-        return FaceLatents(masked, reference, latent_mask(fixed_mask(self.resolution)), row_of, self.resolution)
-
     def _pictures(self, latents: Tensor, crops: Tensor) -> np.ndarray:
         """Decoded and composited with the kept part of the crop: (f, r, r, 3) uint8."""
         decoded = self.codec.decode(latents[0].transpose(0, 1))
         original = crops.permute(0, 3, 1, 2).float() / 127.5 - 1
-        composited = composite_crop(decoded, original, fixed_mask(self.resolution))
+        composited = composite_crop(decoded, original, self.mask)
         return ((composited + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

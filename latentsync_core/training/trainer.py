@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..diffusion import SamplerSettings
 from ..errors import LatentSyncError
-from ..faces import fixed_mask, latent_mask
+from ..faces import latent_mask
 from ..models.loading import DTYPES
 from ..models.syncnet import load_syncnet
 from ..progress import Callbacks, CheckCancelled, never_cancelled
@@ -24,9 +25,10 @@ from .checkpointing import STATE_NAME, TrainingState
 from .config import LossConfig, TrainConfig
 from .dataset import Clip, Preparation, find_clips, prepare_clips
 from .distributed import Processes, process_group
-from .losses import SYNCNET_FPS, Losses, PixelLoss, SyncLoss
+from .losses import SYNCNET_FPS, PictureLosses, PixelLoss, SyncLoss
 from .networks import TrainedNetworks, load_networks
-from .noise import draw_timesteps, mixed_noise, noised_latents, training_schedule
+from .noise import training_schedule
+from .objectives import Denoising, Objective, OneStep
 from .run_log import RunLog
 from .sample_grids import GridSampler
 
@@ -65,16 +67,17 @@ class Trainer:
     def __init__(self, config: TrainConfig, processes: Processes, check_cancelled: CheckCancelled = never_cancelled):
         self.config, self.processes, self.device = config, processes, processes.device
         self.networks = load_networks(config, self.device)
-        self.conditioning, self.dropout = self.networks.conditioning, config.conditioning.dropout()
-        self.losses = build_losses(config.loss, self.networks)
+        self.conditioning = self.networks.conditioning
+        pictures = build_picture_losses(config.loss, self.networks)
+        self.objective = build_objective(config, self.networks, pictures)
         clips, held_out = prepared_clips(config, self.networks, processes, check_cancelled)
         resolution = self.networks.models.resolution
-        self.windows = TrainingWindows(clips, config.window, resolution, with_pictures=self.losses.need_pictures)
-        if self.losses.sync is not None:
+        self.windows = TrainingWindows(
+            clips, config.window, resolution, inputs=self.networks.inputs, with_pictures=pictures.used
+        )
+        if pictures.sync is not None:
             self.windows.require_rate(SYNCNET_FPS)
         self.grids = grid_samplers(held_out or clips, config, self.networks)
-        self.schedule = training_schedule()
-        self.alphas = self.schedule.alphas_cumprod.to(self.device)
         self.state = TrainingState(self.networks, config)
         self.network = processes.wrap(self.networks.unet.train())
         log.info("%d windows of %d clips, %d held out", len(self.windows), len(clips), len(held_out))
@@ -138,27 +141,24 @@ class Trainer:
         return {**found, "gradient": float(norm), "learning_rate": rate}
 
     def losses_of_a_batch(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw `count` windows, add noise, drop conditions, predict, and compute the losses."""
+        """Draw `count` windows, predict, and compute the losses, as the objective says."""
         batch = self.windows.draw(count, self.conditioning, generator).to(self.device)
-        timesteps = draw_timesteps(count, generator)
-        noise = mixed_noise(tuple(batch.target.shape), self.config.loss.noise_mix, generator).to(self.device)
-        dropped = self.dropout.draw(count, generator)
-        timesteps, share = timesteps.to(self.device), self.config.loss.from_noise
-        seen = noised_latents(batch.target, noise, timesteps, self.schedule, share, generator)
-        condition, voice = self.conditioning.drop(batch.condition, batch.voice, dropped)
+        return self.objective.losses(batch, self.predict, generator)
+
+    def predict(self, sample: Tensor, timesteps: Tensor, voice: Tensor) -> Tensor:
+        """A forward pass of the UNet in the config's precision; shapes as of `objectives.Predict`."""
         precision = self.config.optimizer.precision
         with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
-            predicted = self.network(torch.cat([seen.noisy, condition], dim=1), seen.timesteps, voice)
-        return self.losses(predicted, seen.noise, seen.noisy, self.alphas[seen.timesteps], batch, generator)
+            return self.network(sample, timesteps, voice)
 
     def sample_grids(self, record: RunLog) -> None:
         """Sample every grid with the averaged weights, and log the images and the mean correlation of the lips."""
-        watch, unet = self.config.watch, self.networks.unet
+        unet = self.networks.unet
         correlations = []
         with self.state.averaged():
             unet.eval()
             for sampler in self.grids:
-                grid = sampler.draw(unet, self.conditioning, watch.sample_steps, watch.guidance, self.device)
+                grid = sampler.draw(unet, self.conditioning, self.objective)
                 record.picture(self.state.step, grid.name, grid.image())
                 correlations.append(grid.correlation)
             unet.train()
@@ -194,20 +194,30 @@ def learning_rate(step: int, settings) -> float:
     return rate * (FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * share)) / 2)
 
 
-def build_losses(settings: LossConfig, networks: TrainedNetworks) -> Losses:
-    """The losses whose weight in the config is above 0."""
-    models, mask = networks.models, latent_mask(fixed_mask(networks.models.resolution))
-    autoencoder = models.codec.autoencoder
-    pixel = PixelLoss(autoencoder, models.resolution, settings.pixel_frames) if settings.pixel else None
+def build_picture_losses(settings: LossConfig, networks: TrainedNetworks) -> PictureLosses:
+    """The losses on pictures whose weight in the config is above 0."""
+    models = networks.models
+    autoencoder, mask = models.codec.autoencoder, networks.inputs.mask(models.resolution)
+    pixel = PixelLoss(autoencoder, mask, settings.pixel_frames) if settings.pixel else None
     sync = SyncLoss(autoencoder, load_syncnet(settings.syncnet, models.device)) if settings.sync else None
-    return Losses(
+    return PictureLosses(pixel=pixel, pixel_weight=settings.pixel, sync=sync, sync_weight=settings.sync)
+
+
+def build_objective(config: TrainConfig, networks: TrainedNetworks, pictures: PictureLosses) -> Objective:
+    """What the config's generator is trained to predict."""
+    models, watch = networks.models, config.watch
+    mask = latent_mask(networks.inputs.mask(models.resolution))
+    if config.model.generator == "musetalk":
+        return OneStep(pictures=pictures, mask=mask, kept_weight=config.loss.kept_weight)
+    return Denoising(
+        settings=config.loss,
+        conditioning=networks.conditioning,
+        dropout=config.conditioning.dropout(),
+        pictures=pictures,
         mask=mask,
-        kept_weight=settings.kept_weight,
-        min_snr=settings.min_snr,
-        pixel=pixel,
-        pixel_weight=settings.pixel,
-        sync=sync,
-        sync_weight=settings.sync,
+        schedule=training_schedule(),
+        sampler=SamplerSettings(steps=watch.sample_steps, guidance=watch.guidance, device=models.device),
+        window=config.window,
     )
 
 
@@ -222,7 +232,7 @@ def prepared_clips(
             f"left: lower data.held_out."
         )
     models, cache = networks.models, config.data.cache or config.output / "cache"
-    preparation = Preparation.of(cache, models, models.resolution, config.data.alignment)
+    preparation = Preparation.of(cache, models, models.resolution, config.data.alignment, networks.inputs)
 
     split = len(sources) - config.data.held_out
     if not processes.is_main:
@@ -238,6 +248,8 @@ def prepared_clips(
 
 def grid_samplers(clips: Sequence[Clip], config: TrainConfig, networks: TrainedNetworks) -> list[GridSampler]:
     """One for each of the first clips that are long enough."""
-    models = networks.models
-    samplers = (GridSampler(clip, config.window, models.resolution, models.codec, config.seed) for clip in clips)
+    models, inputs = networks.models, networks.inputs
+    samplers = (
+        GridSampler(clip, config.window, inputs, models.resolution, models.codec, config.seed) for clip in clips
+    )
     return [sampler for sampler in samplers if sampler.possible][: config.watch.strips]

@@ -90,7 +90,7 @@ def autoencoder():
 def test_pixel_loss_depends_on_the_mouth_alone(autoencoder):
     crops = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8, generator=generator())
     latents = torch.randn(1, 4, 2, 8, 8, generator=generator(1)).requires_grad_()
-    loss = PixelLoss(autoencoder, 64, frames=2)
+    loss = PixelLoss(autoencoder, fixed_mask(64), frames=2)
     alphas = torch.ones(1)
     found = loss(latents, crops, alphas, generator())
     found.backward()
