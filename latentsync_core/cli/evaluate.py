@@ -233,7 +233,9 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
 
 
 def load_trained(checkpoint: Path, config):
-    """The models to evaluate: the trained UNet with the VAE and Whisper it was trained with."""
+    """What to evaluate: the trained UNet with the VAE and Whisper it was trained with."""
+    from ..generators.musetalk.loading import load_musetalk
     from ..models.loading import load_models
 
-    return load_models(checkpoint, vae=config.model.vae, whisper=config.model.whisper, precision="fp32")
+    load = load_musetalk if config.model.generator == "musetalk" else load_models
+    return load(checkpoint, vae=config.model.vae, whisper=config.model.whisper, precision="fp32")

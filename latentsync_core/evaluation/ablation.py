@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ..diffusion import Guidance
+from ..errors import LatentSyncError
+from ..generators.generator import Generator
 from ..models.loading import Models
 from ..options import DEFAULT_STEPS
 from ..pipeline.settings import Settings
@@ -62,16 +64,20 @@ ABLATIONS: dict[str, tuple[Cell, ...]] = {
         Cell("noise mixed half and half", loss={"noise_mix": 1.0}, unet=MOTION),
     ),
 }
+ONE_STEP_ABLATIONS = ("positions",)  # of a generator without noise and guidance
 
 
 @dataclass(frozen=True)
 class Result:
-    """The scores of a trained cell with one sampling configuration, for every evaluation clip."""
+    """The scores of a trained cell with one sampling configuration, for every evaluation clip.
+
+    guidance: None for a generator without.
+    """
 
     ablation: str
     cell: str
     seed: int
-    guidance: float
+    guidance: float | None
     position: str
     scores: tuple[Scores, ...]
 
@@ -81,7 +87,7 @@ class Result:
         return average(self.scores)
 
     @property
-    def configuration(self) -> tuple[str, float, str]:
+    def configuration(self) -> tuple[str, float | None, str]:
         """All but the seed: cell, guidance, position."""
         return self.cell, self.guidance, self.position
 
@@ -89,7 +95,7 @@ class Result:
     def label(self) -> str:
         """Cell and sampling configuration, without the seed."""
         used = "" if self.position == "auto" else f", used {self.position}"
-        return f"{self.cell}{used}, guidance {self.guidance:g}"
+        return f"{self.cell}{used}" if self.guidance is None else f"{self.cell}{used}, guidance {self.guidance:g}"
 
     def to_dict(self) -> dict:
         """For JSON, which has the scores under the key `marks`."""
@@ -102,17 +108,34 @@ class AblationPlan:
     """What to train and how to evaluate it.
 
     base: the run of which each cell is a variation. names: keys of ABLATIONS. seeds: one training run each.
-    clips: evaluation clips. load: a trained checkpoint and its config -> the models to evaluate. folder: for
-    checkpoints and results; what is already there is not computed again. sample_steps: denoising steps.
+    clips: evaluation clips. load: a trained checkpoint and its config -> what to evaluate. folder: for
+    checkpoints and results; what is already there is not computed again. sample_steps: denoising steps. Raises
+    LatentSyncError for an ablation that means nothing to the base's generator.
     """
 
     base: TrainConfig
     names: Sequence[str]
     seeds: Sequence[int]
     clips: Sequence[EvaluationClip]
-    load: Callable[[Path, TrainConfig], Models]
+    load: Callable[[Path, TrainConfig], Models | Generator]
     folder: Path
     sample_steps: int = DEFAULT_STEPS
+
+    def __post_init__(self) -> None:
+        without = sorted(set(self.names) - set(ONE_STEP_ABLATIONS))
+        if self.base.model.generator == "musetalk" and without:
+            raise LatentSyncError(
+                f"MuseTalk is trained without noise and used without guidance, so that {', '.join(without)} cannot be "
+                f"varied; pass --vary {' '.join(ONE_STEP_ABLATIONS)}."
+            )
+
+    def settings(self, cell: Cell) -> Iterator[tuple[float | None, Settings]]:
+        """The guidance scale, None for a generator without, and the settings of every way to use a trained cell."""
+        for guidance, position in itertools.product(cell.guidances, cell.positions):
+            if self.base.model.generator == "musetalk":
+                yield None, Settings(position=position)
+            else:
+                yield guidance, Settings(steps=self.sample_steps, guidance=Guidance(guidance), position=position)
 
 
 def run_ablations(
@@ -130,10 +153,9 @@ def run_ablations(
             config = vary(plan.base, cell, seed, plan.folder)
             checkpoint = train_cell(config, callbacks)
             models = plan.load(checkpoint, config)
-            for guidance, position in itertools.product(cell.guidances, cell.positions):
-                settings = Settings(steps=plan.sample_steps, guidance=Guidance(guidance), position=position)
+            for guidance, settings in plan.settings(cell):
                 scores = recorded_scores(models, plan.clips, settings, config.output, callbacks.check_cancelled)
-                yield Result(name, cell.name, seed, guidance, position, scores)
+                yield Result(name, cell.name, seed, guidance, settings.position, scores)
 
 
 def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
@@ -162,7 +184,7 @@ def train_cell(config: TrainConfig, callbacks: Callbacks) -> Path:
 
 
 def recorded_scores(
-    models: Models,
+    models: Models | Generator,
     clips: Sequence[EvaluationClip],
     settings: Settings,
     folder: Path,
@@ -171,7 +193,7 @@ def recorded_scores(
     """The scores of every clip with one sampling configuration, from results.json in `folder` if they are there.
 
     Args:
-        models: the networks.
+        models: LatentSync's networks, or any generator.
         clips: evaluation clips.
         settings: steps, guidance and position of the sampling configuration.
         folder: of results.json, which new scores are added to, and of the dubbed clips.
@@ -189,7 +211,7 @@ def recorded_scores(
 
 
 def score_clips(
-    models: Models,
+    models: Models | Generator,
     clips: Sequence[EvaluationClip],
     settings: Settings,
     folder: Path,

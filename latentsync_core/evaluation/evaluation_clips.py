@@ -14,6 +14,7 @@ import numpy as np
 from ..audio.espeak import Speech
 from ..faces import crop_face, fixed_mask, track_faces
 from ..faces.mouth_opening import correlation, mouth_opening
+from ..generators.generator import Generator
 from ..media import EncodeSettings, VideoReader
 from ..models.loading import Models
 from ..pipeline.lipsync import lipsync
@@ -118,7 +119,7 @@ class DubbedClip:
 
 def evaluate_clip(
     clip: EvaluationClip,
-    models: Models,
+    models: Models | Generator,
     settings: Settings,
     folder: Path,
     check_cancelled: CheckCancelled = never_cancelled,
@@ -127,7 +128,7 @@ def evaluate_clip(
 
     Args:
         clip: source and voice.
-        models: the networks.
+        models: LatentSync's networks, or any generator.
         settings: of the pipeline; length, cache and codec are replaced.
         folder: for the files, which stay there.
         check_cancelled: as in `lipsync`.

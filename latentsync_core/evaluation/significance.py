@@ -46,10 +46,10 @@ class Comparison:
 
 def comparisons(results: Sequence[Result], metric: str = "correlation") -> list[Comparison]:
     """Every pair of configurations that differs in one choice: cell, position, or lowest guidance and another."""
-    configurations: dict[tuple[str, float, str], list[Result]] = {}
+    configurations: dict[tuple[str, float | None, str], list[Result]] = {}
     for result in results:
         configurations.setdefault(result.configuration, []).append(result)
-    lowest = min(guidance for _, guidance, _ in configurations)
+    lowest = min((guidance for _, guidance, _ in configurations if guidance is not None), default=None)
     found = []
     for first, second in itertools.combinations(configurations, 2):
         differing = [a != b for a, b in zip(first, second, strict=True)]

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync_core.evaluation.ablation import ABLATIONS, Result, vary
+from latentsync_core.errors import LatentSyncError
+from latentsync_core.evaluation.ablation import ABLATIONS, AblationPlan, Result, vary
 from latentsync_core.evaluation.scores import Scores
 from latentsync_core.evaluation.significance import across_seeds, beyond_seed_noise, comparisons
-from latentsync_core.training.config import ConditioningConfig, DataConfig, TrainConfig
+from latentsync_core.pipeline.settings import Settings
+from latentsync_core.training.config import ConditioningConfig, DataConfig, ModelConfig, TrainConfig
 
 VARIED = {"positions": "position_encoding", "dropout": "drop_probability", "null": "null", "noise": "noise_mix"}
 BASE = TrainConfig(Path("run"), DataConfig(Path("clips")))
@@ -45,6 +47,32 @@ def test_the_asymmetry_of_musetalk_is_one_of_the_cells():
         (cell.conditioning["position_encoding"], used) for cell in ABLATIONS["positions"] for used in cell.positions
     }
     assert combinations == {("on", "on"), ("on", "off"), ("off", "on"), ("off", "off")}
+
+
+def musetalk_plan(*names: str) -> AblationPlan:
+    conditioning, model = ConditioningConfig(drop_probability=0.0), ModelConfig(generator="musetalk")
+    base = replace(BASE, conditioning=conditioning, model=model)
+    return AblationPlan(base, names, seeds=(0,), clips=(), load=lambda path, config: None, folder=Path("runs"))
+
+
+def test_musetalk_is_used_without_guidance_and_only_its_positions_are_varied():
+    found = [way for cell in ABLATIONS["positions"] for way in musetalk_plan("positions").settings(cell)]
+    assert found == [(None, Settings(position=position)) for position in ("on", "off", "on", "off")]
+    with pytest.raises(LatentSyncError, match="so that dropout, noise cannot be varied; pass --vary positions"):
+        musetalk_plan("positions", "noise", "dropout")
+
+
+def test_without_guidance_labels_and_comparisons_speak_of_positions_alone():
+    cells = ("positions trained off", "positions trained on")
+    found = [
+        replace(result(0.5 + 0.1 * (cell == cells[1]), seed), cell=cell, guidance=None, position=position)
+        for cell in cells
+        for position in ("on", "off")
+        for seed in (0, 1)
+    ]
+    assert across_seeds(found)[0][0] == "positions trained off, used on"
+    compared = {(c.first, c.second): c for c in comparisons(found)}
+    assert len(compared) == 4 and compared[f"{cells[0]}, used on", f"{cells[1]}, used on"].beyond
 
 
 def test_scores_survive_json_also_where_a_metric_is_undefined():
