@@ -21,7 +21,7 @@ HD_HEIGHT = 720  # pixels: untagged pictures this tall are BT.709, smaller ones 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 FRACTION_BITS = 5  # of the fixed-point sums; they stay within int16
-BAND_ROWS = 64  # rows converted at a time, so that the intermediate sums stay in the processor's cache
+BAND_PIXELS = 1 << 17  # converted at a time, so that the intermediate sums stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -136,25 +136,47 @@ def yuv_to_rgb(channels: list[np.ndarray], cell: tuple[int, int], coding: ColorC
     height, width = luma.shape
     sub_x, sub_y = cell
     to_luma, (v_red, u_green, v_green, u_blue) = luma_levels(coding), chroma_levels(coding)
-    for top in range(0, height, BAND_ROWS):
-        bottom = min(height, top + BAND_ROWS)
-        cells = slice(top // sub_y, -(-bottom // sub_y))
+    rows = max(1, BAND_PIXELS // max(1, width * sub_y)) * sub_y
+    for top in range(0, height, rows):
+        band, cells = slice(top, top + rows), slice(top // sub_y, (top + rows) // sub_y)
         band_u, band_v = u[cells], v[cells]
-        base = to_luma.take(luma[top:bottom], mode="clip")
+        base = to_luma.take(luma[band], mode="clip")
         green = u_green.take(band_u, mode="clip") + v_green.take(band_v, mode="clip")
         shifts = (v_red.take(band_v, mode="clip"), green, u_blue.take(band_u, mode="clip"))
         for index, shift in enumerate(shifts):
-            across = np.repeat(shift, sub_x, axis=1)[:, :width] if sub_x > 1 else shift
-            for phase in range(sub_y):
-                rows = base[phase::sub_y]
-                rgb[top + phase : bottom : sub_y, :, index] = round_levels(rows + across[: len(rows)])
+            level = add_to_rows(base, widen(shift, sub_x, width), sub_y)
+            rgb[band, :, index] = round_levels(level)
+
+
+def widen(samples: np.ndarray, times: int, width: int) -> np.ndarray:
+    """(rows, cells) -> (rows, width): every sample `times` in a row; three times as fast as numpy's repeat."""
+    if times == 1:
+        return samples
+    wide = np.empty((*samples.shape, times), samples.dtype)
+    for place in range(times):
+        wide[:, :, place] = samples
+    return wide.reshape(len(samples), -1)[:, :width]
+
+
+def add_to_rows(base: np.ndarray, shift: np.ndarray, times: int) -> np.ndarray:
+    """`base` (h, w) plus `shift` (cells, w), of which each row belongs to `times` rows of `base`."""
+    whole = len(base) // times * times
+    added = np.empty_like(base)
+    np.add(cells_of(base, whole, times), shift[: whole // times, None], out=cells_of(added, whole, times))
+    np.add(base[whole:], shift[-1], out=added[whole:])  # a cell cut by the lower edge
+    return added
+
+
+def cells_of(rows: np.ndarray, whole: int, times: int) -> np.ndarray:
+    """The first `whole` rows as (cells, times, w), a view."""
+    return rows[:whole].reshape(whole // times, times, rows.shape[1])
 
 
 def round_levels(fixed: np.ndarray) -> np.ndarray:
-    """Fixed-point levels (int16) as uint8, rounded and held within 0..255."""
-    fixed = fixed + np.int16(1 << (FRACTION_BITS - 1))
+    """Fixed-point levels (int16, overwritten) as whole ones within 0..255."""
+    fixed += np.int16(1 << (FRACTION_BITS - 1))
     fixed >>= FRACTION_BITS
-    return np.clip(fixed, 0, 255, out=fixed).astype(np.uint8)
+    return np.clip(fixed, 0, 255, out=fixed)
 
 
 @lru_cache(maxsize=16)
