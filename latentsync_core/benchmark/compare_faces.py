@@ -29,7 +29,7 @@ def compare_faces(
     """
     filmed = read_frames(video, frames)
     nets = FaceNets(device)
-    track = track_faces((frame.rgb() for frame in filmed), nets=nets)
+    track = track_faces(filmed, nets=nets)
     if not track.present.all():
         raise LatentSyncError(f"{video}: not each of the first {frames} frames shows a face; give a clip that does.")
     generated = mirrored_faces(filmed, track, resolution)
@@ -69,7 +69,7 @@ def mirrored_faces(frames: Sequence[Frame], track: FaceTrack, resolution: int) -
 
 def our_faces(frames: Sequence[Frame], generated: Sequence[Tensor], nets: FaceNets, resolution: int) -> None:
     """Track the face, then crop it and paste another as a run does."""
-    track = track_faces((frame.rgb() for frame in frames), nets=nets)
+    track = track_faces(frames, nets=nets)
     alignment = Alignment(track.matrices(resolution), resolution, antialias=True)
     crops = AlignedFaces(alignment, MouthMasks(resolution, Seam()))
     for frame, face in zip((replace(frame) for frame in frames), generated, strict=True):
