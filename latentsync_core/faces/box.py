@@ -9,8 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from .paste import PastedRegion, touched
+from .paste import PastedRegion
 from .resample import image_from_planes, planes_from_image
+from .soft_edge import nonzero_part
 
 Box: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom, whole pixels."""
@@ -60,7 +61,7 @@ def paste_box(
     alpha = share[visible].to("cpu", torch.float32)
     if limit is not None:
         alpha = alpha * torch.from_numpy(np.asarray(limit[y0:y1, x0:x1], np.float32))
-    rows, columns = touched(alpha)
+    rows, columns = nonzero_part(alpha)
     alpha = alpha[rows, columns].contiguous()
     drawn = _levels(face, bottom - top, right - left)[visible][:, rows, columns]
     blended = torch.lerp(planes_from_image(under[rows, columns]).float(), drawn, alpha).round_().to(torch.uint8)

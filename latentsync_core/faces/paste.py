@@ -17,16 +17,14 @@ from .resample import (
     sample_bilinear,
     similarity_scale,
 )
+from .soft_edge import Part, crop_masks, nonzero_part, whole_of
 
 WHITE = 255
 OUTSIDE = 127  # the reference's fill value beyond the face, whose own range is [-1, 1]
-EDGE_SHARE = 20  # the soft edge is a twentieth of the crop's mean side
 REGION_MARGIN = 4  # pixels around the crop's bounding box; the soft mask reaches one beyond it
-BLUR_BLOCK = 32  # pixels blurred by one matrix product
 
 __all__ = [
     "PastedRegion",
-    "blur",
     "face_region",
     "paste_face",
     "paste_region",
@@ -108,16 +106,17 @@ def paste_region(
         return PastedRegion(left, top, under.copy(), np.zeros(under.shape[:2], np.float32))
     size = crop_size(resolution)
     x, y = affine_coordinates(matrix, left, top, width=right - left, height=bottom - top)
-    hard, alpha = _crop_masks(x, y, size)
+    part = whole_of(x) if share is None else _part_of_share(share, matrix, resolution, image.shape)
+    hard, alpha = crop_masks(x, y, size, part)
+    left, top, x, y, under = left + part[1].start, top + part[0].start, x[part], y[part], under[part]
     if share is not None:
         alpha *= _warp_share(share, x, y, size)
     if limit is not None:
-        alpha *= torch.from_numpy(limit[top:bottom, left:right])
+        alpha *= torch.from_numpy(limit[top : top + alpha.shape[0], left : left + alpha.shape[1]])
     if share is not None or limit is not None:
-        rows, columns = touched(alpha)
-        left, top = left + columns.start, top + rows.start
-        under = under[rows, columns]
-        x, y, hard, alpha = (plane[rows, columns] for plane in (x, y, hard, alpha))
+        part = nonzero_part(alpha)
+        left, top = left + part[1].start, top + part[0].start
+        x, y, hard, alpha, under = (plane[part] for plane in (x, y, hard, alpha, under))
     face = face.detach().to("cpu", torch.float32)
     if antialias:
         warped = _warp_antialiased(face, x, y, size, scale=1 / similarity_scale(matrix))
@@ -142,20 +141,33 @@ def soft_mask(
     left, top, right, bottom = face_region(matrix, height, width, resolution)
     if right > left and bottom > top:
         x, y = affine_coordinates(matrix, left, top, width=right - left, height=bottom - top)
-        alpha = _crop_masks(x, y, crop_size(resolution))[1]
+        alpha = crop_masks(x, y, crop_size(resolution), whole_of(x))[1]
         if share is not None:
             alpha *= _warp_share(share, x, y, crop_size(resolution))
         mask[top:bottom, left:right] = alpha.numpy()
     return mask
 
 
-def touched(alpha: torch.Tensor) -> tuple[slice, slice]:
-    """The rows and columns that hold everything above zero; the mouth is little more than half of its crop."""
+def _part_of_share(share: torch.Tensor, matrix: np.ndarray, resolution: int, shape: tuple[int, ...]) -> Part:
+    """The rows and columns of `face_region` in which a share can be above zero: little more than half of them.
+
+    Args:
+        share: (h, w) in crop coordinates.
+        matrix, resolution: as of `paste_face`.
+        shape: of the frame.
+    """
+    size = crop_size(resolution)
+    to_share = resized_affine(size[::-1], tuple(share.shape))
     bounds = []
-    for axis in (1, 0):
-        used = torch.nonzero(alpha.amax(axis)).flatten()
-        bounds.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
-    return bounds[0], bounds[1]
+    for axis, span in enumerate(reversed(nonzero_part(share))):
+        # A bilinear read reaches one sample beyond; at its border, which repeats, the share ends where the crop does.
+        low, high = ((place - to_share[axis, 2]) / to_share[axis, axis] for place in (span.start - 1, span.stop))
+        count = share.shape[1 - axis]
+        bounds.append((low if span.start > 0 else -1, high if span.stop < count else size[axis]))
+    (x0, x1), (y0, y1) = bounds
+    left, top, right, bottom = _frame_box(matrix, (x0, y0, x1, y1), shape[0], shape[1])
+    origin = face_region(matrix, shape[0], shape[1], resolution)
+    return slice(top - origin[1], bottom - origin[1]), slice(left - origin[0], right - origin[0])
 
 
 def _warp_share(share: torch.Tensor, x: torch.Tensor, y: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -172,11 +184,17 @@ def face_region(matrix: np.ndarray, height: int, width: int, resolution: int) ->
     The crop's bounding box, widened by a margin, inside the frame. Cropping and pasting give the same on that part of
     the frame alone, with the matrix of `shifted_matrix`.
     """
-    inverse = invert_affine(matrix)
     crop_width, crop_height = crop_size(resolution)
     # The warped ones reach one crop pixel beyond the crop's outermost pixel centres.
-    corners = np.array([[-1, crop_width, -1, crop_width], [-1, -1, crop_height, crop_height], [1, 1, 1, 1]])
-    reached = inverse @ corners  # (2, 4)
+    return _frame_box(matrix, (-1, -1, crop_width, crop_height), height, width)
+
+
+def _frame_box(
+    matrix: np.ndarray, box: tuple[float, float, float, float], height: int, width: int
+) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of a part of the crop (the same, in its coordinates) in a frame, with a margin."""
+    x0, y0, x1, y1 = box
+    reached = invert_affine(matrix) @ np.array([[x0, x1, x0, x1], [y0, y0, y1, y1], [1, 1, 1, 1]])  # (2, 4)
     limit = np.array([width, height])
     left, top = (np.floor(reached.min(axis=1)) - REGION_MARGIN).clip(0, limit).astype(int).tolist()
     right, bottom = (np.ceil(reached.max(axis=1)) + REGION_MARGIN).clip(0, limit).astype(int).tolist()
@@ -215,60 +233,3 @@ def _resize(face: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 def _levels(face: torch.Tensor) -> torch.Tensor:
     return face.add_(1).mul_(WHITE / 2).clamp_(0, WHITE)
-
-
-def _crop_masks(x: torch.Tensor, y: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The crop's area at crop coordinates (h, w): eroded by 2x2; eroded by a twentieth of its side and blurred."""
-    width, height = size
-    mask = _inside(x, width) * _inside(y, height)
-    hard = _erode(mask, 1, 0)
-    edge = max(int(hard.sum(dtype=torch.float64).item() ** 0.5) // EDGE_SHARE, 1)  # pixels
-    # The reference erodes by 2x2, then by 2w x 2w: together the least over offsets -(w+1) .. w-1 on both axes.
-    sigma = 0.3 * (edge - 1) + 0.8  # pixels, OpenCV's choice for that size
-    return hard, blur(_erode(mask, edge + 1, edge - 1), edge, sigma)
-
-
-def _inside(coordinate: torch.Tensor, size: int) -> torch.Tensor:
-    """1 within [0, size - 1], fading to 0 over one pixel to either side: a bilinear warp of ones padded with zeros."""
-    return torch.minimum(coordinate + 1, size - coordinate).clamp_(0, 1)
-
-
-def _erode(mask: torch.Tensor, before: int, after: int) -> torch.Tensor:
-    """Least value over the window reaching ``before`` pixels up and left and ``after`` down and right.
-
-    The mask is a product of two concave ramps, so over a window it is least at one of the window's corners: two reads
-    per axis suffice for any size. Beyond the border the border repeats, hence a frame's edge erodes nothing.
-    """
-    for axis, size in enumerate(mask.shape):
-        index = torch.arange(size)
-        low, high = (index - before).clamp_(min=0), (index + after).clamp_(max=size - 1)
-        mask = torch.minimum(mask.index_select(axis, low), mask.index_select(axis, high))
-    return mask
-
-
-def blur(mask: torch.Tensor, edge: int, sigma: float) -> torch.Tensor:
-    """Gaussian blur over 2 edge + 1 pixels, mirrored at the border.
-
-    The reference mirrors at the frame's border too; at a border inside the frame only zeros are mirrored.
-    """
-    offset = torch.arange(-edge, edge + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
-    kernel /= kernel.sum()
-    mask = (
-        mask.double()
-    )  # the order of a sum depends on the region's size; in float64 that does not change the float32 result
-    return _convolve_rows(_convolve_rows(mask, kernel).T, kernel).T.float().clamp_(0, 1).contiguous()
-
-
-def _convolve_rows(mask: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """Convolve (h, w) down its columns with an odd symmetric kernel, as matrix products over blocks of rows."""
-    height, width = mask.shape
-    reach = len(kernel) // 2
-    blocks = -(-height // BLUR_BLOCK)
-    rows = torch.from_numpy(np.pad(np.arange(height), reach, mode="reflect"))
-    rows = F.pad(rows, (0, blocks * BLUR_BLOCK - height))
-    span = BLUR_BLOCK + 2 * reach
-    overlapping = mask[rows].unfold(0, span, BLUR_BLOCK)  # (blocks, w, span), a view
-    band = F.pad(kernel, (0, BLUR_BLOCK)).repeat(BLUR_BLOCK)[:-BLUR_BLOCK].view(BLUR_BLOCK, span)  # kernel, shifted
-    blurred = torch.bmm(band.expand(blocks, -1, -1), overlapping.transpose(1, 2))  # (blocks, BLUR_BLOCK, w)
-    return blurred.view(-1, width)[:height]  # (h, w)

@@ -18,8 +18,8 @@ from ..options import DEFAULT_FEATHER, MASKS, Seam
 from .align import crop_size, smooth_points
 from .face_track import FaceTrack
 from .mask import fixed_mask
-from .paste import blur
 from .resample import resized_affine
+from .soft_edge import blur
 
 LOWER_FACE = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 BELOW_NOSE = (425, 327, 2, 98, 205)  # points of the face mesh that close the contour from cheek to cheek

@@ -85,6 +85,16 @@ def test_the_region_alone_is_the_whole_frame_bit_for_bit(image, face, case, anti
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_a_share_is_pasted_as_if_all_of_the_frame_were_computed(image, face, case, monkeypatch):
+    share = mouth_share(256)
+    region = paste_region(image, face, CASES[case], 256, share=share)
+    monkeypatch.setattr(paste, "REGION_MARGIN", HEIGHT + WIDTH)  # the part that is computed is then the whole frame
+    everywhere = paste_region(image, face, CASES[case], 256, share=share)
+    np.testing.assert_array_equal(region.pixels, everywhere.pixels)
+    np.testing.assert_array_equal(region.alpha, everywhere.alpha)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_soft_mask_is_the_references(case):
     """The reference's steps one by one on the full frame: warp ones, erode 2x2, erode 2w x 2w, blur."""
     matrix = CASES[case].astype(np.float64)
