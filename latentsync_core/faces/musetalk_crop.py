@@ -16,9 +16,9 @@ from .align import smooth_points
 from .box import Box
 from .face_track import FaceTrack
 from .landmarks import LEFT_BROW, NOSE, RIGHT_BROW
-from .paste import blur
 from .resample import image_from_planes, lanczos4_resize, planes_from_image, prefilter_scale
 from .seam import BELOW_NOSE, LOWER_FACE, SUPERSAMPLING
+from .soft_edge import blur
 
 CROP_SIDE = 256  # pixels, of the square that the published networks see
 BRIDGE = 195  # mesh index of the contour's point 29, low on the bridge of the nose: the middle row of the crop

@@ -30,7 +30,6 @@ __all__ = [
     "paste_region",
     "shifted_matrix",
     "soft_mask",
-    "touched",
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from latentsync_core.faces import box_region, crop_box, moved_box, paste_box
-from latentsync_core.pipeline.encode import pixels_of
+from latentsync_core.generators.face_latents import pixels_of
 
 HEIGHT, WIDTH = 60, 80
 BOXES = {
