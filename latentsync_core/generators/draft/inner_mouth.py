@@ -1,37 +1,28 @@
-"""What shows between parted lips: teeth, tongue and the dark behind them, as a texture on the face's plane.
+"""What shows between parted lips: teeth, tongue and the dark behind them, as textures.
 
-It is taken from the frame of the clip that shows most of it, or drawn in the colours of the face where none does. Upper
+They are taken from the frame of the clip that shows most of them (drawn_mouth.py draws them where none does). Upper
 teeth stay with the skull, lower teeth and tongue go with the lower lip.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...faces.resample import planes_from_image
-from .face_plane import on_plane
-from .lips import measured_lips
+from ...faces.resample import planes_from_image, sample_bilinear
+from .filmed_face import FilmedFace
 from .warp import Motion, along, smooth_step
 
-HALF_WIDTH, ABOVE, BELOW = 0.45, 0.15, 0.45  # eye distances that a texture covers around the mouth's middle
-LEAST_SHOWN = 0.07  # eye distances: a gap that shows something
-INSET = 0.012  # eye distances from the lips' edges, within which nothing is taken
+HALF_WIDTH, ABOVE, BELOW = 0.45, 0.15, 0.45  # eye distances that the textures cover around the mouth's middle
+INSET, LOWER_INSET = 0.012, 0.03  # eye distances from the upper and lower lip's edge, within which nothing is taken
 DARK = 0.6  # of the teeth's luma, below which a row is taken for the dark behind them
-DRAWN_SCALE = 300.0  # texture pixels per eye distance of what is drawn
+SHOWS_TEETH = 0.07  # eye distances of a gap that shows what is inside
+BLEND = 0.12  # of the gap, over which the two layers fade
 LIP_SHADOW, SHADOW_DEPTH = 0.6, 0.04  # of the light just below the upper lip; eye distances to full light
-CORNER_SHADOW = 0.6  # of the light in the corners
-TOOTH, SKIN_CAST = (1.2, 1.09, 0.94), 0.3  # of the skin's luma; share of the skin's own colour in it
-# Shares of the skin's red, green and blue.
-CAVITY = (0.20, 0.11, 0.11)
-TONGUE = (0.56, 0.36, 0.38)
-# Teeth as they are drawn, in eye distances: of about 90 mm.
-TEETH_END, TEETH_RISE, TEETH_REACH = 0.045, 0.45, 0.30  # below the lips' line; by how much higher at the sides, per u^2
-TOOTH_BORDERS = (0.0, 0.094, 0.166, 0.238, 0.30)  # from the middle
-TOOTH_GROOVE = 0.18  # of the light that is lost between two teeth
-TONGUE_HEIGHT = 0.10  # above the lower lip
+SLIT_LIGHT, SLIT = 0.35, 0.07  # of the light inside a mouth that hardly opens; eye distances of a gap with full light
+CORNER_SHADOW, CORNER_DEPTH = 0.6, 0.4  # of the light in the corners; half widths to full light
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
@@ -51,118 +42,138 @@ class InnerMouth:
     skin: Tensor
 
 
-def skin_colour(region: np.ndarray, mesh: np.ndarray) -> Tensor:
-    """The mean colour of a face beside its mouth and on its chin: (3,) float32 in 0..255."""
-    points = mesh[[50, 280, 205, 425, 199, 207, 427], :2]
-    columns = np.clip(np.round(points[:, 0]).astype(int), 1, region.shape[1] - 2)
-    rows = np.clip(np.round(points[:, 1]).astype(int), 1, region.shape[0] - 2)
-    patches = [region[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3) for x, y in zip(columns, rows, strict=True)]
-    return torch.from_numpy(np.concatenate(patches).mean(0)).float()
+@dataclass(frozen=True, eq=False)
+class MouthView:
+    """Where a frame shows the inside of a mouth: colours at points of the face's plane, and the edges of the lips.
+
+    colour: (u, v), each (h, w) -> (3, h, w) in 0..255. edges: (SAMPLES, 2) v of the upper and lower edge. centre, half:
+    u of the middle and half the width of the mouth.
+    """
+
+    colour: Callable[[Tensor, Tensor], Tensor]
+    edges: Tensor
+    centre: float
+    half: float
+
+    @classmethod
+    def of(cls, face: FilmedFace) -> "MouthView":
+        planes, matrix, lips = planes_from_image(face.pixels).float(), face.plane.tolist(), face.lips
+
+        def colour(u: Tensor, v: Tensor) -> Tensor:
+            x, y = (row[0] * u + row[1] * v + row[2] for row in matrix)
+            return sample_bilinear(planes, x, y, padding="border")
+
+        edges = torch.from_numpy(np.stack([lips.upper, lips.lower], 1)).float()
+        return cls(colour, edges, float(lips.corners[:, 0].mean()), lips.width / 2)
+
+    def gap(self, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """v of the upper and the lower edge, and their distance, at places -1..1 from corner to corner."""
+        top, bottom = along(self.edges, place)
+        return top, bottom, (bottom - top).clamp(min=1e-4)
 
 
-def texture_grid(scale: float) -> tuple[Tensor, Tensor]:
-    """u and v of a texture's pixels: (h, w) each."""
-    width, height = round(2 * HALF_WIDTH * scale), round((ABOVE + BELOW) * scale)
-    u = (torch.arange(width) + 0.5) / scale - HALF_WIDTH
-    v = (torch.arange(height) + 0.5) / scale - ABOVE
-    return u.expand(height, width), v[:, None].expand(height, width)
+def filmed_inner_mouth(faces: Sequence[FilmedFace], drawn: Callable[[Tensor], InnerMouth]) -> InnerMouth:
+    """What the best of some open mouths shows: the widest, where its teeth are bright.
+
+    drawn: gives what was not seen, from the colour of the skin.
+    """
+    face = max(faces, key=lambda face: face.lips.opening * brightness(face))
+    view, scale, rest = MouthView.of(face), float(np.linalg.norm(face.plane[:, 0])), drawn(face.skin)
+    split, dark = teeth_and_dark(view)
+    upper = upper_layer(view, scale, split)
+    if dark is None:  # shut teeth hide what is below and behind them
+        return InnerMouth(upper, rest.lower, scale, rest.cavity, face.skin)
+    return InnerMouth(upper, lower_layer(view, scale, split), scale, dark, face.skin)
 
 
-def filmed_inner_mouth(region: np.ndarray, mesh: np.ndarray, plane: np.ndarray) -> InnerMouth:
-    """What a frame shows between its lips."""
-    lips = measured_lips(on_plane(plane, mesh))
-    scale = float(np.linalg.norm(plane[:, 0]))
-    planes, matrix = planes_from_image(region).float(), torch.from_numpy(plane).float()
-
-    def seen(u: Tensor, v: Tensor) -> Tensor:
-        x, y = (matrix[k, 0] * u + matrix[k, 1] * v + matrix[k, 2] for k in (0, 1))
-        return sample(planes, x, y)
-
-    edges = torch.from_numpy(np.stack([lips.upper, lips.lower], 1)).float()
-    centre, half = float(lips.corners[:, 0].mean()), lips.width / 2
-    split, cavity = teeth_and_dark(seen, edges, centre, half)
-
-    u, v = texture_grid(scale)
-    place = (u - centre) / half
-    top, bottom = along(edges, place)
-    gap = (bottom - top).clamp(min=1e-4)
-    # above the filmed edge the topmost row goes on, as a lip may be raised further
-    colour = seen(u, torch.maximum(v, top + INSET))
-    end = torch.minimum(top + split * gap, bottom - INSET)
-    alpha = smooth_step((end - v) / (0.12 * gap) + 0.5) * smooth_step((0.97 - place.abs()) / 0.1)
-    upper = torch.cat([colour * alpha, alpha[None]])
-
-    skin = skin_colour(region, mesh)
-    if split == 1:  # shut teeth: below them it is drawn
-        return InnerMouth(upper, drawn_tongue(skin), scale, skin * torch.tensor(CAVITY), skin)
-    place, height = lower_grid(scale, half)
-    top, bottom = along(edges, place)
-    gap = (bottom - top).clamp(min=1e-4)
-    colour = seen(centre + half * place, bottom - height.clamp(min=INSET))
-    alpha = smooth_step((1 - height / gap - split) / 0.12 + 0.5) * smooth_step((0.97 - place.abs()) / 0.1)
-    return InnerMouth(upper, torch.cat([colour * alpha, alpha[None]]), scale, cavity, skin)
+def brightness(face: FilmedFace) -> float:
+    """Luma of the brightest tenth between the lips over that of the skin."""
+    colour = samples_between(MouthView.of(face))[0]
+    return float(luma(colour).quantile(0.9) / luma(face.skin[:, None, None]).clamp(min=1.0))
 
 
-def lower_grid(scale: float, half: float) -> tuple[Tensor, Tensor]:
+def luma(colour: Tensor) -> Tensor:
+    """(3, h, w) -> (h, w)."""
+    return (colour * LUMA[:, None, None]).sum(0)
+
+
+def samples_between(view: MouthView) -> tuple[Tensor, Tensor]:
+    """Colours (3, 24, 24) of the middle half of a mouth, from its upper to its lower lip, and each row's depth 0..1."""
+    place, depth = torch.meshgrid(torch.linspace(-0.5, 0.5, 24), torch.linspace(0.1, 0.9, 24), indexing="xy")
+    top, _, gap = view.gap(place)
+    return view.colour(view.centre + view.half * place, top + depth * gap), depth[:, 0]
+
+
+def teeth_and_dark(view: MouthView) -> tuple[float, Tensor | None]:
+    """Where the upper teeth end, as a share of the gap, and the colour (3,) of the dark below; 1, None without any."""
+    colour, depth = samples_between(view)
+    light = luma(colour)
+    rows = light.mean(1)
+    darkest = int(rows.argmin())
+    if rows[darkest] > DARK * rows[: len(rows) // 2].max():
+        return 1.0, None
+    return float(depth[darkest]), colour[:, light <= light.quantile(0.1)].mean(1)
+
+
+def plane_grid(scale: float) -> tuple[Tensor, Tensor]:
+    """u and v of the upper layer's pixels: (h, w) each."""
+    u = (torch.arange(round(2 * HALF_WIDTH * scale)) + 0.5) / scale - HALF_WIDTH
+    v = (torch.arange(round((ABOVE + BELOW) * scale)) + 0.5) / scale - ABOVE
+    return tuple(torch.meshgrid(u, v, indexing="xy"))
+
+
+def lip_grid(scale: float, half: float) -> tuple[Tensor, Tensor]:
     """Place from corner to corner, and height above the lower lip's edge, of the lower layer's pixels: (h, w) each."""
     place, height = torch.linspace(-1, 1, round(2 * half * scale)), torch.linspace(0, BELOW, round(BELOW * scale))
     return tuple(torch.meshgrid(place, height, indexing="xy"))
 
 
-def drawn_inner_mouth(skin: Tensor) -> InnerMouth:
-    """Teeth and tongue for a face that shows none, in the colours of its skin, (3,) in 0..255."""
-    scale = DRAWN_SCALE
-    u, v = texture_grid(scale)
-    end = TEETH_END - TEETH_RISE * u**2
-    alpha = smooth_step((end - v) * scale / 2 + 0.5) * smooth_step((TEETH_REACH - u.abs()) / 0.05)
-    groove = sum(torch.exp(-(((u.abs() - border) / 0.006) ** 2)) for border in TOOTH_BORDERS)
-    round_off = 1 - 0.7 * (u / TEETH_REACH) ** 2
-    light = (1 - TOOTH_GROOVE * groove) * round_off
-    colour = torch.lerp((skin @ LUMA) * torch.tensor(TOOTH), skin, SKIN_CAST)[:, None, None] * light
-    return InnerMouth(
-        torch.cat([colour * alpha, alpha[None]]), drawn_tongue(skin), scale, skin * torch.tensor(CAVITY), skin
-    )
+def upper_layer(view: MouthView, scale: float, split: float) -> Tensor:
+    """What is seen down to a share `split` of the gap; above the lip's edge the topmost row goes on."""
+    u, v = plane_grid(scale)
+    place = (u - view.centre) / view.half
+    top, bottom, gap = view.gap(place)
+    end = torch.minimum(top + split * gap, bottom - LOWER_INSET)
+    alpha = smooth_step((end - v) / (BLEND * gap) + 0.5) * inside_corners(place)
+    return layer(view.colour(u, torch.maximum(v, top + INSET)), alpha)
 
 
-def drawn_tongue(skin: Tensor) -> Tensor:
-    """The lower layer of an inner mouth whose tongue was not seen: (4, h, w)."""
-    place, height = lower_grid(DRAWN_SCALE, 0.3)
-    top = TONGUE_HEIGHT * (1 - (place / 0.85) ** 2).clamp(min=0) ** 0.5
-    alpha = 0.9 * smooth_step((top - height) / 0.07 + 0.3)
-    light = 1 - 0.35 * (height / TONGUE_HEIGHT).clamp(max=1) - 0.25 * place**2
-    colour = (skin * torch.tensor(TONGUE))[:, None, None] * light
+def lower_layer(view: MouthView, scale: float, split: float) -> Tensor:
+    """What is seen below that share of the gap; at the lower lip's edge the lowest row goes on."""
+    place, height = lip_grid(scale, view.half)
+    _, bottom, gap = view.gap(place)
+    alpha = smooth_step((1 - height / gap - split) / BLEND + 0.5) * inside_corners(place)
+    return layer(view.colour(view.centre + view.half * place, bottom - height.clamp(min=LOWER_INSET)), alpha)
+
+
+def layer(colour: Tensor, alpha: Tensor) -> Tensor:
+    """Colours (3, h, w) with their alpha (h, w) as one texture (4, h, w)."""
     return torch.cat([colour * alpha, alpha[None]])
 
 
-def teeth_and_dark(seen, edges: Tensor, centre: float, half: float) -> tuple[float, Tensor | None]:
-    """Where, as a share of the gap, the upper teeth end, 1 where nothing dark shows below them; the dark's colour."""
-    place, depth = torch.meshgrid(torch.linspace(-0.5, 0.5, 24), torch.linspace(0.1, 0.9, 24), indexing="xy")
-    top, bottom = along(edges, place)
-    colour = seen(centre + half * place, top + depth * (bottom - top))
-    luma = (colour * LUMA[:, None, None]).sum(0)
-    rows = luma.mean(1)
-    dark = colour[:, luma <= luma.quantile(0.1)].mean(1)
-    darkest = int(rows.argmin())
-    if rows[darkest] > DARK * rows[:12].max():
-        return 1.0, None
-    return float(depth[darkest, 0]), dark
+def inside_corners(place: Tensor) -> Tensor:
+    """1 between the corners of the mouth, fading to 0 just before them."""
+    return smooth_step((0.97 - place.abs()) / 0.1)
 
 
-def sample(planes: Tensor, x: Tensor, y: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
-    """Planes (c, h, w) at pixel coordinates (H, W), whole numbers being pixel centres: (c, H, W)."""
-    height, width = planes.shape[-2:]
-    grid = torch.stack([x * (2 / width) + (1 / width - 1), y * (2 / height) + (1 / height - 1)], dim=-1)
-    return F.grid_sample(planes[None], grid[None], mode=mode, padding_mode=padding, align_corners=False)[0]
+def inner_colours(inner: InnerMouth, u: Tensor, v: Tensor, moved: Motion, skin: Tensor) -> Tensor:
+    """The colours between the lips at the points (u, v) of the face's plane: (3, h, w) in 0..255.
 
-
-def inner_colours(inner: InnerMouth, u: Tensor, v: Tensor, moved: Motion, gain: Tensor) -> Tensor:
-    """The colours between the lips at the points (u, v) of the face's plane: (3, h, w) in 0..255."""
-    upper = sample(inner.upper, (u + HALF_WIDTH) * inner.scale - 0.5, (v + ABOVE) * inner.scale - 0.5, padding="zeros")
+    skin: (3,) of the face beside the mouth by now, to whose light they are brought.
+    """
+    x, y = (u + HALF_WIDTH) * inner.scale - 0.5, (v + ABOVE) * inner.scale - 0.5
+    upper = sample_bilinear(inner.upper, x, y, padding="zeros")
     height, width = inner.lower.shape[1:]
-    across, up = (moved.place + 1) / 2 * (width - 1), moved.above_lower / BELOW * (height - 1)
-    lower = sample(inner.lower, across, up.clamp(min=0), padding="zeros")
+    across, up = (moved.place + 1) / 2 * (width - 1), moved.above_lower.clamp(min=0) / BELOW * (height - 1)
+    lower = sample_bilinear(inner.lower, across, up, padding="zeros")
     colour = inner.cavity[:, None, None] * (1 - lower[3:]) + lower[:3]
     colour = colour * (1 - upper[3:]) + upper[:3]
+    gain = skin / inner.skin.clamp(min=1.0)
+    return colour * gain[:, None, None] * light_inside(moved)
+
+
+def light_inside(moved: Motion) -> Tensor:
+    """Share of the light that falls between the lips: less below the upper one, in the corners, through a slit."""
     shade = LIP_SHADOW + (1 - LIP_SHADOW) * smooth_step(moved.below_upper / SHADOW_DEPTH)
-    shade = shade * (CORNER_SHADOW + (1 - CORNER_SHADOW) * smooth_step((1 - moved.place.abs()) / 0.4))
-    return colour * gain[:, None, None] * shade
+    shade = shade * (CORNER_SHADOW + (1 - CORNER_SHADOW) * smooth_step((1 - moved.place.abs()) / CORNER_DEPTH))
+    return shade * (SLIT_LIGHT + (1 - SLIT_LIGHT) * smooth_step((moved.below_upper + moved.above_lower) / SLIT))

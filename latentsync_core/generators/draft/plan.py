@@ -1,89 +1,146 @@
-"""Which mouth each output frame of a clip shall have: what the voice asks for, in the range natural to this face."""
+"""Which mouth each output frame of a clip shall have: what the voice asks for, in the range natural to its face.
 
-from dataclasses import dataclass, fields, replace
+A face is calibrated shot by shot, since another shot may show another person: how far its mouth opens, how wide it is
+at rest, and which frames show the inside of the mouth best.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from .lips import PLACES, Lips
+from ...audio import FEATURE_RATE_HZ
+from ...faces import FaceTrack
+from .face_plane import LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER, face_planes
+from .inner_mouth import SHOWS_TEETH
+from .reshape import Mouth
 
-USUAL_OPENING = 0.22  # eye distances: a wide open mouth where the clip shows none
+UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14  # mesh indices, in the middle
+SMOOTHING_SECONDS = 0.02  # standard deviation over time of what the voice asks for
+LEAST_SHAPE, MOST_SHAPE = (0.0, -1.0, 0.0), (1.0, 1.0, 1.0)  # opening, width, rounding
+USUAL_OPENING = 0.22  # eye distances: a wide open mouth where a shot does not show how far this one opens
 LEAST_OPENING, MOST_OPENING = 0.20, 0.30
-RANGE_PERCENTILE, RANGE_FACTOR = 95, 1.2  # of the filmed openings: what counts as wide open
+WIDE_OPEN, WIDER = 95, 1.2  # percentile of the filmed openings, and the factor on it, that counts as wide open
+TALKING = 0.06  # eye distances by which openings differ in a shot whose mouth moves
+EMPHASIS, EMPHASIS_SECONDS = 0.5, 0.08  # of what stands out from its surroundings in time: brief closures close
 SHUT = 0.05  # of the predictor's range, below which lips are shut
 WIDTH_GAIN, ROUNDING_GAIN, OPENING_GAIN = 0.10, 0.20, 0.10  # of the resting width per unit of a parameter
-NARROWEST, WIDEST = 0.72, 1.3  # of the filmed mouth's width
-LIPS_MEET = 0.25  # of a filmed gap, from its upper edge: where these lips meet when they shut
-ROUND_OPENING = 0.12  # eye distances, from which on the lower lip is a plain arc
-UPPER_SHARE = 0.12  # of a new gap, by which the upper lip rises; the lower one drops by the rest
-PARTING = 0.88  # share of the mouth's width that parts
-GAP_SHAPE = np.clip(1 - (PLACES / PARTING) ** 2, 0, 1) ** 0.5  # of the gap in the middle, from corner to corner
+DONORS = 5  # frames at most that are looked at for the inside of a mouth
+SMALLEST, SMALL = 40.0, 56.0  # pixels across a face: below the first nothing is drawn, from the second on all
+EDGE_ON, TURNED = 0.35, 0.55  # of the area that a face's plane shows from the front; likewise
 
 
 @dataclass(frozen=True)
-class MouthRange:
-    """What is natural to one face: the gap of a wide open mouth and the width at rest, in eye distances."""
+class Shot:
+    """Source frames `start` to `stop` (exclusive) of one face, and what is natural to it.
 
-    opening: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Mouth:
-    """A mouth that a face shall have: the gap between the lips and the width, in eye distances."""
-
-    opening: float
-    width: float
-
-
-def mouth_range(lips: list[Lips]) -> MouthRange:
-    """The range of a face over its clip, from the lips of its frames."""
-    openings, widths = np.array([each.opening for each in lips]), np.array([each.width for each in lips])
-    shown = RANGE_FACTOR * float(np.percentile(openings, RANGE_PERCENTILE))
-    still = np.ptp(openings) < LEAST_OPENING / 3
-    opening = USUAL_OPENING if still else float(np.clip(shown, LEAST_OPENING, MOST_OPENING))
-    return MouthRange(opening, float(np.median(widths[openings <= np.median(openings)])))
-
-
-def asked_mouths(predicted: np.ndarray, face: MouthRange, blur: float = 0.0) -> list[Mouth]:
-    """What the voice asks of a face, frame by frame.
-
-    predicted: (N, 3) opening 0..1, width -1..1, rounding 0..1 of every output frame. blur: standard deviation of the
-    smoothing over time in frames.
+    opening: gap of its wide open mouth; width: of its mouth at rest; eye distances. donors: source frames that show
+    the inside of the mouth, the widest open first; where it never shows, the widest of all.
     """
-    if blur:
-        predicted = gaussian_filter1d(predicted, blur, axis=0, mode="nearest")
-    opening, width, rounding = predicted.T
+
+    start: int
+    stop: int
+    opening: float
+    width: float
+    donors: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MouthPlan:
+    """A clip's mouths. planes: (N, 2, 3) by source frame, NaN without a face. shots: all that hold a face, in order.
+
+    source: (M,) the source frame of each output frame; mouths: M of them.
+    """
+
+    planes: np.ndarray
+    shots: tuple[Shot, ...]
+    source: np.ndarray
+    mouths: tuple[Mouth, ...]
+
+    def shot_of(self, frame: int) -> Shot:
+        """The shot of a source frame with a face."""
+        return next(shot for shot in self.shots if shot.start <= frame < shot.stop)
+
+
+def plan_mouths(
+    track: FaceTrack, source: Sequence[int], asked: np.ndarray, strength: np.ndarray | None = None
+) -> MouthPlan:
+    """Plan the mouths of a clip.
+
+    Args:
+        track: of the face, by source frame.
+        source: (M,) the source frame of each output frame.
+        asked: (M, 3) opening 0..1, width -1..1, rounding 0..1 of each output frame, see `asked_shapes`.
+        strength: (M,) share of the new mouth in 0..1; 1 by default. It falls further for faces too small or too far
+            turned to be drawn, and is 0 where there is none.
+    """
+    source = np.asarray(source)
+    planes = face_planes(track.mesh, sorted({start for start, _ in track.runs()} | set(track.cuts)))
+    openings, widths = measured_mouths(track.mesh, planes)
+    shots = tuple(calibrated(start, stop, openings, widths) for start, stop in shots_of(track))
+    share = drawable(planes, track.boxes)[source] * (1.0 if strength is None else strength)
+    rest, wide = np.ones(len(track)), np.ones(len(track))
+    for shot in shots:
+        wide[shot.start : shot.stop], rest[shot.start : shot.stop] = shot.opening, shot.width
+    opening, width, rounding = asked.T
     gap = np.clip((opening - SHUT) / (1 - SHUT), 0, 1)
-    widths = face.width * (1 + WIDTH_GAIN * width - ROUNDING_GAIN * rounding - OPENING_GAIN * gap)
-    return [Mouth(float(o), float(w)) for o, w in zip(face.opening * gap, widths, strict=True)]
+    gaps = gap * wide[source]
+    widths = rest[source] * (1 + WIDTH_GAIN * width - ROUNDING_GAIN * rounding - OPENING_GAIN * gap)
+    mouths = (Mouth(*values) for values in zip(gaps.tolist(), widths.tolist(), share.tolist(), strict=True))
+    return MouthPlan(planes, shots, source, tuple(mouths))
 
 
-def reshaped(lips: Lips, mouth: Mouth, strength: float = 1.0) -> Lips:
-    """Filmed lips brought to rest, then to the mouth asked for. strength: 0 leaves them as they are."""
-    scale = float(np.clip(mouth.width / max(lips.width, 1e-6), NARROWEST, WIDEST))
-    centre = lips.corners[:, 0].mean()
-    corners = lips.corners.copy()
-    corners[:, 0] = centre + scale * (corners[:, 0] - centre)
-    line = lips.upper + LIPS_MEET * (lips.lower - lips.upper)
-    gap = mouth.opening * GAP_SHAPE
-    upper, lower = line - UPPER_SHARE * gap, rounded(line, mouth.opening) + (1 - UPPER_SHARE) * gap
-    wanted = replace(lips, corners=corners, upper=upper, lower=np.maximum(upper, lower))
-    return wanted if strength == 1 else between(lips, wanted, strength)
+def asked_shapes(predicted: np.ndarray, times: Sequence[float]) -> np.ndarray:
+    """What a voice asks of the mouth at `times` (seconds): (M, 3) as in `predicted`.
+
+    Smoothed a little, so that nothing trembles, and brief closures, which a prediction rounds off, made deeper.
+
+    predicted: (T, 3) by `MouthPredictor.mouth`, at 50 Hz. Before and after the voice its first and last shapes hold.
+    """
+    smooth = gaussian_filter1d(predicted, SMOOTHING_SECONDS * FEATURE_RATE_HZ, axis=0, mode="nearest")
+    around = gaussian_filter1d(smooth, EMPHASIS_SECONDS * FEATURE_RATE_HZ, axis=0, mode="nearest")
+    shaped = np.clip(smooth + EMPHASIS * (smooth - around), LEAST_SHAPE, MOST_SHAPE)
+    steps = np.asarray(times, float) * FEATURE_RATE_HZ
+    return np.stack([np.interp(steps, np.arange(len(shaped)), curve) for curve in shaped.T], 1)
 
 
-def rounded(line: np.ndarray, opening: float) -> np.ndarray:
-    """The line of the lips as the lower one follows it: the arch of the upper lip is lost as the mouth opens."""
-    arch = np.polynomial.Polynomial.fit(PLACES, line, 2)(PLACES)
-    share = min(1.0, opening / ROUND_OPENING)
-    return line + share * (arch - line) * (GAP_SHAPE > 0)
+def measured_mouths(mesh: np.ndarray, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Opening and width (N,) of the filmed mouths in eye distances, NaN where there is no face."""
+    points = mesh[:, (UPPER_INNER_LIP, LOWER_INNER_LIP, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER), :2]
+    present = np.isfinite(planes[:, 0, 0])
+    found = np.full((len(mesh), 2), np.nan)
+    across = (points[present][:, [1, 3]] - points[present][:, [0, 2]]).transpose(0, 2, 1)  # (n, 2, gap and width)
+    on_plane = np.linalg.solve(planes[present][:, :, :2], across)
+    found[present] = np.stack([on_plane[:, 1, 0].clip(min=0), on_plane[:, 0, 1]], 1)
+    return found[:, 0], found[:, 1]
 
 
-def between(lips: Lips, wanted: Lips, strength: float) -> Lips:
-    """Lips part of the way from one shape to another."""
-    return Lips(
-        *(
-            (1 - strength) * getattr(lips, name) + strength * getattr(wanted, name)
-            for name in [field.name for field in fields(Lips)]
-        )
-    )
+def shots_of(track: FaceTrack) -> list[tuple[int, int]]:
+    """The intervals [start, stop) between cuts that hold a face."""
+    ends = [0, *track.cuts, len(track)]
+    return [(start, stop) for start, stop in zip(ends, ends[1:], strict=False) if track.present[start:stop].any()]
+
+
+def calibrated(start: int, stop: int, openings: np.ndarray, widths: np.ndarray) -> Shot:
+    """The shot of some source frames; openings, widths: (N,) as measured."""
+    known = start + np.flatnonzero(np.isfinite(openings[start:stop]))
+    gaps = openings[known]
+    wide = float(np.percentile(gaps, WIDE_OPEN))
+    talks = wide - np.percentile(gaps, 100 - WIDE_OPEN) >= TALKING
+    opening = float(np.clip(WIDER * wide, LEAST_OPENING, MOST_OPENING)) if talks else USUAL_OPENING
+    rest = float(np.median(widths[known][gaps <= np.median(gaps)]))
+    widest = known[np.argsort(-gaps, kind="stable")]
+    shown = widest[: max(int((gaps >= SHOWS_TEETH).sum()) // 4, 1)]  # spread out, as neighbours look the same
+    donors = shown[:: max(len(shown) // DONORS, 1)][:DONORS]
+    return Shot(start, stop, opening, rest, tuple(donors.tolist()))
+
+
+def drawable(planes: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Share 0..1 (N,) in which a face is large and frontal enough to be drawn; 0 where there is none."""
+    across, down = planes[:, :, 0], planes[:, :, 1]
+    area = np.abs(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0])
+    frontal = area / np.maximum(np.linalg.norm(across, axis=1), np.linalg.norm(down, axis=1)) ** 2
+    size = (boxes[:, 2] - boxes[:, 0] - SMALLEST) / (SMALL - SMALLEST)
+    share = np.clip(size, 0, 1) * np.clip((frontal - EDGE_ON) / (TURNED - EDGE_ON), 0, 1)
+    return np.nan_to_num(share)

@@ -15,7 +15,6 @@ from .lips import SAMPLES, TAPER, Lips
 REACH = 0.95  # eye distances to either side of the mouth's middle, where all motion has faded
 NECK = 0.50  # eye distances below the chin, where it has
 BELOW_CHIN = 0.55  # eye distances below the chin, that can change
-LIP_ROOM, CORNER_ROOM = 0.03, 0.04  # eye distances beyond the lips that are moved pixel by pixel
 CHEEK = 2.3  # half widths of the mouth, where its change in width has faded
 JAW_SHARE = 0.6  # of the lower lip's drop, that the chin makes
 JAW_INNER = 0.35  # eye distances from the middle, up to which the jaw moves as the chin does
