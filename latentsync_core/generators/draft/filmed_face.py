@@ -33,7 +33,7 @@ class FilmedFace:
     def cut(
         cls, pixels: np.ndarray, box: tuple[int, int, int, int], mesh: np.ndarray, plane: np.ndarray
     ) -> "FilmedFace":
-        """The face in a part of a frame. box: that part, left, top, right, bottom. mesh, plane: in the frame's pixels."""
+        """The face in a part of a frame. box: left, top, right, bottom of it. mesh, plane: in the frame's pixels."""
         corner = np.array(box[:2], np.float64)
         mesh, plane = mesh.astype(np.float64), plane.astype(np.float64)
         mesh[:, :2] -= corner
