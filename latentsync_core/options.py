@@ -14,7 +14,7 @@ from .errors import LatentSyncError
 if TYPE_CHECKING:
     from torch import Tensor
 
-GENERATORS = ("latentsync", "musetalk")
+GENERATORS = ("latentsync", "musetalk", "draft")
 SOLVERS = ("ddim", "dpm++2m", "unipc", "euler")
 POSITIONS = ("auto", "on", "off")
 JOINS = ("overlap", "reference")

@@ -35,8 +35,8 @@ def add_generator_options(parser: argparse.ArgumentParser) -> None:
         "--generator",
         default=choices.GENERATORS[0],
         choices=choices.GENERATORS,
-        help="latentsync (diffusion over windows of frames) or musetalk (one step for every frame, 256 pixels) "
-        "(default: %(default)s)",
+        help="latentsync (diffusion over windows of frames), musetalk (one step for every frame, 256 pixels) or draft "
+        "(moves the filmed lips, in any face, without a download, in real time) (default: %(default)s)",
     )
     group.add_argument(
         "--bbox-shift",

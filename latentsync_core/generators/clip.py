@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from ..audio import Features
 from ..faces import FaceTrack
 from ..settings import Settings
@@ -18,8 +20,9 @@ class Clip:
 
     video: the file. track: the face by source frame. crops: those of the generator's own `face_crops`. source: the
     source frame shown by each output frame. times: seconds at which each appears, which is also the instant of the
-    voice it hears. segments: of the output. features: of the voice, (T, L, D) at 50 Hz, by the generator's encoder.
-    settings: with the generator's working resolution.
+    voice it hears. strength: (output frames,) in 0..1, how much of the new mouth each shows. segments: of the output.
+    features: of the voice, (T, L, D) at 50 Hz, by the generator's encoder. settings: with the generator's working
+    resolution.
     """
 
     video: Path
@@ -27,6 +30,7 @@ class Clip:
     crops: FaceCrops
     source: Sequence[int]
     times: Sequence[Fraction]
+    strength: np.ndarray
     segments: Sequence[Segment]
     features: Features
     settings: Settings

@@ -78,7 +78,7 @@ class Generator(ABC):
     instead: "Generator | None" = None
 
     def working_resolution(self, asked: int | None) -> int | None:
-        """The crop size in pixels to use where `asked` is asked for; None for one without."""
+        """The crop size in pixels to use where `asked` is asked for; None for a generator without one of its own."""
         return asked
 
     def check(self, settings: Settings) -> None:

@@ -1,15 +1,18 @@
 """Load the generator that a user names."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from ..errors import LatentSyncError
 from ..models.loading import load_models
 from ..settings import Settings
+from .draft.generator import Draft
 from .generator import Generator, refuse_unused
 from .latentsync.generator import LatentSync
 from .musetalk.generator import MuseTalk
 from .musetalk.loading import load_musetalk
 
-KINDS = {"latentsync": LatentSync, "musetalk": MuseTalk}
+KINDS: dict[str, type[Generator]] = {"latentsync": LatentSync, "musetalk": MuseTalk, "draft": Draft}
 
 
 def load_generator(name: str, settings: Settings, **files: Any) -> Generator:
@@ -20,4 +23,19 @@ def load_generator(name: str, settings: Settings, **files: Any) -> Generator:
     """
     kind = KINDS[name]
     refuse_unused(name, kind.unused, settings)  # before gigabytes of weights are read
-    return LatentSync(load_models(**files)) if kind is LatentSync else load_musetalk(**files)
+    if kind is Draft:
+        refuse_files(files)
+        return Draft()
+    if kind is MuseTalk:
+        return load_musetalk(**files)
+    models = load_models(**files)
+    return LatentSync(models, instead=Draft() if models.fallback else None)
+
+
+def refuse_files(files: Mapping[str, Any]) -> None:
+    """Raise LatentSyncError for a network that the draft was to load."""
+    given = [name for name in ("checkpoint", "vae", "whisper", "lora") if files.get(name)]
+    if given:
+        raise LatentSyncError(
+            f"The generator draft loads no files, yet --{given[0]} {files[given[0]]} was given: leave it out."
+        )

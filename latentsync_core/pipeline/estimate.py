@@ -194,21 +194,21 @@ def measure_costs(inputs: Inputs, generator: Generator, settings: Settings, fold
         frames, track, tracking = track_few(reader, settings, device)
     clip = few_frames(inputs, frames, track, generator, replace(settings, cache=None))
     (segment,), begun = clip.segments, []
+    with VideoReader(inputs.video.path) as reader:
 
-    def encode() -> None:
-        with VideoReader(inputs.video.path) as reader:
+        def encode() -> None:
             generation = generator.begin(clip, reader)
             begun.append((generation, generation.encode(segment, Callbacks())))
 
-    face = timed(encode) / len(frames)
-    generation, encoded = begun[-1]
-    window, generated = generation.try_window(segment, encoded)
+        face = timed(encode) / len(frames)
+        generation, encoded = begun[-1]
+        window, generated = generation.try_window(segment, encoded)
 
-    def write() -> None:
-        composited = composite(frames, generation.faces(segment, generated), clip.crops)
-        write_few(composited, len(frames), inputs.video, settings, folder)
+        def write() -> None:
+            composited = composite(frames, generation.faces(segment, generated), clip.crops)
+            write_few(composited, len(frames), inputs.video, settings, folder)
 
-    frame = timed(write) / len(frames)
+        frame = timed(write) / len(frames)
     vram = torch.cuda.max_memory_allocated(device) if on_gpu else None
     return Costs(voice, tracking, face, window, frame, vram)
 
@@ -226,6 +226,7 @@ def few_frames(
         crops=generator.face_crops(track, settings),
         source=range(count),
         times=times,
+        strength=np.ones(count, np.float32),
         segments=plan_segments(count, plan_windows([True] * count, (), max(count, 2), 0)),
         features=torch.zeros(steps, encoder.layers, encoder.width),
         settings=settings,

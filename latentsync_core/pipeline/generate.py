@@ -94,6 +94,7 @@ def clip_of(plan: Plan, voice: Voice) -> Clip:
         crops=plan.crops,
         source=plan.timeline.source,
         times=plan.timeline.times,
+        strength=plan.strength,
         segments=plan.segments,
         features=voice.features,
         settings=plan.settings,

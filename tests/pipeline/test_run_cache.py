@@ -215,7 +215,9 @@ def test_a_clip_that_would_fill_the_cache_is_left_out(codec, clip, tmp_path):
     segments = plan_segments(count, plan_windows([True] * count, (), 16, 0))
     for limit, kept in ((530_000_000, True), (510_000_000, False)):
         settings = Settings(cache=DiskCache(tmp_path / "cache", limit))
-        told = Clip(clip, None, Alignment(np.zeros((count, 2, 3)), 512), range(count), (), segments, None, settings)
+        told = Clip(
+            clip, None, Alignment(np.zeros((count, 2, 3)), 512), range(count), (), None, segments, None, settings
+        )
         found = cached_moments(told, codec, cpu, resolution=512, hidden="lower face")
         assert (found is not None) is kept
 
