@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...faces.resample import planes_from_image
 from .face_plane import on_plane
+from .lip_edge import with_seen_edge
 from .lips import Lips, measured_lips
 from .reshape import Mouth, reshaped
 from .warp import BELOW_CHIN, REACH
@@ -42,8 +44,13 @@ class FilmedFace:
 
     @cached_property
     def lips(self) -> Lips:
-        """Its lips."""
-        return measured_lips(on_plane(self.plane, self.mesh))
+        """Its lips, by the mesh and by what the picture shows."""
+        return with_seen_edge(measured_lips(on_plane(self.plane, self.mesh)), self.planes, self.plane)
+
+    @cached_property
+    def planes(self) -> Tensor:
+        """Its pixels as (3, h, w) float32 in 0..255."""
+        return planes_from_image(self.pixels).float()
 
     @cached_property
     def skin(self) -> Tensor:

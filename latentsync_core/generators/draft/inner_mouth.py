@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...faces.resample import planes_from_image, sample_bilinear
+from ...faces.resample import sample_bilinear
 from .filmed_face import FilmedFace
 from .warp import Motion, along, smooth_step
 
 HALF_WIDTH, ABOVE, BELOW = 0.45, 0.15, 0.45  # eye distances that the textures cover around the mouth's middle
-INSET, LOWER_INSET = 0.012, 0.03  # eye distances from the upper and lower lip's edge, within which nothing is taken
+INSET, LOWER_INSET = 0.012, 0.02  # eye distances from the upper and lower lip's edge, within which nothing is taken
 DARK = 0.6  # of the teeth's luma, below which a row is taken for the dark behind them
 SHOWS_TEETH = 0.07  # eye distances of a gap that shows what is inside
 BLEND = 0.12  # of the gap, over which the two layers fade
@@ -57,7 +57,7 @@ class MouthView:
 
     @classmethod
     def of(cls, face: FilmedFace) -> "MouthView":
-        planes, matrix, lips = planes_from_image(face.pixels).float(), face.plane.tolist(), face.lips
+        planes, matrix, lips = face.planes, face.plane.tolist(), face.lips
 
         def colour(u: Tensor, v: Tensor) -> Tensor:
             x, y = (row[0] * u + row[1] * v + row[2] for row in matrix)

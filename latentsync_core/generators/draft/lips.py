@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-# Mesh indices, left to right in the picture. The ends are the outer corners: between them and the inner ones of the
-# mesh an open mouth is dark already.
+# Mesh indices, left to right in the picture. The ends are the outer corners: between them and the mesh's inner ones,
+# left out here, an open mouth is dark already.
 INNER_UPPER_LIP = (61, 191, 80, 81, 82, 13, 312, 311, 310, 415, 291)
 INNER_LOWER_LIP = (61, 95, 88, 178, 87, 14, 317, 402, 318, 324, 291)
 OUTER_UPPER_LIP, OUTER_LOWER_LIP = 0, 17
 NOSE_BASE, CHIN = 2, 152
-CURVE_TERMS = 4  # of the polynomial of an edge
+SMOOTHING = 1.5  # samples: standard deviation over which an edge is smoothed
 THINNEST_LIP = 0.05  # eye distances
 SAMPLES = 65  # of a curve, from one corner of the mouth to the other
 PLACES = np.linspace(-1, 1, SAMPLES)  # -1: left corner, 1: right corner
@@ -67,9 +68,10 @@ def edge_curve(points: np.ndarray) -> np.ndarray:
     """A smooth curve (SAMPLES,) of v through points (n, 2) whose first and last are the mouth's corners."""
     (left, left_v), (right, right_v) = points[0], points[-1]
     place = np.clip((2 * points[:, 0] - left - right) / max(right - left, 1e-6), -1, 1)
-    powers = np.arange(CURVE_TERMS)
     line = (left_v * (1 - place) + right_v * (1 + place)) / 2
-    basis = (1 - place[:, None] ** 2) * place[:, None] ** powers
-    weights = np.linalg.lstsq(basis, points[:, 1] - line, rcond=None)[0]
-    ends = (left_v * (1 - PLACES) + right_v * (1 + PLACES)) / 2
-    return ends + TAPER * (PLACES[:, None] ** powers @ weights)
+    arch = np.interp(PLACES, np.maximum.accumulate(place), points[:, 1] - line)
+    # mirrored with its sign turned, so that the ends stay the corners
+    smooth = gaussian_filter1d(np.concatenate([-arch[:0:-1], arch, -arch[-2::-1]]), SMOOTHING)[
+        SAMPLES - 1 : 2 * SAMPLES - 1
+    ]
+    return (left_v * (1 - PLACES) + right_v * (1 + PLACES)) / 2 + smooth

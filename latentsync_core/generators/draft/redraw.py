@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...faces.resample import image_from_planes, invert_affine, planes_from_image
+from ...faces.resample import image_from_planes, invert_affine
 from .filmed_face import FilmedFace, face_corners, rectangle
 from .inner_mouth import InnerMouth, inner_colours
 from .lips import Lips
@@ -22,8 +22,8 @@ NODES_PER_EYE_DISTANCE = 32  # of the coarse grid
 LIP_ROOM, CORNER_ROOM = 0.03, 0.04  # eye distances around the lips that are moved pixel by pixel
 RIM = 0.08  # eye distances inside a region's rim, over which all motion fades
 EDGE, LEAST_EDGE = 0.016, 1.2  # eye distances, and pixels at least, over which lips and inner mouth blend
-CREASE, CREASE_WIDTH = 0.38, 0.011  # light lost along the line of lips that were brought together; eye distances
-TURNED_IN, TURNING_WIDTH = 0.25, 0.02  # light lost where parted lips turn in; eye distances
+CREASE, CREASE_WIDTH = 0.35, 0.013  # light lost along the line of lips that were brought together; eye distances
+TURNED_IN, TURNING_WIDTH = 0.1, 0.025  # light lost where parted lips turn in; eye distances
 LEAST_MOTION, FULL_MOTION = 1 / 50, 1 / 4  # pixels: a pixel is the filmed one below the first, the moved one above
 FULL_ALPHA = 1 / 4  # of the inner mouth in a pixel, from which on it counts as changed
 
@@ -48,7 +48,7 @@ def redraw(face: FilmedFace, mouth: Mouth, inner: InnerMouth) -> Redrawn:
     lips = part_around(face.plane, lip_corners(wanted), skin.place)
     if mouth.strength == 0 or min(skin.size) < 2 or min(lips.size) < 2:
         return Redrawn(pixels, share)
-    drawing = Drawing(planes_from_image(pixels).float(), face.plane, face.lips, wanted, mouth.strength)
+    drawing = Drawing(face.planes, face.plane, face.lips, wanted, mouth.strength)
     drawn, changed = moved_skin(drawing, skin)
     inside = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(lips.place, skin.place, strict=True))
     drawn[(..., *inside)], changed[inside] = moved_lips(drawing, lips, inner, face.skin)
@@ -137,7 +137,7 @@ def lip_corners(wanted: Lips) -> np.ndarray:
 
 def moved_skin(drawing: Drawing, skin: Part) -> tuple[Tensor, Tensor]:
     """All but the lips: colours (3, h, w) in 0..255, and how much has changed (h, w) in 0..1."""
-    moved, fade = motion(skin.u, skin.v, drawing.filmed, drawing.wanted), rim_fade(skin, drawing)
+    moved, fade = motion(skin.u, skin.v, drawing.filmed, drawing.wanted, drawing.strength), rim_fade(skin, drawing)
     dx, dy = drawing.in_pixels(moved.du * fade, moved.dv * fade)
     nodes = torch.stack([skin.x + dx, skin.y + dy, change(dx, dy)])
     x, y, changed = F.interpolate(nodes[None], size=skin.size, mode="bilinear", align_corners=True)[0]
@@ -146,7 +146,7 @@ def moved_skin(drawing: Drawing, skin: Part) -> tuple[Tensor, Tensor]:
 
 def moved_lips(drawing: Drawing, lips: Part, inner: InnerMouth, skin: Tensor) -> tuple[Tensor, Tensor]:
     """Lips and what shows between them, as of `moved_skin`; skin: (3,) its colour in this frame."""
-    moved, fade = motion(lips.u, lips.v, drawing.filmed, drawing.wanted), rim_fade(lips, drawing)
+    moved, fade = motion(lips.u, lips.v, drawing.filmed, drawing.wanted, drawing.strength), rim_fade(lips, drawing)
     scale = drawing.scale
     edge = max(EDGE * scale, LEAST_EDGE)
     colours, changes = [], []

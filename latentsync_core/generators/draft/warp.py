@@ -21,7 +21,7 @@ JAW_INNER = 0.35  # eye distances from the middle, up to which the jaw moves as 
 JAW_ABOVE = 0.15  # eye distances above the line of the lips, where the jaw's motion begins
 LIP_REACH = 0.38  # eye distances below the lower lip's edge, over which its own motion passes into the chin's
 CORNER = 1.7  # half widths of the mouth, where the motion of its corners has faded
-UPPER_INSET, LOWER_INSET = 0.016, 0.032  # eye distances that a mesh may lie beside the edges of parted lips
+UPPER_INSET, LOWER_INSET = 0.016, 0.02  # eye distances that a mesh may lie beside the edges of parted lips
 SEAM_INSET = 0.008  # eye distances beside the line of shut lips, that is dark
 PARTED = 0.05  # eye distances of a gap, from which on lips are wholly parted
 
@@ -53,12 +53,15 @@ def smooth_step(x: Tensor) -> Tensor:
     return x * x * (3 - 2 * x)
 
 
-def motion(u: Tensor, v: Tensor, filmed: Lips, wanted: Lips) -> Motion:
-    """From the lips filmed to those wanted, at the points (u, v) of the face's plane."""
+def motion(u: Tensor, v: Tensor, filmed: Lips, wanted: Lips, strength: float) -> Motion:
+    """From the lips filmed to those wanted, at the points (u, v) of the face's plane.
+
+    strength: 0..1, how far filmed lips are taken from beside their edges.
+    """
     half = wanted.width / 2
     centre = float(wanted.corners[:, 0].mean())
     place = (u - centre) / half
-    upper, lower, rise, fall, upper_inset, lower_inset = along(edge_tables(filmed, wanted), place)
+    upper, lower, rise, fall, upper_inset, lower_inset = along(edge_tables(filmed, wanted, strength), place)
     drop = JAW_SHARE * float(filmed.opening - wanted.opening)
     jaw = drop * smooth_step((REACH - (u - centre).abs()) / (REACH - JAW_INNER))
     corner = smooth_step((CORNER - place.abs()) / (CORNER - 1))
@@ -85,10 +88,10 @@ def motion(u: Tensor, v: Tensor, filmed: Lips, wanted: Lips) -> Motion:
     return Motion(du, over, under, place, v - upper, lower - v)
 
 
-def edge_tables(filmed: Lips, wanted: Lips) -> Tensor:
+def edge_tables(filmed: Lips, wanted: Lips, strength: float) -> Tensor:
     """v of the wanted edges, what is added to v there, and the insets of both: (SAMPLES, 6)."""
     change = min(1.0, abs(filmed.opening - wanted.opening) / PARTED)
-    parted = np.clip((filmed.lower - filmed.upper) / PARTED, 0, 1) * change
+    parted = np.clip((filmed.lower - filmed.upper) / PARTED, 0, 1) * strength
     seam = SEAM_INSET * change * TAPER
     insets = (np.maximum(inset * parted, seam) for inset in (UPPER_INSET, LOWER_INSET))
     tables = (wanted.upper, wanted.lower, filmed.upper - wanted.upper, filmed.lower - wanted.lower, *insets)
