@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from ..options import GENERATORS
 from ..presets import PRESETS
 from ..progress import Callbacks
 from .first_checks import announce, check_inputs, check_model_files
@@ -21,6 +22,7 @@ DESCRIPTION = """Dub drawn clips with voices never trained on and compare the mo
 written file, with the known truth: for one model, or, with --train, for every way of training in turn. With --recorded,
 dub them with recorded sentences instead and ask whether the lips do what the phones ask."""
 GUIDANCES = (1.5, 1.0, 2.0, 3.0)
+MUSETALK_POSITIONS = ("auto", "on")  # as trained, and as its own scripts add them
 ABLATIONS = ("positions", "dropout", "null", "noise")
 
 
@@ -32,6 +34,13 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("evidence"), help="folder for tables and plots")
     parser.add_argument("--exams", type=int, default=6, help="clips to dub (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each clip (default: %(default)s)")
+    parser.add_argument(
+        "--generator",
+        choices=GENERATORS,
+        default=GENERATORS[0],
+        help="what draws the mouth; musetalk is evaluated with positions as trained and as its scripts add them, and "
+        "has neither steps nor guidance (default: %(default)s)",
+    )
     parser.add_argument("--steps", type=int, default=20, help="denoising steps (default: %(default)s)")
     parser.add_argument(
         "--guidance", type=float, nargs="+", default=GUIDANCES, metavar="SCALE", help="(default: 1.5 1 2 3)"
@@ -87,6 +96,11 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Refuse at once what no study can be made with."""
     if args.exams < 2:
         raise LatentSyncError(f"--exams is {args.exams}; at least 2 are needed, to compare with another's voice.")
+    if args.generator != GENERATORS[0] and (args.presets or args.train is not None):
+        raise LatentSyncError(
+            f"--generator {args.generator} was given with {'--presets' if args.presets else '--train'}; the presets "
+            f"are LatentSync's, and a training config names its own generator (model.generator): leave one out."
+        )
     if args.train is not None and args.presets:
         raise LatentSyncError("--presets evaluates one model and --train trains many; leave one of them out.")
     if args.train is not None and args.recorded is not None:
@@ -108,19 +122,23 @@ def chosen_study(args: argparse.Namespace) -> Callable[[argparse.Namespace, Stag
 
 
 def evaluated_models(args: argparse.Namespace):
-    """The models that the options name."""
-    from ..models.loading import load_models
+    """The generator that the options name."""
+    from ..generators.loading import load_generator
+    from ..pipeline.settings import Settings
 
     files = {"vae": args.vae, "whisper": args.whisper, "directory": args.models}
     lora = {"lora": args.lora, "lora_strength": args.lora_strength}
-    return load_models(args.checkpoint, **files, **lora, device=args.device, precision=args.precision)
+    run_on = {"device": args.device, "precision": args.precision}
+    return load_generator(args.generator, Settings(), checkpoint=args.checkpoint, **files, **lora, **run_on)
 
 
 def chosen_ways(args: argparse.Namespace) -> dict:
-    """The Settings to evaluate by the name of their row: the presets, or a guidance scale each."""
+    """The Settings to evaluate by the name of their row: presets, guidance scales or MuseTalk's positions."""
     from ..diffusion import Guidance
     from ..pipeline.settings import Settings
 
+    if args.generator == "musetalk":
+        return {f"positions {position}": Settings(position=position) for position in MUSETALK_POSITIONS}
     if args.presets:
         return {name: Settings(**preset.values()) for name, preset in PRESETS.items()}
     return {f"guidance {scale:g}": Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance}
@@ -128,6 +146,8 @@ def chosen_ways(args: argparse.Namespace) -> dict:
 
 def steps_text(args: argparse.Namespace) -> str:
     """What a table's title says of the steps."""
+    if args.generator == "musetalk":
+        return "one step"
     return "the presets" if args.presets else f"{args.steps} steps"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..generators.generator import Generator
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import (
@@ -44,7 +45,7 @@ class Evaluation:
 
 
 def evaluate_model(
-    models: Models,
+    models: Models | Generator,
     clips: Sequence[EvaluationClip],
     ways: Mapping[str, Settings],
     folder: Path,
@@ -55,7 +56,7 @@ def evaluate_model(
     """Dub all clips in each of some ways, and score the results.
 
     Args:
-        models: the networks.
+        models: LatentSync's networks, or any generator.
         clips: evaluation clips.
         ways: settings of the pipeline by the name of their row.
         folder: for the dubbed clips.

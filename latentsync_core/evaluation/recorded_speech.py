@@ -13,6 +13,7 @@ import numpy as np
 
 from ..audio import SAMPLE_RATE_HZ
 from ..faces.mouth_opening import correlation
+from ..generators.generator import Generator
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
@@ -91,7 +92,7 @@ def recorded_clips(sentences: Sequence[RecordedSentence]) -> list[EvaluationClip
 
 
 def evaluate_recorded(
-    models: Models,
+    models: Models | Generator,
     sentences: Sequence[RecordedSentence],
     ways: Mapping[str, Settings],
     folder: Path,
@@ -102,7 +103,7 @@ def evaluate_recorded(
     """Dub a source with every sentence in each of some ways, and with silence in the first of them.
 
     Args:
-        models: the networks.
+        models: LatentSync's networks, or any generator.
         sentences: recorded speech.
         ways: settings of the pipeline by the name of their row.
         folder: for the dubbed clips.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..generators.generator import Generator
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
@@ -40,7 +41,7 @@ class SpeedRow:
 
 
 def study_speed(
-    models: Models,
+    models: Models | Generator,
     clips: Sequence[EvaluationClip],
     ways: Mapping[str, Settings],
     folder: Path,
@@ -51,7 +52,7 @@ def study_speed(
     """Dub every clip in every way, clip by clip, so that a busy machine slows all ways alike.
 
     Args:
-        models: the networks.
+        models: LatentSync's networks, or any generator.
         clips: evaluation clips, whose voices no training knows.
         ways: settings by name; the first is what the others are compared with.
         folder: for the dubbed clips.

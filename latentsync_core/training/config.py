@@ -11,7 +11,7 @@ from ..diffusion.conditioning import DEFAULT_DROPOUT, ConditionDropout
 from ..errors import LatentSyncError
 from ..options import POSITIONS, WINDOW_FRAMES
 
-GENERATORS = ("latentsync", "musetalk")
+TRAINED_GENERATORS = ("latentsync", "musetalk")
 NULLS = ("zeros", "learned")
 PRECISIONS = ("fp32", "bf16", "fp16")
 TRAINABLE = ("all", "lora", "modules")
@@ -168,7 +168,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require_choice("model.train", self.model.train, TRAINABLE)
-        require_choice("model.generator", self.model.generator, GENERATORS)
+        require_choice("model.generator", self.model.generator, TRAINED_GENERATORS)
         if self.model.generator == "musetalk":
             self.refuse_denoising()
         if self.model.train == "modules" and not self.model.modules:

@@ -30,3 +30,9 @@ def test_a_model_is_shown_beside_the_best_and_worst_possible_scores(tmp_path, ca
     eyes, mouths = rows[:, 20:40], rows[:, 80:110]
     assert np.array_equal(eyes[0], eyes[2]) and not np.array_equal(mouths[0], mouths[1])
     assert (tmp_path / "openings.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("other", [("--presets",), ("--train", "run.toml")])
+def test_another_generator_has_neither_presets_nor_a_say_in_a_training_config(tmp_path, capsys, other):
+    assert main(["evaluate", "--out", str(tmp_path), "--generator", "musetalk", *other]) == 2
+    assert f"--generator musetalk was given with {other[0]}" in capsys.readouterr().err
