@@ -9,6 +9,7 @@ from .picture.frame import Frame
 from .read.audio import AudioInfo, probe_audio, read_channels, read_waveform, stream_audio
 from .read.image_reader import ImageReader
 from .read.info import VideoInfo, probe_video
+from .read.video_part import VideoPart
 from .read.video_reader import VideoReader, is_variable
 from .sound.blocks import waveform_blocks
 from .sound.mono import check_voice, resample_waveform
@@ -22,6 +23,7 @@ __all__ = [
     "Frame",
     "ImageReader",
     "VideoInfo",
+    "VideoPart",
     "VideoReader",
     "VideoWriter",
     "apply_edit",

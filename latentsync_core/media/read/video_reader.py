@@ -139,8 +139,12 @@ class VideoReader:
         """
         with open_media(self.path, "a video file") as container:
             stream = video_stream(container, self.path)
-            stamps = sorted(p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard)
+            given = (p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard)
+            stamps = sorted(filter(self._shows, given))
             return tuple((stamp - stamps[0]) * stream.time_base for stamp in stamps)
+
+    def _shows(self, stamp: int | Fraction) -> bool:
+        return True
 
     def _frame(self, index: int) -> Frame | None:
         """The frame at `index`, None past the end."""
