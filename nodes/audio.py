@@ -45,7 +45,7 @@ class VideoVoice(io.ComfyNode):
 
     @classmethod
     def execute(cls, video, track: str = "") -> io.NodeOutput:
-        from .host.video import video_sound
+        from .host.video_source import video_sound
 
         return io.NodeOutput(video_sound(video, track))
 

@@ -113,7 +113,7 @@ class FaceTrack(io.ComfyNode):
         from ..latentsync_core.media import is_variable
         from ..latentsync_core.visualize.track_preview import preview_frames
         from .host.tracking import track_clip
-        from .host.video import open_clip
+        from .host.video_source import open_clip
 
         given = None if face_mask is None else face_mask.reshape(-1, *face_mask.shape[-2:])[0].float().cpu().numpy()
         selection = parse_face(face) if given is None else mask_selection(given, "face_mask")

@@ -78,14 +78,17 @@ class SyncScore(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..latentsync_core.scoring.words import summary, table
         from ..latentsync_core.visualize.score_card import score_card
-        from .host.scores import score_clip, score_inputs
+        from .host.folders import temporary_folder
+        from .host.scores import ScoreSockets, score_clip, score_inputs
         from .host.video import image_of
 
         rate = Fraction(str(round(images_fps, 3)))
-        scored = score_clip(score_inputs(video, images, rate, audio, source, face))
+        with temporary_folder() as folder:
+            scored = score_clip(score_inputs(ScoreSockets(video, images, rate, audio, source, face), folder))
+            card = image_of(score_card(scored))
         sync, text = scored.score.sync, f"{summary(scored.score)}\n\n{table(scored.score)}"
         numbers = sync.correlation, sync.agreement, sync.confidence, sync.offset_frames
-        return io.NodeOutput(*numbers, image_of(score_card(scored)), text)
+        return io.NodeOutput(*numbers, card, text)
 
 
 class CompareVideos(io.ComfyNode):

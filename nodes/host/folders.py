@@ -1,8 +1,13 @@
 """Where the host keeps models, caches and temporary files."""
 
+import logging
 import os
 import uuid
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import folder_paths
 
@@ -10,6 +15,8 @@ from ...latentsync_core.disk_cache import DiskCache, default_folder
 from ...latentsync_core.errors import LatentSyncError
 
 FOLDER = "latentsync"  # below the host's models folder; extra_model_paths.yaml may name others
+log = logging.getLogger(__name__)
+
 MODEL_SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}
 
 
@@ -46,8 +53,37 @@ def disk_cache() -> DiskCache:
     return DiskCache(default_folder())
 
 
-def temporary_file(suffix: str) -> Path:
+class TemporaryFile(str):
+    """The name of a file that is removed when nothing refers to the name any more.
+
+    A VIDEO hands its source's name on to the VIDEOs that are cut from it, and so the file stays for those.
+    """
+
+
+def temporary_file(suffix: str) -> TemporaryFile:
     """A new name in the host's temp folder, which the host empties when it starts and stops."""
+    name = TemporaryFile(temporary_place() / f"latentsync_{uuid.uuid4().hex}{suffix}")
+    weakref.finalize(name, remove, str(name))
+    return name
+
+
+def remove(name: str) -> None:
+    """Remove a temporary file; where somebody still reads it, the host removes it with its temp folder."""
+    try:
+        Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        log.info("%s stays until the host stops: %s", name, error)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder in the host's temp folder that is removed with all it holds when the block ends."""
+    with TemporaryDirectory(prefix="latentsync_", dir=temporary_place()) as folder:
+        yield Path(folder)
+
+
+def temporary_place() -> Path:
+    """The host's temp folder, made where it is missing."""
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"latentsync_{uuid.uuid4().hex}{suffix}"
+    return folder

@@ -1,5 +1,6 @@
 """Scores of what travels on the canvas: clips and sounds become files, networks come from the host's memory."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,47 +12,59 @@ import torch
 from scipy.io import wavfile
 
 from ...latentsync_core.errors import LatentSyncError
-from ...latentsync_core.media import EncodeSettings, ImageReader, VideoWriter, probe_video
+from ...latentsync_core.media import ImageReader, VideoWriter, probe_video
 from ...latentsync_core.models.catalog import SYNCNET_V2
 from ...latentsync_core.options import EVALUATION_CROPS
 from ...latentsync_core.progress import Callbacks
 from ...latentsync_core.scoring.compare_clips import compare_clips, shared_sound
 from ...latentsync_core.scoring.judges import judged, syncnet_scores
 from ...latentsync_core.scoring.score_files import ScoredClip, ScoreInputs, score_files
-from .folders import FOLDER, temporary_file
+from .folders import FOLDER, temporary_file, temporary_folder
 from .memory import face_networks, loaded, node_callbacks, patch_small_model
-from .video import video_path
+from .video_source import LOSSLESS, written_clip
 
 
-def score_inputs(video, images, images_fps: Fraction, audio: dict | None, source, face: str) -> ScoreInputs:
-    """What Sync Score's sockets hold, as files. Raises LatentSyncError for too few or too many of them."""
-    if (video is None) == (images is None):
-        found = "neither a video nor images; connect" if video is None else "both a video and images; keep"
+@dataclass(frozen=True)
+class ScoreSockets:
+    """What is connected to Sync Score: VIDEO or IMAGE with its rate, AUDIO, the VIDEO it was made from; whose face."""
+
+    video: Any
+    images: torch.Tensor | None
+    images_fps: Fraction
+    audio: dict | None
+    source: Any
+    face: str
+
+
+def score_inputs(given: ScoreSockets, folder: Path) -> ScoreInputs:
+    """What Sync Score's sockets hold, as files; in `folder`, where they are not files already. Raises LatentSyncError for too few or too many of them."""
+    if (given.video is None) == (given.images is None):
+        found = "neither a video nor images; connect" if given.video is None else "both a video and images; keep"
         raise LatentSyncError(f"Sync Score has {found} one of the two.")
-    clip = video_path(video) if images is None else images_file(images, images_fps)
-    if audio is None and not probe_video(clip).has_audio:
-        what = "The video has no sound" if images is None else "Images have no sound"
+    clip = written_clip(given.video, folder) if given.images is None else images_file(given, folder)
+    if given.audio is None and not probe_video(clip).has_audio:
+        what = "The video has no sound" if given.images is None else "Images have no sound"
         raise LatentSyncError(f"{what} to compare the lips with; connect the voice to audio.")
     return ScoreInputs(
         video=clip,
-        audio=None if audio is None else audio_file(audio),
-        source=None if source is None else video_path(source),
-        face=face,
+        audio=None if given.audio is None else audio_file(given.audio, folder),
+        source=None if given.source is None else written_clip(given.source, folder),
+        face=given.face,
     )
 
 
-def images_file(images: torch.Tensor, fps: Fraction) -> Path:
-    """IMAGE frames (frames, H, W, 3) as a lossless file in the temp folder."""
-    path = temporary_file(".mkv")
-    with ImageReader(images, fps) as reader, VideoWriter(path, reader.info, EncodeSettings("ffv1")) as writer:
+def images_file(given: ScoreSockets, folder: Path) -> Path:
+    """IMAGE frames (frames, H, W, 3) as a lossless file."""
+    path = folder / "images.mkv"
+    with ImageReader(given.images, given.images_fps) as reader, VideoWriter(path, reader.info, LOSSLESS) as writer:
         for frame in reader.frames():
             writer.write(frame.picture)
     return path
 
 
-def audio_file(audio: dict) -> Path:
-    """An AUDIO as a WAV file of float samples in the temp folder."""
-    path = temporary_file(".wav")
+def audio_file(audio: dict, folder: Path) -> Path:
+    """An AUDIO as a WAV file of float samples."""
+    path = folder / "voice.wav"
     waveform = audio["waveform"][0].float().cpu().numpy()  # (channels, samples)
     wavfile.write(path, int(audio["sample_rate"]), np.ascontiguousarray(waveform.T))
     return path
@@ -78,12 +91,14 @@ def syncnet_v2(path: str):
     return patch_small_model(load_sync_net_v2(path))
 
 
-def compare_to_file(videos: list, audio: dict | None, labels: list[str]) -> Path:
+def compare_to_file(videos: list, audio: dict | None, labels: list[str]) -> str:
     """Write a comparison of VIDEOs with one AUDIO, or the sound of the first that has any, into the temp folder."""
     from ...latentsync_core.visualize.side_by_side import write_side_by_side
 
-    paths, path, callbacks = [video_path(video) for video in videos], temporary_file(".mp4"), node_callbacks()
-    sound = shared_sound(paths, None if audio is None else audio_file(audio))
-    clips = compare_clips(paths, sound, labels=labels, nets=loaded(face_networks()), callbacks=callbacks)
-    write_side_by_side(path, clips, sound, callbacks=callbacks)
+    path, callbacks = temporary_file(".mp4"), node_callbacks()
+    with temporary_folder() as folder:
+        paths = [written_clip(video, folder) for video in videos]
+        sound = shared_sound(paths, None if audio is None else audio_file(audio, folder))
+        clips = compare_clips(paths, sound, labels=labels, nets=loaded(face_networks()), callbacks=callbacks)
+        write_side_by_side(Path(path), clips, sound, callbacks=callbacks)
     return path

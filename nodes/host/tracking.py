@@ -3,7 +3,7 @@
 from ...latentsync_core.faces import FaceSelection, track_numbered, without_gaps
 from ...latentsync_core.faces.tracking.people import People
 from ...latentsync_core.faces.tracking.search import TrackingSettings
-from ...latentsync_core.media import ImageReader, VideoReader
+from ...latentsync_core.media import ImageReader, VideoPart, VideoReader
 from ...latentsync_core.pipeline.people_cache import cached_people
 from ...latentsync_core.pipeline.plan import TrackedSource
 from ...latentsync_core.pipeline.run_cache import track_key
@@ -35,5 +35,6 @@ def track_clip(
     if isinstance(reader, ImageReader):
         return track()
     cache = disk_cache()
-    key = track_key(reader.info.path, cache, selection, settings, missing=missing, device="cpu")
+    part = {"part": reader.shown} if isinstance(reader, VideoPart) else {}
+    key = track_key(reader.info.path, cache, selection, settings, missing=missing, device="cpu", **part)
     return cached_people(cache, key, track)

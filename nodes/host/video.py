@@ -1,10 +1,7 @@
-"""VIDEO in and out as streams: files are read where they lie, results are rendered once into the temp folder."""
+"""A result as VIDEO: the generated faces go into their frames, and the frames into one file in the temp folder."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,87 +11,19 @@ from comfy_api.latest import InputImpl
 from PIL import Image
 
 from ...latentsync_core.audio import check_silence
-from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.faces import FadeLimits, MouthMasks, effect_strength, why_unshown
 from ...latentsync_core.generators.aligned_faces import AlignedFaces, Alignment
 from ...latentsync_core.generators.face_crops import Composited
-from ...latentsync_core.media import (
-    EncodeSettings,
-    ImageReader,
-    VideoReader,
-    probe_audio,
-    read_channels,
-    waveform_blocks,
-)
+from ...latentsync_core.media import EncodeSettings
 from ...latentsync_core.pipeline.composite import clip_writer, composite, write_clip
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
 from .memory import node_callbacks
+from .video_source import waveform_of
 
 SMALL_MASK_SIDE = 64  # pixels
 
 log = logging.getLogger(__name__)
-
-
-def open_clip(video, images, images_fps: Fraction) -> Callable:
-    """What opens the frames of a VIDEO, or of IMAGE frames, as a reader.
-
-    A VIDEO with edits still pending (trimmed or cropped on newer hosts) is written out once as it should look.
-    """
-    if video is None and images is None:
-        raise LatentSyncError("Face Track has neither a video nor images; connect one of the two.")
-    if video is not None and images is not None:
-        raise LatentSyncError("Face Track has both a video and images; disconnect one of the two.")
-    if images is not None:
-        return partial(ImageReader, images, images_fps)
-    return partial(VideoReader, video_path(video))
-
-
-def video_path(video) -> Path:
-    """The file behind a VIDEO; one in memory, or with edits pending, is written to the temp folder."""
-    if not any(trim_window(video)) and not getattr(video, "has_pending_frame_edits", lambda: False)():
-        return source_path(video)
-    path = temporary_file(".mp4")
-    video.save_to(str(path))
-    return path
-
-
-def source_path(video) -> Path:
-    """The file behind a VIDEO as it was before any edits; one in memory is written to the temp folder."""
-    source = video.get_stream_source()
-    if isinstance(source, str):
-        return Path(source)
-    path = temporary_file(".mp4")
-    path.write_bytes(source.getvalue())
-    return path
-
-
-def trim_window(video) -> tuple[float, float]:
-    """Start and duration in seconds of a VIDEO that newer hosts have trimmed; zeros for one that is whole."""
-    return getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
-
-
-def exact_seconds(seconds: float) -> Fraction:
-    """What a user wrote as a decimal: 0.4, not the float a little above it, which would miss the frame shown then."""
-    return Fraction(seconds).limit_denominator(1_000_000)
-
-
-def video_sound(video, track: str) -> dict:
-    """The sound of a VIDEO as AUDIO, from its first picture on: later sound follows silence, earlier sound is cut.
-
-    track: the audio track's number or language; "" for the default one. Of a trimmed VIDEO, the part that is shown.
-    """
-    path, (begin, duration) = source_path(video), map(exact_seconds, trim_window(video))
-    info = probe_audio(path, track.strip() or None, path)
-    waveform = read_channels(info)  # (channels, samples)
-    if begin or duration:
-        with VideoReader(path) as reader:
-            next(reader.frames(), None)
-            shown = next((time for time in reader.scan_times() if time + reader.start >= begin), Fraction(0))
-        first = round(shown * info.sample_rate)
-        stop = first + round(duration * info.sample_rate) if duration else None
-        waveform = waveform[:, first:stop]
-    return {"waveform": torch.from_numpy(waveform.copy())[None], "sample_rate": info.sample_rate}
 
 
 def image_of(picture: Image.Image) -> torch.Tensor:
@@ -102,9 +31,9 @@ def image_of(picture: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(picture.convert("RGB")))[None].float() / 255
 
 
-def video_from_file(path: Path):
-    """A VIDEO that Save Video copies without decoding."""
-    return InputImpl.VideoFromFile(str(path))
+def video_from_file(path: str):
+    """A VIDEO that Save Video copies without decoding; a temporary file is there until the last VIDEO over it is gone."""
+    return InputImpl.VideoFromFile(path)
 
 
 @dataclass(frozen=True)
@@ -138,7 +67,7 @@ def mask_pictures(mask: torch.Tensor | None) -> np.ndarray | None:
 
 def blend_to_file(
     faces: TrackedFaces, tokens: ClipTokens, generated, blend: Blend, settings: EncodeSettings, all_frames: bool
-) -> tuple[Path, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Render the result into the temp folder; also its first or all frames as IMAGE and MASK, and all frames' small MASK.
 
     generated: (output frame, face (3, r, r) in [-1, 1]), rising.
@@ -153,11 +82,10 @@ def blend_to_file(
             pictures.append(picture)
             masks.append(mask)
 
-    waveform, rate = tokens.audio["waveform"][0].float().cpu().numpy(), int(tokens.audio["sample_rate"])
     timeline = tokens.timeline
     with faces.open_reader() as reader:
         frames = composite(reader.frames_at(timeline.source), iter(generated), blend.crops, blend.strength)
-        with clip_writer(path, reader.info, timeline, waveform_blocks(waveform, rate), settings) as writer:
+        with clip_writer(Path(path), reader.info, timeline, waveform_of(tokens.audio), settings) as writer:
             write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
 

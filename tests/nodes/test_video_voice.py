@@ -61,6 +61,6 @@ def test_a_trimmed_video_gives_the_part_shown(nodes, load, tmp_path):
 
 
 def test_a_whole_video_is_read_where_it_lies(pack, load, tmp_path):
-    video = importlib.import_module(f"{pack.__name__}.nodes.host.video")
+    source = importlib.import_module(f"{pack.__name__}.nodes.host.video_source")
     path = write(tmp_path / "a.mkv", 0.0, 0.0)
-    assert video.video_path(load(path)) == Path(path)
+    assert source.clip_file(load(path)) == source.ClipFile(path)
