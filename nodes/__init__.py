@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .audio import AudioChunks, AudioFeatures, PositionEncoding, VideoVoice
 from .blend import FaceBlend
 from .conditioning import Conditioning
+from .draft import Draft
 from .faces import FaceEncode, FaceTrack
 from .host.folders import register_model_folder
 from .lip_sync import LipSync
@@ -36,6 +37,7 @@ class LatentSyncExtension(ComfyExtension):
             SharedNoise,
             Sigmas,
             FaceBlend,
+            Draft,
             SyncScore,
             CompareVideos,
         ]

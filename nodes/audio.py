@@ -239,7 +239,13 @@ class AudioChunks(io.ComfyNode):
         tokens = AudioTokens(heard, indices_at(len(heard), timeline.times))
         gate = features.activity.gate([time - Fraction(offset, 1000) for time in timeline.times])
         clip = ClipTokens(
-            timeline, windows, tokens, sound or features.audio, gate if features.silence == "keep" else None
+            timeline=timeline,
+            windows=windows,
+            tokens=tokens,
+            audio=sound or features.audio,
+            shown=gate if features.silence == "keep" else None,
+            voice=features,
+            offset=offset,
         )
         return io.NodeOutput(clip, len(timeline), float(timeline.fps), gate.tolist())
 

@@ -78,6 +78,7 @@ class ClipTokens:
 
     tokens: AudioTokens of every output frame. windows: in output frames. audio: the original AUDIO.
     shown: how much of the generated mouth to show while nobody speaks, by output frame; None for all of it.
+    voice: VoiceFeatures the tokens were taken from. offset: milliseconds by which the mouth is later than the sound.
     positions: "auto" until position encoding was decided: the model that samples then does as it was trained.
     """
 
@@ -86,6 +87,8 @@ class ClipTokens:
     tokens: Any
     audio: dict
     shown: Any = None
+    voice: "VoiceFeatures | None" = None
+    offset: float = 0.0
     positions: str = "auto"
 
     @property

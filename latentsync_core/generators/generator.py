@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -99,6 +99,19 @@ class Generator(ABC):
 
     def check_face(self, reader: VideoReader, clip: Clip) -> None:  # noqa: B027 (most generators draw any face)
         """Raise UnknownFaceError for a face that this generator would spoil."""
+
+
+def generated_faces(
+    generation: Generation, segments: Sequence[Segment], callbacks: Callbacks
+) -> Iterator[tuple[int, Tensor]]:
+    """(output frame, new face) of a whole clip, one stage after the other; for hosts that keep no parts."""
+    for segment in segments:
+        if segment.groups:
+            encoded = generation.encode(segment, callbacks)
+            generated = generation.generate(segment, encoded, callbacks)
+            for frame, face in generation.faces(segment, generated):
+                callbacks.check_cancelled()
+                yield segment.start + frame, face
 
 
 class UnknownFaceError(LatentSyncError):

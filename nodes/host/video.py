@@ -13,7 +13,7 @@ from PIL import Image
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.faces import FadeLimits, MouthMasks, effect_strength, why_unshown
 from ...latentsync_core.generators.aligned_faces import AlignedFaces, Alignment
-from ...latentsync_core.generators.face_crops import Composited
+from ...latentsync_core.generators.face_crops import Composited, FaceCrops
 from ...latentsync_core.media import EncodeSettings
 from ...latentsync_core.pipeline.composite import clip_writer, composite, write_clip
 from ..types import ClipTokens, TrackedFaces
@@ -43,21 +43,26 @@ class Blend:
     strength: (frames,) in 0..1.
     """
 
-    crops: AlignedFaces
+    crops: FaceCrops
     strength: np.ndarray
 
 
 def clip_blend(faces: TrackedFaces, tokens: ClipTokens, blend: str, masks: MouthMasks, fade: FadeLimits) -> Blend:
-    """Faded by pose and, where the clip asks for it, in silence; the reference's blend never fades."""
+    """The blend of aligned faces; the reference's never fades."""
+    resolution, strength = masks.resolution, mouth_strength(faces, tokens, blend, fade)
+    alignment = Alignment(faces.matrices(resolution), resolution, antialias=faces.alignment != "reference")
+    return Blend(AlignedFaces(alignment, masks, blend), strength if blend == "mouth" else np.ones_like(strength))
+
+
+def mouth_strength(faces: TrackedFaces, tokens: ClipTokens, blend: str, fade: FadeLimits) -> np.ndarray:
+    """How much of the new mouth each output frame shows, (frames,): faded by pose and, if asked for, in silence."""
     strength = effect_strength(faces.track, fade)[list(tokens.timeline.source)]
     if blend == "mouth" and not strength.any():
         log.warning("A face is found, but no frame of it can be synced: %s", why_unshown(faces.track, fade))
     if tokens.shown is not None:
         check_silence("keep", blend)
         strength = strength * tokens.shown
-    resolution = masks.resolution
-    alignment = Alignment(faces.matrices(resolution), resolution, antialias=faces.alignment != "reference")
-    return Blend(AlignedFaces(alignment, masks, blend), strength if blend == "mouth" else np.ones_like(strength))
+    return strength
 
 
 def mask_pictures(mask: torch.Tensor | None) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...audio import Features
 from ...audio.feature_file import spans, take
 from ...errors import LatentSyncError
-from ...faces import FaceTrack
+from ...faces import FaceTrack, mouth_masks
 from ...faces.pictures import single_thread
 from ...media import VideoReader
 from ...models.embedded import EMBEDDED_NAME, embedded_mouth_predictor, embedded_whisper
@@ -23,7 +23,7 @@ from ..generator import Generation, Generator
 from ..segments import Segment
 from .drawn_mouth import inner_mouth
 from .inner_mouth import InnerMouth
-from .moved_faces import MovedFaces, moved_faces
+from .moved_faces import ALIGNED, MovedFaces, moved_faces
 from .plan import Shot, asked_shapes, plan_mouths
 from .redraw import redraw
 
@@ -52,7 +52,7 @@ class Draft(Generator):
 
     def face_crops(self, track: FaceTrack, settings: Settings) -> MovedFaces:
         """The part of every frame that a moving mouth can change."""
-        return moved_faces(track, settings)
+        return moved_faces(track, mouth_masks(track, ALIGNED, settings.seam))
 
     def begin(self, clip: Clip, reader: VideoReader) -> "DraftGeneration":
         """Begin with a clip."""

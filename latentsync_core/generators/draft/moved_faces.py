@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...faces import FaceTrack, MouthMasks, PastedRegion, box_region, mouth_masks
+from ...faces import FaceTrack, MouthMasks, PastedRegion, box_region
 from ...faces.soft_edge import nonzero_part
 from ...media import Frame, apply_edit
-from ...settings import Settings
 from ..face_crops import Composited
 from .face_plane import face_planes
 from .filmed_face import FilmedFace, face_box
@@ -85,12 +84,12 @@ class MovedFaces:
         return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def moved_faces(track: FaceTrack, settings: Settings) -> MovedFaces:
-    """The faces of a tracked clip."""
+def moved_faces(track: FaceTrack, masks: MouthMasks) -> MovedFaces:
+    """The faces of a tracked clip. masks: whose limit says where the frames may change."""
     breaks = sorted({start for start, _ in track.runs()} | set(track.cuts))
     return MovedFaces(
         mesh=track.mesh,
         planes=face_planes(track.mesh, breaks),
         matrices=track.matrices(ALIGNED),
-        masks=mouth_masks(track, ALIGNED, settings.seam),
+        masks=masks,
     )

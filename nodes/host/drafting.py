@@ -1,0 +1,65 @@
+"""The draft on a clip that other nodes have tracked and laid out."""
+
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ...latentsync_core.audio import delay_features, extract_features, join_pieces, put_to_rest, silent_pieces
+from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.faces import FadeLimits, Seam, mouth_masks
+from ...latentsync_core.generators.clip import Clip
+from ...latentsync_core.generators.draft.generator import Draft
+from ...latentsync_core.generators.draft.moved_faces import ALIGNED, moved_faces
+from ...latentsync_core.generators.generator import generated_faces
+from ...latentsync_core.generators.segments import plan_segments
+from ...latentsync_core.media import resample_waveform
+from ...latentsync_core.settings import Settings
+from ..types import ClipTokens, TrackedFaces, VoiceFeatures
+from .memory import node_callbacks
+from .video import Blend, mouth_strength
+
+
+def draft_blend(faces: TrackedFaces, tokens: ClipTokens, fade: FadeLimits, limit: np.ndarray | None) -> Blend:
+    """What of each frame may move, and how far. limit: (1 or frames, H, W) in 0..1."""
+    masks = mouth_masks(faces.track, ALIGNED, Seam(), limit)
+    return Blend(moved_faces(faces.track, masks), mouth_strength(faces, tokens, "mouth", fade))
+
+
+def drafted_faces(faces: TrackedFaces, tokens: ClipTokens, blend: Blend, reader) -> Iterator[tuple[int, Tensor]]:
+    """(output frame, drawn face) of the clip. reader: of its frames, open for as long as faces are taken."""
+    if tokens.voice is None:
+        raise LatentSyncError("These tokens hold no voice; take them from LatentSync Audio Chunks.")
+    timeline = tokens.timeline
+    clip = Clip(
+        video=Path("the clip"),
+        track=faces.track,
+        crops=blend.crops,
+        source=timeline.source,
+        times=timeline.times,
+        strength=blend.strength,
+        segments=plan_segments(len(timeline), tokens.windows),
+        features=own_features(tokens.voice, tokens.offset),
+        settings=Settings(),
+    )
+    return generated_faces(draft().begin(clip, reader), clip.segments, node_callbacks())
+
+
+@lru_cache(maxsize=1)
+def draft() -> Draft:
+    """The draft, whose small networks are read from the pack when the first clip comes."""
+    return Draft()
+
+
+def own_features(voice: VoiceFeatures, offset: float) -> Tensor:
+    """The features that the draft's own encoder gives of a voice, which another has encoded for the sampler."""
+    rate = int(voice.audio["sample_rate"])
+    waveform = resample_waveform(voice.audio["waveform"][0].float().cpu().numpy(), rate)
+    encoder = draft().audio_encoder
+    features = extract_features(waveform, encoder, check_cancelled=node_callbacks().check_cancelled)
+    if voice.silence == "rest":
+        silence = partial(silent_pieces, waveform, encoder, "overlap")
+        features = put_to_rest(features, silence, voice.activity.step_gate(), join_pieces)
+    return delay_features(features, offset)
