@@ -94,6 +94,10 @@ class DiskCache:
             self._writable = False
             log.warning("%s were not cached in %s: %s.", kind.capitalize(), self.folder, error)
 
+    def holds(self, kind: str, key: str) -> bool:
+        """Whether there is an entry, sound or not; counts nothing and keeps nothing from going."""
+        return self.path(kind, key).is_file()
+
     def path(self, kind: str, key: str) -> Path:
         """The file of an entry, whether it exists or not."""
         return self.folder / kind / f"{key}{SUFFIX}"

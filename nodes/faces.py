@@ -177,6 +177,7 @@ class FaceEncode(io.ComfyNode):
         from ..latentsync_core.generators.aligned_faces import Alignment
         from ..latentsync_core.generators.face_latents import encode_faces
         from ..latentsync_core.generators.latentsync.known_face import face_error
+        from .host.folders import disk_cache
         from .host.memory import node_callbacks
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded
@@ -204,5 +205,5 @@ class FaceEncode(io.ComfyNode):
         latents = replace(latents, embedded=is_embedded(vae))
         if latents.embedded:
             with faces.open_reader() as reader:
-                latents = replace(latents, error=face_error(reader, faces.track, present))
+                latents = replace(latents, error=face_error(reader, faces.track, present, disk_cache()))
         return io.NodeOutput(latents, torch.stack(kept))

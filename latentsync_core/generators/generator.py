@@ -97,6 +97,10 @@ class Generator(ABC):
         """What tells its weights from others: name and digest of every network."""
         return {}
 
+    def found_faces(self, clip: Clip) -> set[int]:
+        """The source frames of a clip whose faces another run has left encoded, for the forecast."""
+        return set()
+
     def check_face(self, reader: VideoReader, clip: Clip) -> None:  # noqa: B027 (most generators draw any face)
         """Raise UnknownFaceError for a face that this generator would spoil."""
 

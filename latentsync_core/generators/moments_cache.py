@@ -20,7 +20,7 @@ from ..run_log import noting_warnings, repeat
 from ..versions import computing_versions
 from .clip import Clip
 from .face_crops import FaceCrops
-from .face_latents import FaceMoments
+from .face_latents import FaceMoments, batches_by_window
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,10 @@ class CachedMoments:
             self._cache.put(MOMENTS, key, lambda path: write_entry(path, moments_to_tensors(moments), about))
         return moments
 
+    def holds(self, batch: Sequence[int]) -> bool:
+        """Whether those of source frames `batch` are there."""
+        return self._cache.holds(MOMENTS, self._key(batch))
+
     def _key(self, batch: Sequence[int]) -> str:
         frames, precision = list(batch), str(self._vae.dtype)
         return content_key(**self._clip, frames=frames, crops=self._crops.digest(frames), precision=precision)
@@ -90,6 +94,14 @@ def cached_moments(
         log.info("The faces' latents (%.1f GB) are not cached: the limit is %.1f GB.", size / 1e9, cache.limit / 1e9)
         return None
     return CachedMoments(cache, clip.video, clip.crops, codec, device, hidden)
+
+
+def found_faces(moments: CachedMoments | None, clip: Clip) -> set[int]:
+    """The source frames of a clip whose moments are in the cache; none without one."""
+    if moments is None:
+        return set()
+    windows = [span for segment in clip.segments for span in segment.windows]
+    return {frame for batch in batches_by_window(windows, clip.source) if moments.holds(batch) for frame in batch}
 
 
 def moments_to_tensors(moments: FaceMoments) -> dict[str, torch.Tensor]:

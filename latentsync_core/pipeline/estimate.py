@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..audio import SAMPLE_RATE_HZ, extract_features
+from ..audio import SAMPLE_RATE_HZ, extract_features, feature_key
+from ..audio.cache import KIND as FEATURES
 from ..audio.features import FEATURE_RATE_HZ
 from ..diffusion import WindowGroup, plan_windows, window_groups
 from ..errors import LatentSyncError
@@ -28,9 +29,12 @@ from ..progress import Callbacks, OnEstimate
 from ..run_log import RunLog
 from ..settings import Settings
 from .composite import Composited, composite
+from .generate import clip_of
 from .peak_memory import peak_memory
-from .plan import Inputs, Plan
+from .plan import Inputs, Plan, seconds_needed
 from .resume.run_folder import RunFolder
+from .run_cache import holds_track, run_track_key
+from .voice import Voice, voice_length
 
 PROBE_FRAMES = 8  # of the source, on which all work is tried
 BLOCK_SECONDS = 30  # of voice, encoded at once
@@ -44,13 +48,17 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Work:
-    """How much there is to do: seconds of voice, source frames to track, faces to encode, windows and output frames."""
+    """How much there is to do: seconds of voice, source frames to track, faces to encode, windows and output frames.
+
+    found: names of stages whose result is at hand already, left by another run.
+    """
 
     voice: float
     read: int
     faces: int
     windows: int
     frames: int
+    found: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,10 @@ class Estimator:
         self._told: dict[str, Any] = {}
         if on_estimate is not None:
             self._costs = measure_costs(inputs, generator, settings, folder)
-            self._tell("at_most", work_at_most(inputs, settings))
+            found = found_results(inputs, generator, settings, folder)
+            self._tell("at_most", replace(work_at_most(inputs, settings), found=found))
 
-    def tell_rest(self, plan: Plan, generator: Generator) -> None:
+    def tell_rest(self, plan: Plan, voice: Voice, generator: Generator) -> None:
         """Once the source has been read: what is left to do, and by which generator."""
         if self._on_estimate is not None:
             if generator is not self._generator:
@@ -111,7 +120,7 @@ class Estimator:
                 self._costs = measure_costs(self._inputs, generator, plan.settings, self._folder)
             kept = self._folder.before is not None
             left = [part for part in plan.segments if not (kept and self._folder.part(part).exists())]
-            self._tell("after_tracking", work_left(plan, left))
+            self._tell("after_tracking", work_left(plan, left, generator.found_faces(clip_of(plan, voice))))
 
     def compared(self, log: RunLog) -> dict[str, Any]:
         """For the report: what was told, and what it really took, in all and by stage."""
@@ -138,7 +147,7 @@ def stage_seconds(work: Work, costs: Costs) -> dict[str, float]:
         "sample": work.windows * costs.sample,
         "write": work.frames * costs.write,
     }
-    return {name: round(value, 1) for name, value in stages.items()}
+    return {name: 0.0 if name in work.found else round(value, 1) for name, value in stages.items()}
 
 
 def peak_estimate(video: VideoInfo, settings: Settings, work: Work) -> int | None:
@@ -166,13 +175,31 @@ def work_at_most(inputs: Inputs, settings: Settings) -> Work:
     return Work(voice, read, min(read, frames), count_windows(windows), frames)
 
 
-def work_left(plan: Plan, segments: Sequence[Segment]) -> Work:
-    """What `segments` of a clip, those not finished yet, still need; the voice and the source have been read."""
+def found_results(inputs: Inputs, generator: Generator, settings: Settings, folder: RunFolder) -> frozenset[str]:
+    """The stages whose results this run will find: the voice's features, and the track of its faces."""
+    found = {"faces"} if folder.before is not None else set()
+    cache = settings.cache and settings.cache.reopened()  # what is only looked for here is not counted
+    if cache is None:
+        return frozenset(found)
+    waveform = inputs.voice.waveform()
+    if cache.holds(FEATURES, feature_key(waveform, generator.audio_encoder, settings.joins)):
+        found.add("voice")
+    needed = seconds_needed(voice_length(inputs.voice, len(waveform)), settings)
+    if holds_track(cache, run_track_key(inputs, generator.device, replace(settings, cache=cache)), needed):
+        found.add("faces")
+    return frozenset(found)
+
+
+def work_left(plan: Plan, segments: Sequence[Segment], found: Collection[int] = ()) -> Work:
+    """What `segments` of a clip, those not finished yet, still need; the voice and the source have been read.
+
+    found: source frames whose faces need not be encoded.
+    """
     shown = {
         plan.timeline.source[f] for part in segments for span in part.windows for f in range(span.start, span.stop)
     }
     windows = count_windows(group for part in segments for group in part.groups)
-    return Work(0.0, 0, len(shown), windows, sum(map(len, segments)))
+    return Work(0.0, 0, len(shown - set(found)), windows, sum(map(len, segments)))
 
 
 def count_windows(groups: Iterable[WindowGroup]) -> int:

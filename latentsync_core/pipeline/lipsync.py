@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..faces import parse_face, read_limit
-from ..faces.tracking.search import TrackingSettings
 from ..generators.generator import Generator, UnknownFaceError
 from ..generators.latentsync.generator import as_generator
 from ..media import VideoReader, check_target
@@ -21,7 +20,7 @@ from .plan import Inputs, Plan, TrackedSource, plan_clip, seconds_needed, track_
 from .report import Report, build_report
 from .resume.fingerprint import fingerprint
 from .resume.run_folder import RunFolder
-from .run_cache import cached_track, track_key
+from .run_cache import cached_track, run_track_key
 from .voice import Voice, encode_voice
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def lipsync(
                 tracked = folder.tracked() or track_inputs(inputs, generator, settings, voice, callbacks)
                 callbacks.on_progress("faces", len(tracked.track), len(tracked.track))
                 plan, generator = plan_for_face(inputs, tracked, voice, settings, generator)
-            estimator.tell_rest(plan, generator)
+            estimator.tell_rest(plan, voice, generator)
             folder.begin(identity, tracked, len(plan.segments), run_log)
             generated = generate(plan, voice, generator, folder, run_log, callbacks)
         return build_report(plan, voice, generator, generated, run_log, estimator.compared(run_log))
@@ -104,11 +103,7 @@ def track_inputs(
         return track()
     callbacks.on_progress("faces", 0, 0)
     needed = seconds_needed(voice.seconds, settings)
-    selection, device = parse_face(settings.face), generator.device.type
-    key = track_key(
-        inputs.video.path, settings.cache, selection, TrackingSettings(), missing=settings.missing, device=device
-    )
-    return cached_track(settings.cache, key, needed, track)
+    return cached_track(settings.cache, run_track_key(inputs, generator.device, settings), needed, track)
 
 
 def plan_for_face(

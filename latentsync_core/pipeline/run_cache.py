@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import torch
 from ..digests import known_digest
 from ..disk_cache import DiskCache, content_key
 from ..entry_file import read_entry, write_entry
-from ..faces import FaceTrack
+from ..faces import FaceTrack, parse_face
 from ..faces.tracking.search import TrackingSettings
 from ..faces.tracking.selection import FaceSelection
 from ..run_log import noting_warnings, repeat
+from ..settings import Settings
 from ..versions import computing_versions, plain
-from .plan import TrackedSource
+from .plan import Inputs, TrackedSource
 
 TRACKS = "face tracks"  # kind of entries, and their folder's name
 TRACK_VERSION = 1  # raise it when tracking gives other numbers
@@ -40,6 +42,13 @@ def track_key(
     }
 
 
+def run_track_key(inputs: Inputs, device: torch.device, settings: Settings) -> dict[str, Any]:
+    """`track_key` for a run of the command line with a cache, on a kind of device."""
+    selection, cache = parse_face(settings.face), settings.cache
+    parts = {"missing": settings.missing, "device": device.type}
+    return track_key(inputs.video.path, cache, selection, TrackingSettings(), **parts)
+
+
 def cached_track(
     cache: DiskCache, key: dict[str, Any], needed: Fraction | None, compute: Callable[[], TrackedSource]
 ) -> TrackedSource:
@@ -47,22 +56,43 @@ def cached_track(
 
     A track of the whole video also serves whoever needs more seconds than there are.
     """
-    whole, part = content_key(**key, needed=None), content_key(**key, needed=str(needed))
-
-    def read(path: Path) -> TrackedSource | None:
-        tracked, warnings = read_track(path)
-        if needed is not None and tracked.complete and tracked.times[-1] >= needed:
-            return None
+    found = cache.get(TRACKS, entry_name(cache, key, needed), partial(read_long_enough, needed=needed))
+    if found is not None:
+        tracked, warnings = found
         repeat(warnings)
         return tracked
-
-    tracked = cache.get(TRACKS, part if cache.path(TRACKS, part).exists() else whole, read)
-    if tracked is None:
-        with noting_warnings() as warnings:
-            tracked = compute()
-        found = whole if tracked.complete else part
-        cache.put(TRACKS, found, lambda path: write_track(path, tracked, warnings))
+    with noting_warnings() as warnings:
+        tracked = compute()
+    name = track_name(key, None if tracked.complete else needed)
+    cache.put(TRACKS, name, lambda path: write_track(path, tracked, warnings))
     return tracked
+
+
+def holds_track(cache: DiskCache, key: dict[str, Any], needed: Fraction | None) -> bool:
+    """Whether `cached_track` will find a track; counts nothing and warns of nothing."""
+    path = cache.path(TRACKS, entry_name(cache, key, needed))
+    try:
+        return path.is_file() and read_long_enough(path, needed) is not None
+    except ValueError:
+        return False
+
+
+def entry_name(cache: DiskCache, key: dict[str, Any], needed: Fraction | None) -> str:
+    """The entry in which to look for a video's first `needed` seconds: their own, else that of the whole video."""
+    part = track_name(key, needed)
+    return part if cache.holds(TRACKS, part) else track_name(key, None)
+
+
+def track_name(key: dict[str, Any], needed: Fraction | None) -> str:
+    """The name of the entry of a video's first `needed` seconds; None = of all of it."""
+    return content_key(**key, needed=None if needed is None else str(needed))
+
+
+def read_long_enough(path: Path, needed: Fraction | None) -> tuple[TrackedSource, list[str]] | None:
+    """`read_track`; None where the track is of a whole video that lasts longer than `needed` seconds."""
+    tracked, warnings = read_track(path)
+    longer = needed is not None and tracked.complete and tracked.times[-1] >= needed
+    return None if longer else (tracked, warnings)
 
 
 def write_track(path: Path, tracked: TrackedSource, warnings: Sequence[str]) -> None:

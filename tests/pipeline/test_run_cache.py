@@ -28,7 +28,8 @@ from latentsync_core.models.vae import AutoencoderCodec, Moments
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.plan import TrackedSource
 from latentsync_core.pipeline.run_cache import cached_track, track_key
-from latentsync_core.pipeline.settings import Settings
+from latentsync_core.progress import Callbacks
+from latentsync_core.settings import Settings
 
 FRAMES = 4
 RUN = Settings(steps=1, window=2, length="shortest", encode=EncodeSettings(codec="ffv1"))
@@ -69,6 +70,20 @@ def test_another_guidance_or_seed_only_denoises_and_the_bytes_are_those_without_
     assert set(again.cache["computed"]) <= {"digests"}  # of a file as young as this one none is remembered
     assert again.to_dict()["source_frames"] == plain.to_dict()["source_frames"]
     assert again.warnings == plain.warnings and plain.cache == {}
+
+
+@pytest.mark.long
+def test_the_forecast_counts_only_what_no_earlier_run_has_left(models, clip, tmp_path):
+    settings, told = replace(RUN, guidance=Guidance(1.0), cache=DiskCache(tmp_path / "cache")), []
+    callbacks = Callbacks(on_estimate=told.append)
+    for name in ("first.mkv", "again.mkv"):
+        report = lipsync(clip, VOICE, tmp_path / name, models, settings, callbacks)
+    first, tracked, again, rest = told
+    assert first.work.found == tracked.work.found == frozenset() and again.work.found == {"voice", "faces"}
+    assert again.stages["voice"] == again.stages["faces"] == 0
+    assert tracked.work.faces == FRAMES and rest.work.faces == 0 and rest.stages["encode"] == 0
+    assert rest.work.windows == tracked.work.windows == 2
+    assert report.cache["found"]["face tracks"] == 1, "looking ahead is not counted"
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ from ..clip import Clip
 from ..face_latents import generated_faces
 from ..generator import Generation, Generator, timed
 from ..latent_cache import LatentCache
-from ..moments_cache import cached_moments
+from ..moments_cache import CachedMoments, cached_moments, found_faces
 from ..precision import precision_of, restore_precision
 from ..segments import Segment
 from .conditioning import ClipConditioning
@@ -57,7 +57,7 @@ class LatentSync(Generator):
 
     def begin(self, clip: Clip, reader: VideoReader) -> "LatentSyncGeneration":
         """Begin with a clip."""
-        return LatentSyncGeneration(self.models, clip, reader)
+        return LatentSyncGeneration(self.models, clip, reader, self._moments(clip))
 
     def digests(self) -> dict[str, str]:
         """Of UNet, VAE and Whisper."""
@@ -71,27 +71,35 @@ class LatentSync(Generator):
     def check_face(self, reader: VideoReader, clip: Clip) -> None:
         """Refuse a face that the embedded model, where nobody asked for it, does not know."""
         if self.models.fallback and clip.shown:
-            check_known(face_error(reader, clip.track, clip.shown), clip.video, "--checkpoint embedded")
+            error = face_error(reader, clip.track, clip.shown, clip.settings.cache)
+            check_known(error, clip.video, "--checkpoint embedded")
+
+    def found_faces(self, clip: Clip) -> set[int]:
+        """Those in the cache."""
+        return found_faces(self._moments(clip), clip)
+
+    def _moments(self, clip: Clip) -> CachedMoments | None:
+        resolution = clip.settings.resolution
+        return cached_moments(clip, self.models.codec, self.device, resolution=resolution, hidden="lower face")
 
 
 class LatentSyncGeneration(Generation):
     """LatentSync at work on one clip."""
 
-    def __init__(self, models: Models, clip: Clip, reader: VideoReader):
+    def __init__(self, models: Models, clip: Clip, reader: VideoReader, moments: CachedMoments | None):
         settings = clip.settings
         self._models, self._clip = models, clip
         self._batch = WindowBatch(settings.batch)
         self._sampler = sampler_settings(settings, models.device, self._batch)
         self._trained = TrainedConditioning.of_models(models, settings.position)
-        resolution, codec = settings.resolution, models.codec
-        moments = cached_moments(clip, codec, models.device, resolution=resolution, hidden="lower face")
+        codec = models.codec
         self._latents = LatentCache(
             reader,
             clip.segments,
             clip.source,
             clip.crops,
             codec,
-            resolution=resolution,
+            resolution=settings.resolution,
             seed=settings.seed,
             moments=moments,
         )

@@ -22,13 +22,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...faces import FaceTrack, crop_face
+from ...digests import known_digest, weights_digest
+from ...disk_cache import DiskCache, content_key
+from ...entry_file import read_entry, write_entry
+from ...faces import FaceTrack
 from ...media import ImageReader, VideoReader
 from ...models.embedded import embedded_vae
 from ...models.vae import AutoencoderCodec
-from ..face_crops import face_of
+from ...versions import computing_versions
+from ..aligned_faces import Alignment
 from ..face_latents import pixels_of
 from ..generator import UnknownFaceError
+
+ERRORS = "face errors"  # kind of cached results, and their folder's name
+ERROR_VERSION = 1  # raise it when cropping or the measure gives other numbers
 
 MOST_ERROR = 0.19  # of the portrait; between the two columns above
 CHECKED_FRAMES = 5
@@ -65,16 +72,40 @@ def in_portrait_light(pixels: Tensor) -> Tensor:
     return ((pixels - mean) / deviation * wanted + wanted_mean).clamp(-1, 1)
 
 
-def face_error(reader: VideoReader | ImageReader, track: FaceTrack, frames: Sequence[int]) -> float:
-    """The redrawing_error of a tracked face in a few of the source `frames`, spread over them; in all it is present."""
-    chosen = sorted(set(frames))[:REACH]
-    chosen = [chosen[round(place)] for place in np.linspace(0, len(chosen) - 1, min(CHECKED_FRAMES, len(chosen)))]
-    matrices = track.matrices(RESOLUTION)
-    crops = []
-    for frame in reader.frames_at(chosen):
-        image, matrix, _, _ = face_of(frame, matrices[frame.index], RESOLUTION)
-        crops.append(crop_face(image, matrix, RESOLUTION, antialias=True))
-    return redrawing_error(crops)
+def face_error(
+    reader: VideoReader | ImageReader, track: FaceTrack, frames: Sequence[int], cache: DiskCache | None = None
+) -> float:
+    """The redrawing_error of a tracked face in a few of the source `frames`, spread over them; in all it is present.
+
+    cache: where that of a file is kept.
+    """
+    chosen = checked_frames(frames)
+    alignment = Alignment(track.matrices(RESOLUTION), RESOLUTION, antialias=True)
+
+    def compute() -> float:
+        return redrawing_error([alignment.crop(frame) for frame in reader.frames_at(chosen)])
+
+    if cache is None or isinstance(reader, ImageReader):
+        return compute()
+    key = content_key(
+        version=ERROR_VERSION,
+        packages=computing_versions(),
+        video=known_digest(reader.info.path, cache),
+        frames=chosen,
+        crops=alignment.digest(chosen),
+        VAE=weights_digest(embedded_vae()),
+    )
+    error = cache.get(ERRORS, key, lambda path: read_entry(path)[1]["error"])
+    if error is None:
+        error = compute()
+        cache.put(ERRORS, key, lambda path: write_entry(path, {}, {"error": error}))
+    return error
+
+
+def checked_frames(frames: Sequence[int]) -> list[int]:
+    """Those of some source frames in which the face is looked at, rising."""
+    among = sorted(set(frames))[:REACH]
+    return [among[round(place)] for place in np.linspace(0, len(among) - 1, min(CHECKED_FRAMES, len(among)))]
 
 
 def check_known(error: float, name: object, insist: str) -> None:

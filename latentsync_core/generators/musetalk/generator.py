@@ -22,7 +22,7 @@ from ..clip import Clip
 from ..face_latents import FaceLatents, generated_faces
 from ..generator import Generation, Generator
 from ..latent_cache import LatentCache
-from ..moments_cache import cached_moments
+from ..moments_cache import CachedMoments, cached_moments, found_faces
 from ..precision import precision_of, restore_precision
 from ..segments import Segment
 from .boxed_faces import BoxedFaces, boxed_faces
@@ -66,7 +66,16 @@ class MuseTalk(Generator):
 
     def begin(self, clip: Clip, reader: VideoReader) -> "MuseTalkGeneration":
         """Begin with a clip."""
-        return MuseTalkGeneration(self.models, clip, reader, positions=self.adds_positions(clip.settings.position))
+        positions = self.adds_positions(clip.settings.position)
+        return MuseTalkGeneration(self.models, clip, reader, self._moments(clip), positions=positions)
+
+    def found_faces(self, clip: Clip) -> set[int]:
+        """Those in the cache."""
+        return found_faces(self._moments(clip), clip)
+
+    def _moments(self, clip: Clip) -> CachedMoments | None:
+        resolution = clip.settings.resolution
+        return cached_moments(clip, self.models.codec, self.device, resolution=resolution, hidden="lower half")
 
     def digests(self) -> dict[str, str]:
         """Of UNet, VAE and Whisper, and the release, which shapes the crop."""
@@ -100,8 +109,8 @@ class WindowInputs:
 class MuseTalkGeneration(Generation):
     """MuseTalk at work on one clip. Every frame is redrawn by itself; windows only say how many go at once."""
 
-    def __init__(self, models: Models, clip: Clip, reader: VideoReader, positions: bool):
-        settings, codec, side = clip.settings, models.codec, clip.settings.resolution
+    def __init__(self, models: Models, clip: Clip, reader: VideoReader, moments: CachedMoments | None, positions: bool):
+        settings, codec = clip.settings, models.codec
         self._models, self._clip, self._positions = models, clip, positions
         self._batch = WindowBatch(settings.batch)
         self._latents = LatentCache(
@@ -110,9 +119,9 @@ class MuseTalkGeneration(Generation):
             clip.source,
             clip.crops,
             codec,
-            resolution=side,
+            resolution=settings.resolution,
             seed=settings.seed,
-            moments=cached_moments(clip, codec, models.device, resolution=side, hidden="lower half"),
+            moments=moments,
             hide_mouth=mask_lower_half,
         )
         self._networks = {

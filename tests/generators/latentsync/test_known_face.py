@@ -14,6 +14,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.diffusion import Guidance
+from latentsync_core.disk_cache import DiskCache
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import FaceTrack, track_faces
 from latentsync_core.generators.latentsync.known_face import (
@@ -172,3 +173,15 @@ def test_its_own_portrait_is_synced_and_one_too_small_for_it_is_said(filmed, voi
     assert not any("can be synced" in text for text in known.warnings)
     (warning,) = [text for text in small.warnings if "a face is found, but no frame of it can be synced" in text]
     assert "pixels wide, too small" in warning
+
+
+def test_the_error_of_a_file_is_measured_once_for_each_place_of_the_face(tmp_path):
+    cache, frames = DiskCache(tmp_path), [0, 1]
+    with VideoReader(CLIP) as reader:
+        track = track_faces(reader.frames(0, 2))
+        errors = [face_error(reader, track, frames, cache) for _ in range(2)]
+        assert cache.found["face errors"] == cache.computed["face errors"] == 1
+        moved = replace(track, points=track.points + 40)
+        elsewhere = face_error(reader, moved, frames, cache)
+    assert errors[0] == errors[1] < elsewhere
+    assert cache.computed["face errors"] == 2
