@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..generators.choice import GeneratorChoice
 from ..input_files import check_readable
 from ..models.catalog import check_model_file
 
@@ -22,6 +23,22 @@ def check_model_files(args: argparse.Namespace) -> None:
     for path in named.values():
         if path is not None:
             check_model_file(Path(path))
+
+
+def choice_from(args: argparse.Namespace) -> GeneratorChoice:
+    """The generator that the options name, with its files."""
+    return GeneratorChoice(
+        generator=args.generator,
+        checkpoint=args.checkpoint,
+        vae=args.vae,
+        whisper=args.whisper,
+        directory=args.models,
+        lora=args.lora,
+        lora_strength=args.lora_strength,
+        device=args.device,
+        precision=args.precision,
+        compiling=args.compile,
+    )
 
 
 def positive(text: str) -> int:

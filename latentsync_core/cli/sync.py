@@ -9,7 +9,7 @@ from pathlib import Path
 from ..atomic_write import PendingFile, atomic_write
 from ..errors import LatentSyncError
 from ..progress import Callbacks
-from .first_checks import announce, check_inputs, check_model_files
+from .first_checks import announce, check_inputs, check_model_files, choice_from
 from .sync_options import add_options, settings_from
 from .terminal import StageBars, show_log
 
@@ -76,7 +76,6 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     check_files(args)
     announce(f"Reading {args.video} and {args.audio} to write {args.out}; loading the model ...")
-    from ..generators.loading import load_generator
     from ..media import probe_audio, probe_video
     from ..pipeline.lipsync import lipsync
     from ..scoring.run_score import RunScore
@@ -84,19 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
     probe_video(args.video)  # before gigabytes of weights are read
     probe_audio(args.audio, args.audio_track, args.video)
-    generator = load_generator(
-        args.generator,
-        settings,
-        checkpoint=args.checkpoint,
-        vae=args.vae,
-        whisper=args.whisper,
-        directory=args.models,
-        lora=args.lora,
-        lora_strength=args.lora_strength,
-        device=args.device,
-        precision=args.precision,
-        compiling=args.compile,
-    )
+    generator = choice_from(args).load(settings)
     bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
     run_score = RunScore(generator.device) if args.report and not args.no_score else None
     watchers = [watcher.observe for watcher in (sheet, run_score) if watcher is not None]

@@ -101,6 +101,10 @@ class Generator(ABC):
         """The source frames of a clip whose faces another run has left encoded, for the forecast."""
         return set()
 
+    def precisions(self) -> dict[str, str]:
+        """The precision in which the network of each stage is by now; half precision that ends in NaN is left."""
+        return {}
+
     def check_face(self, reader: VideoReader, clip: Clip) -> None:  # noqa: B027 (most generators draw any face)
         """Raise UnknownFaceError for a face that this generator would spoil."""
 

@@ -21,8 +21,8 @@ def load_generator(name: str, settings: Settings, **files: Any) -> Generator:
     name: one of `options.GENERATORS`. files: the arguments of `models.loading.load_models`, which each generator
     understands in its own way. Raises LatentSyncError for settings it has no use for and for files that do not fit.
     """
+    check_used(name, settings)  # before gigabytes of weights are read
     kind = KINDS[name]
-    refuse_unused(name, kind.unused, settings)  # before gigabytes of weights are read
     if kind is Draft:
         refuse_files(files)
         return Draft()
@@ -30,6 +30,11 @@ def load_generator(name: str, settings: Settings, **files: Any) -> Generator:
         return load_musetalk(**files)
     models = load_models(**files)
     return LatentSync(models, instead=Draft() if models.fallback else None)
+
+
+def check_used(name: str, settings: Settings) -> None:
+    """Raise LatentSyncError where `settings` give generator `name` what it has no use for."""
+    refuse_unused(name, KINDS[name].unused, settings)
 
 
 def refuse_files(files: Mapping[str, Any]) -> None:

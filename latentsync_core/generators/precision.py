@@ -2,6 +2,17 @@
 
 from typing import Any
 
+from ..models.loading import Models
+
+
+def networks_by_stage(models: Models) -> dict[str, Any]:
+    """The network of each stage of a segment: VAE encoder, UNet and VAE decoder; None where it is the host's."""
+    return {
+        "encode": getattr(models.codec, "encoding", None),
+        "sample": models.unet,
+        "write": getattr(models.codec, "decoding", None),
+    }
+
 
 def precision_of(network: Any) -> str:
     """The precision of a network by name; "" where it has none."""

@@ -24,7 +24,7 @@ from ..face_latents import generated_faces
 from ..generator import Generation, Generator, timed
 from ..latent_cache import LatentCache
 from ..moments_cache import CachedMoments, cached_moments, found_faces
-from ..precision import precision_of, restore_precision
+from ..precision import networks_by_stage, precision_of, restore_precision
 from ..segments import Segment
 from .conditioning import ClipConditioning
 from .known_face import check_known, face_error
@@ -58,6 +58,10 @@ class LatentSync(Generator):
     def begin(self, clip: Clip, reader: VideoReader) -> "LatentSyncGeneration":
         """Begin with a clip."""
         return LatentSyncGeneration(self.models, clip, reader, self._moments(clip))
+
+    def precisions(self) -> dict[str, str]:
+        """Of VAE encoder, UNet and VAE decoder."""
+        return {stage: precision_of(network) for stage, network in networks_by_stage(self.models).items()}
 
     def digests(self) -> dict[str, str]:
         """Of UNet, VAE and Whisper."""
@@ -103,11 +107,7 @@ class LatentSyncGeneration(Generation):
             seed=settings.seed,
             moments=moments,
         )
-        self._networks = {
-            "encode": getattr(codec, "encoding", None),
-            "sample": models.unet,
-            "write": getattr(codec, "decoding", None),
-        }
+        self._networks = networks_by_stage(models)
 
     def encode(self, segment: Segment, callbacks: Callbacks) -> ClipConditioning:
         """What the windows of a segment are denoised from."""

@@ -23,7 +23,7 @@ from ..face_latents import FaceLatents, generated_faces
 from ..generator import Generation, Generator
 from ..latent_cache import LatentCache
 from ..moments_cache import CachedMoments, cached_moments, found_faces
-from ..precision import precision_of, restore_precision
+from ..precision import networks_by_stage, precision_of, restore_precision
 from ..segments import Segment
 from .boxed_faces import BoxedFaces, boxed_faces
 
@@ -77,6 +77,10 @@ class MuseTalk(Generator):
         resolution = clip.settings.resolution
         return cached_moments(clip, self.models.codec, self.device, resolution=resolution, hidden="lower half")
 
+    def precisions(self) -> dict[str, str]:
+        """Of VAE encoder, UNet and VAE decoder."""
+        return {stage: precision_of(network) for stage, network in networks_by_stage(self.models).items()}
+
     def digests(self) -> dict[str, str]:
         """Of UNet, VAE and Whisper, and the release, which shapes the crop."""
         return {
@@ -124,11 +128,7 @@ class MuseTalkGeneration(Generation):
             moments=moments,
             hide_mouth=mask_lower_half,
         )
-        self._networks = {
-            "encode": getattr(codec, "encoding", None),
-            "sample": models.unet,
-            "write": getattr(codec, "decoding", None),
-        }
+        self._networks = networks_by_stage(models)
 
     def encode(self, segment: Segment, callbacks: Callbacks) -> WindowInputs:
         """Latents and audio tokens of a segment."""
