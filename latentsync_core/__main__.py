@@ -1,4 +1,4 @@
-"""The command line: ``python -m latentsync_core sync | people | score | compare | demo | bench | train | ...``."""
+"""The command line: ``python -m latentsync_core sync | batch | people | score | demo | bench | train | ...``."""
 
 import argparse
 import io
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .cli import (
+    batch,
     bench,
     compare,
     demo,
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentsync", description="LatentSync lip-sync from the command line.")
     parser.add_argument("--version", action="version", version=f"latentsync {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (sync, people, score, compare, demo, bench, train, evaluate, doctor, download):
+    for command in (sync, batch, people, score, compare, demo, bench, train, evaluate, doctor, download):
         command.add_parser(subparsers)
     return parser
 

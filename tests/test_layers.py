@@ -21,6 +21,7 @@ FLOORS = (  # from the ground up; a room may import from floors below its own, a
     ("generators",),
     ("pipeline",),
     ("scoring",),
+    ("cluster",),
     ("training",),
     ("visualize",),
     ("evaluation", "benchmark"),

@@ -14,6 +14,7 @@ STAGES = {
     "encode": ("Encoding faces", "face"),
     "sample": ("Denoising", "step"),
     "write": ("Pasting and writing", "frame"),
+    "clips": ("Lip-syncing clips", "clip"),
     "measure": ("Measuring the mouth", "frame"),
     "score": ("Asking SyncNet", "frame"),
     "train": ("Training", "step"),
@@ -100,6 +101,10 @@ class StageBars:
         line = (
             f"Forecast: {work.frames} frames in {windows}, {ahead} {duration(estimate.seconds)}, {ram} RAM, {vram} VRAM"
         )
+        self.write_line(line)
+
+    def write_line(self, line: str) -> None:
+        """A line between the bars."""
         tqdm.write(line, file=self.stream)
 
     def close(self) -> None:

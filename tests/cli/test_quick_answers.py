@@ -18,6 +18,7 @@ PROBE = (
 )
 COMMANDS = (
     "sync",
+    "batch",
     "people",
     "demo",
     "bench",
@@ -98,6 +99,7 @@ def test_a_wrong_target_or_value_is_answered_at_once(tmp_path):
 def test_other_commands_answer_at_once_too(tmp_path):
     absent = tmp_path / "absent"
     for words in (
+        ["batch", absent, "--out", tmp_path / "out"],
         ["people", absent],
         ["people", CLIP, "--threshold", "2"],
         ["compare", CLIP, absent, "--out", tmp_path / "out.mp4"],

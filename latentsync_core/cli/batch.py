@@ -1,0 +1,90 @@
+"""``batch``: many clips by one command; what is done stays done, and a clip that fails stops nobody."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..cluster.job import Job, Progress
+from ..errors import LatentSyncError
+from .first_checks import announce
+from .job_file import add_common_options, check_generators, read_jobs
+from .terminal import StageBars, show_log
+
+SOME_FAILED = 1  # exit code
+
+DESCRIPTION = """Lip-sync every clip of a job file: a job a line, with video, audio, perhaps a name, and any setting of
+`sync` by its option's name. Results, their reports and summary.csv go into one folder. The same command again does only
+what is missing, was interrupted or has changed; options given here hold for every job that says nothing else."""
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Register the command."""
+    parser = subparsers.add_parser("batch", help="lip-sync the clips of a job file", description=DESCRIPTION)
+    parser.set_defaults(run=run)
+    parser.add_argument("jobs", type=Path, help="the job file: .jsonl (an object a line) or .csv (with a header)")
+    parser.add_argument("--out", required=True, type=Path, help="folder for NAME.mp4, NAME.json and summary.csv")
+    parser.add_argument("--overwrite", action="store_true", help="make everything anew, whatever the folder holds")
+    add_common_options(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 0 when every result stands, 1 when some jobs failed."""
+    show_log(args.verbose)
+    jobs = read_jobs(args.jobs, args.out.absolute(), args)
+    announce(f"Reading {args.jobs}: {len(jobs)} jobs towards {args.out} ...")
+    check_generators(args.jobs, jobs)
+    make_folder(args.out)
+    from ..cluster.run_job import Outcome, run_jobs
+    from ..cluster.summary import SUMMARY, write_summary
+
+    outcomes = {} if args.overwrite else {job.name: Outcome.kept(job) for job in jobs if is_done(job)}
+    left = [job for job in jobs if job.name not in outcomes]
+    write_summary(args.out, jobs, outcomes)
+    for outcome in shown(run_jobs(left), done=len(outcomes), total=len(jobs)):
+        outcomes[outcome.job.name] = outcome
+        write_summary(args.out, jobs, outcomes)
+    failures = sum(outcome.state == "failed" for outcome in outcomes.values())
+    sys.stdout.write(
+        f"{args.out / SUMMARY}: {len(jobs) - failures} of {len(jobs)} results stand, {len(left)} jobs were run, "
+        f"{failures} failed.\n"
+    )
+    return SOME_FAILED if failures else 0
+
+
+def is_done(job: Job) -> bool:
+    """Whether an earlier batch has made the result."""
+    return job.progress() is Progress.DONE
+
+
+def make_folder(folder: Path) -> None:
+    """The folder of the results. Raises LatentSyncError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatentSyncError(f"{folder}: this folder cannot be made ({error.strerror}); choose another.") from error
+
+
+def shown(outcomes: Iterator, done: int, total: int) -> Iterator:
+    """`outcomes` as they come, on one bar with the time left, and each in a line; done: before the first."""
+    bars = StageBars()
+    bars.on_progress("clips", done, total)
+    try:
+        for number, outcome in enumerate(outcomes, start=done + 1):
+            bars.write_line(outcome_line(outcome))
+            bars.on_progress("clips", number, total)
+            yield outcome
+    finally:
+        bars.close()
+
+
+def outcome_line(outcome) -> str:
+    """How a job ended."""
+    if outcome.error:
+        return f"{outcome.job.name}: failed: {outcome.error}"
+    frames = outcome.report["output_frames"]
+    return (
+        f"{outcome.job.name}: {frames['written']} frames, {frames['synced']} synced, "
+        f"in {outcome.report['seconds']:.1f} s"
+    )
