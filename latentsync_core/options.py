@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GENERATORS = ("latentsync", "musetalk", "draft")
+UNET_GENERATORS = ("latentsync", "musetalk")  # each with a kind of features of its own
+MUSETALK_RELEASES = ("1.5", "1.0")
 SOLVERS = ("ddim", "dpm++2m", "unipc", "euler")
 POSITIONS = ("auto", "on", "off")
 JOINS = ("overlap", "reference")

@@ -92,8 +92,11 @@ class AlignedFaces:
         return self.alignment.digest(frames)
 
 
-def aligned_faces(track: FaceTrack, settings: Settings) -> AlignedFaces:
-    """The faces of a tracked clip as `settings`, with a working resolution, ask for them."""
+def aligned_faces(track: FaceTrack, settings: Settings, limit: np.ndarray | None = None) -> AlignedFaces:
+    """The faces of a tracked clip as `settings`, with a working resolution, ask for them.
+
+    limit: as of `faces.mouth_masks`.
+    """
     resolution = settings.resolution
     alignment = Alignment(track.matrices(resolution, settings.alignment), resolution, settings.antialias)
-    return AlignedFaces(alignment, mouth_masks(track, resolution, settings.seam), settings.blend)
+    return AlignedFaces(alignment, mouth_masks(track, resolution, settings.seam, limit), settings.blend)

@@ -30,7 +30,7 @@ class FaceLatents:
     masked, reference: (rows, 4, h, w) float32, scaled: the crop with the mouth masked out, and the whole crop.
     mask: (h, w) float32 at latent size, 1 = kept. row_of: source frame -> row. resolution: of the crops in pixels.
     embedded: whether the embedded VAE made them, where that is known; latents of two VAEs look alike and are not.
-    error: known_face.face_error of that VAE, where it was measured.
+    error: known_face.face_error of that VAE, where it was measured. generator: for whom they were cut and masked.
     """
 
     masked: Tensor
@@ -40,6 +40,7 @@ class FaceLatents:
     resolution: int
     embedded: bool | None = None
     error: float | None = None
+    generator: str = "latentsync"
 
     def condition(self, source_frames: Sequence[int]) -> Tensor:
         """The nine conditioning channels of some frames: (1, 9, f, h, w): mask, masked, reference."""
@@ -47,6 +48,12 @@ class FaceLatents:
         mask = self.mask.expand(len(rows), 1, *self.mask.shape)
         stacked = torch.cat([mask, self.masked[rows], self.reference[rows]], dim=1)
         return rearrange(stacked, "f c h w -> 1 c f h w")
+
+    def per_frame(self, source_frames: Sequence[int]) -> Tensor:
+        """What their generator's network is given of some frames, one by one: (f, 9 or 8, h, w)."""
+        if self.generator == "musetalk":
+            return self.pairs(source_frames)
+        return rearrange(self.condition(source_frames), "1 c f h w -> f c h w").contiguous()
 
     def pairs(self, source_frames: Sequence[int]) -> Tensor:
         """Masked and reference latents of some frames: (f, 8, h, w)."""
@@ -73,21 +80,27 @@ def pixels_of(crops: Sequence[np.ndarray]) -> Tensor:
     return stacked.float() / 127.5 - 1
 
 
+def hide_lower_face(faces: Tensor) -> Tensor:
+    """Faces (f, 3, r, r) in [-1, 1] with 0, a medium grey, where LatentSync redraws them (REFERENCE section 1)."""
+    return faces * fixed_mask(faces.shape[-1])
+
+
 def encode_faces(
     crops: Iterable[tuple[int, np.ndarray]],
     batches: Sequence[Sequence[int]],
     codec: LatentCodec,
     generator: torch.Generator,
     *,
+    hide_mouth: HideMouth = hide_lower_face,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
 ) -> FaceLatents:
     """Encode the face of every source frame that some window shows (REFERENCE section 1, "Latents and mask").
 
-    crops: (source frame, uint8 (r, r, 3)) of those in `batches`, in that order, as `Alignment.crops` gives them.
+    crops: (source frame, uint8 (r, r, 3)) of those in `batches`, in that order.
     batches: source frames in the order of first showing, grouped by window: the latents' noise is drawn in the
     reference's order, per window first for the masked faces, then for the reference faces.
-    generator: a CPU generator, after the clip's noise was drawn from it.
+    generator: a CPU generator, after the clip's noise was drawn from it. hide_mouth: what the masked faces lack.
     """
     stream = iter(crops)
     masked, reference, row_of = [], [], {}
@@ -102,17 +115,12 @@ def encode_faces(
             faces.append(crop)
             row_of[expected] = len(row_of)
         for latents, drawn in zip(
-            (masked, reference), face_moments(faces, codec, check_cancelled).sample(generator), strict=True
+            (masked, reference), face_moments(faces, codec, check_cancelled, hide_mouth).sample(generator), strict=True
         ):
             latents.append(drawn)
         on_progress(len(row_of), total)
     mask = fixed_mask(len(crop))
     return FaceLatents(torch.cat(masked), torch.cat(reference), latent_mask(mask), row_of, len(mask))
-
-
-def hide_lower_face(faces: Tensor) -> Tensor:
-    """Faces (f, 3, r, r) in [-1, 1] with 0, a medium grey, where LatentSync redraws them (REFERENCE section 1)."""
-    return faces * fixed_mask(faces.shape[-1])
 
 
 def face_moments(

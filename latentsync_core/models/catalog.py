@@ -86,7 +86,7 @@ UNET_1_5 = ModelFile(
 MUSETALK_FOLDERS = ("", "musetalk/", "MuseTalk/", "checkpoints/")  # below which its repository's own layout is kept
 MUSETALK_1_5 = ModelFile(
     name="musetalk_1.5.pth",
-    folder="musetalk",
+    folder="latentsync",
     purpose="MuseTalk 1.5 UNet, one step",
     repo_id="TMElyralab/MuseTalk",
     revision="3ef28bc5cff08c90ad8178a25f1b570cd800170f",
@@ -98,7 +98,7 @@ MUSETALK_1_5 = ModelFile(
 )
 MUSETALK_1_0 = ModelFile(
     name="musetalk_1.0.bin",
-    folder="musetalk",
+    folder="latentsync",
     purpose="MuseTalk 1.0 UNet, one step",
     repo_id="TMElyralab/MuseTalk",
     revision="3ef28bc5cff08c90ad8178a25f1b570cd800170f",

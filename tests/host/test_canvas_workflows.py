@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from latentsync_core.demo import CLIP, VOICE
-from latentsync_core.models.catalog import UNET_1_6, VAE_FT_MSE, WHISPER_TINY
+from latentsync_core.models.catalog import MUSETALK_1_5, UNET_1_6, VAE_FT_MSE, WHISPER_TINY
 
 CANVASES = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 
@@ -29,7 +29,7 @@ def named_files(host, client):
     """The files that the workflows name: without them the page rightly marks their loaders as faulty."""
     client.upload(CLIP)
     client.upload(VOICE)
-    places = (UNET_1_6.target, WHISPER_TINY.target, VAE_FT_MSE.target)
+    places = (UNET_1_6.target, MUSETALK_1_5.target, WHISPER_TINY.target, VAE_FT_MSE.target)
     files = [host.base / "models" / place for place in places]
     for file in files:
         file.parent.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import LatentSyncError
 from ...faces import (
     Box,
     FaceTrack,
@@ -23,6 +24,7 @@ from ...faces import (
     track_boxes,
 )
 from ...media import Frame, apply_edit
+from ...options import Seam
 from ...settings import Settings
 from ..face_crops import Composited
 
@@ -87,14 +89,18 @@ class BoxedFaces:
         return frame.rgb_region(visible), moved_box(box, visible[0], visible[1]), visible
 
 
-def boxed_faces(track: FaceTrack, settings: Settings, release: str) -> BoxedFaces:
-    """The faces of a tracked clip as `settings`, with a working resolution, ask for them. release: "1.0" or "1.5"."""
+def boxed_faces(track: FaceTrack, settings: Settings, release: str, limit: np.ndarray | None = None) -> BoxedFaces:
+    """The faces of a tracked clip as `settings`, with a working resolution, ask for them.
+
+    release: "1.0" or "1.5". limit: as of `faces.mouth_masks`. Raises LatentSyncError for a soft edge of another kind.
+    """
+    refuse_soft_edge(settings.seam)
     side = settings.resolution
     return BoxedFaces(
         boxes=track_boxes(track, release, settings.bbox_shift, settings.alignment),
         contours=jaw_contours(track),
         matrices=track.matrices(side, settings.alignment),
-        masks=mouth_masks(track, side, settings.seam),
+        masks=mouth_masks(track, side, settings.seam, limit),
         side=side,
         antialias=settings.antialias,
         fade=settings.blend != "reference",
@@ -104,3 +110,13 @@ def boxed_faces(track: FaceTrack, settings: Settings, release: str) -> BoxedFace
 def upper_half(side: int) -> Tensor:
     """(side, side) float32: 1 where the network was shown the face, 0 where it drew it."""
     return (mask_lower_half(torch.ones(3, side, side))[0] > 0).float()
+
+
+def refuse_soft_edge(seam: Seam) -> None:
+    """Raise LatentSyncError where feather or growth of the mask were changed: the jaw has a soft edge of its own."""
+    default = Seam()
+    if (seam.feather, seam.grow) != (default.feather, default.grow):
+        raise LatentSyncError(
+            f"The generator musetalk has no feather and no grow, yet {seam.feather:g} and {seam.grow:g} were given: "
+            f"its mask is the jaw, with a soft edge of its own; leave them out."
+        )

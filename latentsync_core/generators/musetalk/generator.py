@@ -15,7 +15,6 @@ from ...errors import LatentSyncError
 from ...faces import FaceTrack, mask_lower_half
 from ...media import VideoReader
 from ...models.loading import Models
-from ...options import Seam
 from ...progress import Callbacks
 from ...settings import Settings
 from ..clip import Clip
@@ -25,7 +24,7 @@ from ..latent_cache import LatentCache
 from ..moments_cache import CachedMoments, cached_moments, found_faces
 from ..precision import networks_by_stage, precision_of, restore_precision
 from ..segments import Segment
-from .boxed_faces import BoxedFaces, boxed_faces
+from .boxed_faces import BoxedFaces, boxed_faces, refuse_soft_edge
 
 log = logging.getLogger(__name__)
 
@@ -187,14 +186,4 @@ class MuseTalkGeneration(Generation):
         return LatentSyncError(
             f"MuseTalk gave NaN in frames {segment.start} to {segment.stop - 1} even in float32; the checkpoint is "
             f"damaged ({self._models.sources.get('unet', 'it')}): download it again."
-        )
-
-
-def refuse_soft_edge(seam: Seam) -> None:
-    """Raise LatentSyncError where feather or growth of the mask were changed: the jaw has a soft edge of its own."""
-    default = Seam()
-    if (seam.feather, seam.grow) != (default.feather, default.grow):
-        raise LatentSyncError(
-            f"The generator musetalk has no feather and no grow, yet {seam.feather:g} and {seam.grow:g} were given: "
-            f"its mask is the jaw, with a soft edge of its own; leave them out."
         )

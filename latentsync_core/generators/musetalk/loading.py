@@ -1,23 +1,24 @@
 """Load MuseTalk's networks: its UNet, and the VAE and Whisper that it shares with LatentSync."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ...errors import LatentSyncError
 from ...models.catalog import MUSETALK_UNETS, VAE_FT_MSE, WHISPER_TINY, find, identify_musetalk, models_directory
 from ...models.compiled import compile_network
 from ...models.embedded import EMBEDDED_NAME, VAE, WHISPER
 from ...models.loading import Models, check_width, choose_device, choose_dtype, native_resolution, required_file
-from ...models.unet import UNet3DConditionModel, load_unet, merge_lora
+from ...models.unet import load_unet, merge_lora
 from ...models.vae import AutoencoderCodec, load_vae
 from ...models.whisper import load_whisper
-from ...options import PUBLISHED_WIDTH
+from ...options import MUSETALK_RELEASES, PUBLISHED_WIDTH
 from .generator import MuseTalk
 
 log = logging.getLogger(__name__)
 
 RESOLUTION = 256  # pixels, at which both releases were trained
-RELEASES = ("1.0", "1.5")
 
 
 def load_musetalk(
@@ -57,13 +58,13 @@ def load_musetalk(
     check_width(unet, encoder, sources)
     compile_network(unet, compiling)
     sources |= {"device": str(target), "precision": str(dtype).removeprefix("torch."), "compile": compiling}
-    release = release_of(unet, path)
+    release = release_of(unet.metadata, path)
     models = Models(
         unet=unet.to(target),
         codec=AutoencoderCodec(autoencoder),
         whisper=encoder.to(target),
         device=target,
-        resolution=native_resolution(unet.metadata, path) if "resolution" in unet.metadata else RESOLUTION,
+        resolution=resolution_of(unet.metadata, path),
         sources={**sources, "release": release},
     )
     return MuseTalk(models, release)
@@ -80,11 +81,18 @@ def find_unet(folder: Path) -> Path:
     return found
 
 
-def release_of(unet: UNet3DConditionModel, path: Path) -> str:
+def resolution_of(metadata: Mapping[str, Any], path: Path) -> int:
+    """The side of the square a UNet was trained on, pixels: by its metadata, else as published."""
+    return native_resolution(metadata, path) if "resolution" in metadata else RESOLUTION
+
+
+def release_of(metadata: Mapping[str, Any], path: Path) -> str:
     """Whose box a UNet was trained on, "1.0" or "1.5": by its metadata, else its file; 1.5 where nothing tells."""
-    stated = unet.metadata.get("musetalk_release")
-    if stated is not None and stated not in RELEASES:
-        raise LatentSyncError(f"{path}: it records MuseTalk release {stated!r}; {' or '.join(RELEASES)} is needed.")
+    stated = metadata.get("musetalk_release")
+    if stated not in (None, *MUSETALK_RELEASES):
+        raise LatentSyncError(
+            f"{path}: it records MuseTalk release {stated!r}; {' or '.join(MUSETALK_RELEASES)} is needed."
+        )
     found = stated or identify_musetalk(path)
     if found is None:
         log.warning("Nothing tells which release of MuseTalk %s is; its crop is cut as that of 1.5.", path)
