@@ -9,7 +9,7 @@ from .draft import Draft
 from .faces import FaceEncode, FaceTrack
 from .host.folders import register_model_folder
 from .lip_sync import LipSync
-from .load import LoadModel, LoadVAE, LoadWhisper
+from .load import LoadModel, LoadMuseTalkModel, LoadVAE, LoadWhisper
 from .sampling import FeatureReuse, GuidanceOptions, Sampler, SharedNoise, Sigmas
 from .score import CompareVideos, SyncScore
 
@@ -22,6 +22,7 @@ class LatentSyncExtension(ComfyExtension):
         return [
             LipSync,
             LoadModel,
+            LoadMuseTalkModel,
             LoadWhisper,
             LoadVAE,
             VideoVoice,

@@ -125,7 +125,7 @@ class AudioFeatures(io.ComfyNode):
         if silence == "rest":
             features = put_to_rest(features, lambda: silent_pieces(waveform, encoder, joins), activity.step_gate())
         seconds = Fraction(audio["waveform"].shape[-1], rate)
-        return io.NodeOutput(VoiceFeatures(features, audio, seconds, activity, silence))
+        return io.NodeOutput(VoiceFeatures(features, audio, seconds, activity, silence, encoder.generator))
 
 
 class AudioChunks(io.ComfyNode):
@@ -220,7 +220,7 @@ class AudioChunks(io.ComfyNode):
         overlap: int = DEFAULT_OVERLAP,
         sound: dict | None = None,
     ) -> io.NodeOutput:
-        from ..latentsync_core.audio import AudioTokens, delay_features, indices_at
+        from ..latentsync_core.audio import AudioTokens, delay_features, indices_at, musetalk_indices_at
         from ..latentsync_core.diffusion import plan_windows
         from ..latentsync_core.pipeline.timeline import plan_timeline
 
@@ -236,7 +236,8 @@ class AudioChunks(io.ComfyNode):
         present = [bool(faces.track.present[source]) for source in timeline.source]
         windows = plan_windows(present, timeline.breaks(faces.track.cuts), window, overlap)
         heard = delay_features(features.features, offset)
-        tokens = AudioTokens(heard, indices_at(len(heard), timeline.times))
+        steps = musetalk_indices_at if features.generator == "musetalk" else indices_at
+        tokens = AudioTokens(heard, steps(len(heard), timeline.times))
         gate = features.activity.gate([time - Fraction(offset, 1000) for time in timeline.times])
         clip = ClipTokens(
             timeline=timeline,
@@ -246,6 +247,7 @@ class AudioChunks(io.ComfyNode):
             shown=gate if features.silence == "keep" else None,
             voice=features,
             offset=offset,
+            generator=features.generator,
         )
         return io.NodeOutput(clip, len(timeline), float(timeline.fps), gate.tolist())
 
@@ -263,7 +265,7 @@ class PositionEncoding(io.ComfyNode):
             "it runs but never did in training; here the checkpoint says how it was trained, and auto does the same.",
             inputs=[
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks."),
-                io.Model.Input("model", tooltip="The LatentSync model: auto asks it how it was trained."),
+                io.Model.Input("model", tooltip="The LatentSync or MuseTalk model: auto asks it how it was trained."),
                 io.Combo.Input(
                     "mode",
                     options=list(POSITIONS),
@@ -276,6 +278,6 @@ class PositionEncoding(io.ComfyNode):
 
     @classmethod
     def execute(cls, tokens: ClipTokens, model, mode: str) -> io.NodeOutput:
-        from .host.native_model import require_native
+        from .host.native_network import require_ours
 
-        return io.NodeOutput(tokens.with_positions(require_native(model).conditioning(mode).positions))
+        return io.NodeOutput(tokens.with_positions(require_ours(model).conditioning(mode).positions))

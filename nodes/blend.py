@@ -106,15 +106,15 @@ class FaceBlend(io.ComfyNode):
         color_match: str = DEFAULT_COLOR_MATCH,
         limit=None,
     ) -> io.NodeOutput:
-        from ..latentsync_core.faces import FadeLimits, Seam, mouth_masks
         from ..latentsync_core.media import EncodeSettings
+        from ..latentsync_core.options import FadeLimits, Seam
         from .host.video import blend_to_file, clip_blend, mask_pictures, video_from_file
 
         generated, resolution = generated_faces(tokens, latent, vae, crops)
         settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
         fade, seam = FadeLimits(max_yaw, max_pitch, ease), Seam(mask, feather, grow, color_match)
-        masks = mouth_masks(faces.track, resolution, seam, mask_pictures(limit))
-        how = clip_blend(faces, tokens, blend, masks, fade)
+        cut = faces.crops(resolution, seam, blend, mask_pictures(limit))
+        how = clip_blend(faces, tokens, blend, cut, fade)
         path, *pictures = blend_to_file(faces, tokens, generated, how, settings, images_out == FRAME_CHOICES[1])
         return io.NodeOutput(video_from_file(path), *pictures)
 

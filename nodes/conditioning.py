@@ -35,16 +35,25 @@ class Conditioning(io.ComfyNode):
 
         from ..latentsync_core.diffusion import disjoint_windows
         from ..latentsync_core.errors import LatentSyncError
-        from .host.native_model import CONDITION, EMBEDDED_VAE, FACE_ERROR, POSITIONS, VOICELESS, WINDOWS
+        from ..latentsync_core.models.unet.checkpoint import GENERATOR_NAMES
+        from .host.native_model import EMBEDDED_VAE, FACE_ERROR
+        from .host.native_network import CONDITION, GENERATOR, POSITIONS, VOICELESS, WINDOWS
 
         synced = tokens.synced
         if not synced:
             raise LatentSyncError("No output frame shows a face, so there is nothing to sync; check the Face Track.")
+        if face_latents.generator != tokens.generator:
+            faces, voice = (GENERATOR_NAMES[name] for name in (face_latents.generator, tokens.generator))
+            raise LatentSyncError(
+                f"The faces are cut for {faces}, the voice is heard for {voice}: connect the model to Face Track and choose "
+                f"its generator in LatentSync Load Whisper."
+            )
         sources = [tokens.timeline.source[frame] for frame in synced]
-        condition = face_latents.condition(sources)[0].transpose(0, 1).contiguous()  # (frames, 9, h, w)
+        condition = face_latents.per_frame(sources)  # (frames, 9 or 8, h, w)
         spans = disjoint_windows(tokens.windows)
         voice = torch.cat([tokens.tokens[span.start : span.stop] for span in spans])  # (frames, n, d)
         extra = {CONDITION: condition, WINDOWS: tuple(tokens.batch_windows), POSITIONS: tokens.positions}
+        extra[GENERATOR] = tokens.generator
         extra |= {EMBEDDED_VAE: face_latents.embedded, FACE_ERROR: face_latents.error}
         latent = torch.zeros(len(synced), 4, *condition.shape[2:])
         # Which null it was trained with, only the model that samples knows; until then one number, whatever the length.

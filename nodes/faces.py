@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from comfy_api.latest import io
 
-from ..latentsync_core.options import ALIGNMENTS, DEFAULT_FACE, DEFAULT_MAX_GAP, DEFAULT_THRESHOLD, MISSING
+from ..latentsync_core.options import ALIGNMENTS, DEFAULT_FACE, DEFAULT_MAX_GAP, DEFAULT_THRESHOLD, MISSING, Seam
 from .types import (
     CATEGORY,
     FRAME_CHOICES,
@@ -84,6 +84,11 @@ class FaceTrack(io.ComfyNode):
                     tooltip="Frames in which the face is not found. pass: they stay untouched. hold: the last known place "
                     "is synced on, for faces that only the detector loses. stop: an error that lists their times.",
                 ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that will sample. Only MuseTalk needs it, as its crop is another.",
+                ),
             ],
             outputs=[
                 FacesType.Output(display_name="faces", tooltip="The face in every frame, and where the frames are."),
@@ -107,11 +112,13 @@ class FaceTrack(io.ComfyNode):
         face: str = DEFAULT_FACE,
         face_mask=None,
         missing: str = MISSING[0],
+        model=None,
     ) -> io.NodeOutput:
         from ..latentsync_core.faces import mask_selection, parse_face
         from ..latentsync_core.faces.tracking.search import TrackingSettings
         from ..latentsync_core.media import is_variable
         from ..latentsync_core.visualize.track_preview import preview_frames
+        from .host.native_musetalk import box_of
         from .host.tracking import track_clip
         from .host.video_source import open_clip
 
@@ -122,7 +129,15 @@ class FaceTrack(io.ComfyNode):
         with open_reader() as reader:
             tracked, people = track_clip(reader, selection, settings, missing)
             variable = is_variable(tracked.times, reader.info.fps)
-            faces = TrackedFaces(open_reader, tracked.track, tracked.times, reader.info.fps, variable, alignment)
+            faces = TrackedFaces(
+                open_reader,
+                tracked.track,
+                tracked.times,
+                reader.info.fps,
+                variable,
+                alignment,
+                box=None if model is None else box_of(model),
+            )
             matrices = faces.matrices(STANDARD_RESOLUTION)
             preview, mask = preview_frames(reader, tracked.track, matrices, PREVIEW_FRAMES, people)
         return io.NodeOutput(faces, preview, mask)
@@ -174,8 +189,8 @@ class FaceEncode(io.ComfyNode):
 
         import torch
 
-        from ..latentsync_core.generators.aligned_faces import Alignment
-        from ..latentsync_core.generators.face_latents import encode_faces
+        from ..latentsync_core.faces import mask_lower_half
+        from ..latentsync_core.generators.face_latents import encode_faces, hide_lower_face
         from ..latentsync_core.generators.latentsync.known_face import face_error
         from .host.folders import disk_cache
         from .host.memory import node_callbacks
@@ -184,25 +199,27 @@ class FaceEncode(io.ComfyNode):
 
         present = faces.track.present.nonzero()[0].tolist()
         batches = [present[i : i + BATCH_FRAMES] for i in range(0, len(present), BATCH_FRAMES)]
-        alignment = Alignment(faces.matrices(resolution), resolution, antialias=faces.alignment != "reference")
+        cut = faces.crops(resolution, Seam())
         callbacks, kept = node_callbacks(), []
 
-        def keeping(cropped):
-            for frame, crop in cropped:
+        def cut_out(frames):
+            for frame in frames:
+                crop = cut.crop(frame)
                 if crops == FRAME_CHOICES[1] or not kept:
                     kept.append(torch.from_numpy(crop).float() / 255)
-                yield frame, crop
+                yield frame.index, crop
 
         with faces.open_reader() as reader:
             latents = encode_faces(
-                keeping(alignment.crops(reader.frames_at(present))),
+                cut_out(reader.frames_at(present)),
                 batches,
                 HostCodec(vae),
                 torch.Generator(),  # draws nothing: the host's VAE gives means without spread
+                hide_mouth=hide_lower_face if faces.box is None else mask_lower_half,
                 on_progress=callbacks.progress("encode"),
                 check_cancelled=callbacks.check_cancelled,
             )
-        latents = replace(latents, embedded=is_embedded(vae))
+        latents = replace(latents, embedded=is_embedded(vae), generator=faces.generator)
         if latents.embedded:
             with faces.open_reader() as reader:
                 latents = replace(latents, error=face_error(reader, faces.track, present, disk_cache()))

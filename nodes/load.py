@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..latentsync_core.options import PRECISIONS
+from ..latentsync_core.options import GENERATORS, MOST_BBOX_SHIFT, MUSETALK_RELEASES, PRECISIONS
 from .host import folders
-from .types import CATEGORY, WhisperType
+from .types import CATEGORY, MuseTalkBox, WhisperType
 
 EMBEDDED = "embedded (one portrait)"
 EMBEDDED_ANY_FACE = "embedded (any face)"
@@ -84,6 +84,64 @@ class LoadModel(io.ComfyNode):
         return io.NodeOutput(native_model(loaded, DTYPES.get(dtype), noise), size)
 
 
+class LoadMuseTalkModel(io.ComfyNode):
+    """A MuseTalk checkpoint as a native MODEL."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentSyncLoadMuseTalkModel",
+            display_name="LatentSync Load MuseTalk Model",
+            category=CATEGORY,
+            description="Loads a MuseTalk 1.5 or 1.0 UNet as a MODEL that redraws every face in one step: a KSampler with "
+            "1 step and cfg 1. Connect it to Face Track too, as its crop is another, and choose musetalk in Load Whisper. "
+            "Files go into models/latentsync or models/diffusion_models.",
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=folders.model_files(*UNET_FOLDERS, likely=("musetalk",)),
+                    tooltip="The UNet file, such as musetalk_1.5.pth.",
+                ),
+                io.Combo.Input(
+                    "release",
+                    options=["auto", *MUSETALK_RELEASES],
+                    tooltip="Where its crop ends: 1.5 goes 10 pixels below the chin, 1.0 does not. auto goes by the "
+                    "file and its name.",
+                ),
+                io.Int.Input(
+                    "bbox_shift",
+                    default=0,
+                    min=-MOST_BBOX_SHIFT,
+                    max=MOST_BBOX_SHIFT,
+                    tooltip="Pixels by which the middle of the crop lies below the bridge of the nose, -9 to 9. Above 0 "
+                    "the mouth opens more, below 0 less.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(PRECISIONS),
+                    tooltip="Precision of the stored weights. auto lets the host choose for your hardware; bf16 or fp32 "
+                    "help when the result turns black or noisy.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="For Face Track and for a stock sampler with one step."),
+                io.Int.Output(display_name="resolution", tooltip="The crop size this model wants; feeds Face Encode."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, checkpoint: str, release: str, bbox_shift: int, dtype: str) -> io.NodeOutput:
+        from ..latentsync_core.generators.musetalk.loading import release_of, resolution_of
+        from ..latentsync_core.models.loading import DTYPES
+        from ..latentsync_core.models.unet import read_checkpoint
+        from .host.native_musetalk import native_musetalk
+
+        loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS), generator="musetalk")
+        release = release_of(loaded.metadata, loaded.path) if release == "auto" else release
+        model = native_musetalk(loaded, DTYPES.get(dtype), MuseTalkBox(release, bbox_shift))
+        return io.NodeOutput(model, resolution_of(loaded.metadata, loaded.path))
+
+
 class LoadWhisper(io.ComfyNode):
     """Whisper's audio encoder under the host's memory management."""
 
@@ -102,23 +160,26 @@ class LoadWhisper(io.ComfyNode):
                     options=[*files, EMBEDDED],
                     tooltip="The Whisper file, such as whisper_tiny.pt. The embedded one goes with the embedded model and with no other.",
                 ),
+                io.Combo.Input(
+                    "generator",
+                    options=list(GENERATORS),
+                    default=GENERATORS[0],
+                    optional=True,
+                    tooltip="Whose features it is to give: the model that will sample. MuseTalk was trained on the last "
+                    "layer after its norm, LatentSync before it.",
+                ),
             ],
             outputs=[WhisperType.Output(display_name="whisper", tooltip="For Audio Features.")],
         )
 
     @classmethod
-    def execute(cls, whisper: str) -> io.NodeOutput:
+    def execute(cls, whisper: str, generator: str = GENERATORS[0]) -> io.NodeOutput:
+        from ..latentsync_core.models.embedded import WHISPER
+        from ..latentsync_core.models.whisper import load_whisper
         from .host.memory import patch_small_model
 
-        if whisper == EMBEDDED:
-            from ..latentsync_core.models.embedded import embedded_models
-
-            encoder = embedded_models()[2]
-        else:
-            from ..latentsync_core.models.whisper import load_whisper
-
-            encoder = load_whisper(folders.model_path(whisper, *WHISPER_FOLDERS))
-        return io.NodeOutput(patch_small_model(encoder))
+        path = WHISPER if whisper == EMBEDDED else folders.model_path(whisper, *WHISPER_FOLDERS)
+        return io.NodeOutput(patch_small_model(load_whisper(path, generator)))
 
 
 class LoadVAE(io.ComfyNode):

@@ -8,6 +8,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..latentsync_core.options import Seam
 from ..latentsync_core.presets import PRESETS
 
 CATEGORY = "LatentSync"
@@ -43,6 +44,7 @@ class VoiceFeatures:
     """A voice as heard by Whisper: features (T, layers, width) at 50 Hz, the AUDIO it came from, and its seconds.
 
     activity: VoiceActivity, where it speaks. silence: "off", "rest" (the features rest already) or "keep".
+    generator: whose features they are, "latentsync" or "musetalk".
     """
 
     features: Any
@@ -50,6 +52,15 @@ class VoiceFeatures:
     seconds: Fraction
     activity: Any
     silence: str
+    generator: str = "latentsync"
+
+
+@dataclass(frozen=True)
+class MuseTalkBox:
+    """Where MuseTalk's faces are cut out: release "1.0" or "1.5"; bbox_shift: pixels, see `Settings`."""
+
+    release: str = "1.5"
+    bbox_shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class TrackedFaces:
     """A face in every frame of a clip.
 
     open_reader: opens the frames as a media reader. track: FaceTrack. times: seconds of every frame. fps, variable: the
-    rate. alignment: "smooth" or "reference".
+    rate. alignment: "smooth" or "reference". box: of MuseTalk's faces; None for those of LatentSync.
     """
 
     open_reader: Callable[[], AbstractContextManager]
@@ -66,6 +77,23 @@ class TrackedFaces:
     fps: Fraction
     variable: bool
     alignment: str
+    box: MuseTalkBox | None = None
+
+    @property
+    def generator(self) -> str:
+        """Whose faces they are, "latentsync" or "musetalk"."""
+        return "latentsync" if self.box is None else "musetalk"
+
+    def crops(self, resolution: int, seam: Seam, blend: str = "mouth", limit: Any = None):
+        """The FaceCrops of the clip, `resolution` pixels square. limit: where frames may change, (1 or N, H, W)."""
+        from ..latentsync_core.generators.aligned_faces import aligned_faces
+        from ..latentsync_core.generators.musetalk.boxed_faces import boxed_faces
+        from ..latentsync_core.settings import Settings
+
+        settings = Settings(resolution=resolution, alignment=self.alignment, seam=seam, blend=blend)
+        if self.box is None:
+            return aligned_faces(self.track, settings, limit)
+        return boxed_faces(self.track, replace(settings, bbox_shift=self.box.bbox_shift), self.box.release, limit)
 
     def matrices(self, resolution: int):
         """Alignment matrices (frames, 2, 3) for crops of `resolution` pixels; NaN where there is no face."""
@@ -80,6 +108,7 @@ class ClipTokens:
     shown: how much of the generated mouth to show while nobody speaks, by output frame; None for all of it.
     voice: VoiceFeatures the tokens were taken from. offset: milliseconds by which the mouth is later than the sound.
     positions: "auto" until position encoding was decided: the model that samples then does as it was trained.
+    generator: whose tokens they are, "latentsync" or "musetalk".
     """
 
     timeline: Any
@@ -90,6 +119,7 @@ class ClipTokens:
     voice: "VoiceFeatures | None" = None
     offset: float = 0.0
     positions: str = "auto"
+    generator: str = "latentsync"
 
     @property
     def synced(self) -> list[int]:

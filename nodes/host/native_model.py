@@ -9,18 +9,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import comfy.conds
-import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
 import comfy.patcher_extension
-import comfy.supported_models_base
-import comfy.utils
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from einops import rearrange
 
 from ...latentsync_core.audio.positions import encode_positions
-from ...latentsync_core.diffusion.conditioning import TrainedConditioning, null_like
+from ...latentsync_core.diffusion.conditioning import null_like
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.generators.latentsync.known_face import check_known
 from ...latentsync_core.models.embedded import KNOWS
@@ -28,52 +24,26 @@ from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import DEFAULT_BATCH, MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
 from .feature_reuse import RUN, intervals_of, make_room
-from .memory import OUT_OF_MEMORY, ModelPatcher, check_cancelled, node_callbacks, windows_at_once
+from .memory import OUT_OF_MEMORY, check_cancelled, node_callbacks, windows_at_once
+from .native_network import (
+    CONDITION,
+    POSITIONS,
+    VOICELESS,
+    WINDOWS,
+    NativeConfig,
+    NativeModel,
+    network_patcher,
+    require_same_frames,
+)
 from .vae import LATENT_SCALE
 
 if TYPE_CHECKING:
     from ...latentsync_core.diffusion import SamplerSettings
 
 WRAPPER_KEY = "latentsync"
-CONDITION = "latentsync_condition"  # (frames, 9, h, w): mask, masked and reference latents, scaled
-WINDOWS = "latentsync_windows"  # ((start, stop), ...) in frames of the batch
-POSITIONS = "latentsync_positions"  # "auto": the model is to add positions if it was trained with them
 EMBEDDED_VAE = "latentsync_embedded_vae"  # whether the embedded VAE made the faces
 FACE_ERROR = "latentsync_face_error"  # how badly the embedded VAE redraws the face, where it was measured
 ANY_FACE = "any_face"  # in the embedded model's metadata: it is to paint faces it does not know as well
-VOICELESS = "latentsync_voiceless"  # True on the negative side, which carries the model's own null
-
-
-def host_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
-    """The attention the user chose for the host."""
-    return optimized_attention(q, k, v, heads)
-
-
-class HostUNet(UNet3DConditionModel):
-    """The library's UNet with the host's operations and calling convention."""
-
-    def __init__(self, latentsync_config, dtype=None, device=None, operations=None):
-        super().__init__(latentsync_config, operations=operations, attention=host_attention, dtype=dtype, device=device)
-
-    def forward(self, x, timestep, context=None, control=None, transformer_options=None, kept=None, batch=None, **_):
-        """x: (b, 13, f, h, w); timestep: (b,); context: (b*f, n, d); kept: b DeepFeatures, where they are reused.
-
-        batch: b, where less than that is handed over, see `UNet3DConditionModel`.
-        """
-        wrappers = comfy.patcher_extension.get_all_wrappers(
-            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options or {}
-        )
-        run = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().forward, self, wrappers)
-        return run.execute(x, timestep, context, kept, batch)
-
-
-class LatentSyncConfig(comfy.supported_models_base.BASE):
-    """What the host wants to know of a model: schedule, latent format, precisions."""
-
-    unet_extra_config = {}
-    sampling_settings = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012}
-    latent_format = comfy.latent_formats.SD15
-    supported_inference_dtypes = [torch.float16, torch.bfloat16, torch.float32]
 
 
 @lru_cache(maxsize=4)
@@ -85,16 +55,13 @@ def window_weights(windows: tuple[tuple[int, int], ...]) -> tuple[torch.Tensor, 
     return tuple(weight for chain in chains for weight in fusion_weights(chain))
 
 
-class LatentSyncModel(comfy.model_base.BaseModel):
+class LatentSyncModel(NativeModel):
     """Epsilon prediction over a batch of frames, run window by window."""
 
-    def __init__(self, config: LatentSyncConfig, metadata: dict, device=None):
-        super().__init__(config, comfy.model_base.ModelType.EPS, device=device, unet_model=HostUNet)
-        self.diffusion_model.metadata = metadata
+    generator = "latentsync"
 
-    def conditioning(self, position: str = "auto") -> TrainedConditioning:
-        """How this checkpoint was conditioned in training."""
-        return TrainedConditioning.of(self.diffusion_model, position)
+    def __init__(self, config: NativeConfig, metadata: dict, device=None):
+        super().__init__(config, comfy.model_base.ModelType.EPS, metadata, device=device)
 
     def side(self, tokens: torch.Tensor, extra: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
         """One side of the guidance as the checkpoint was trained: condition (frames, 9, h, w), tokens (frames, n, d).
@@ -113,34 +80,17 @@ class LatentSyncModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs):
         """The per-frame conditioning of one side of the guidance; it stays on the CPU until its window comes."""
-        if CONDITION not in kwargs:
-            raise LatentSyncError(
-                "This model needs the positive and negative of the LatentSync Conditioning node; other conditioning "
-                "carries no face and no voice."
-            )
+        self.require_inputs(kwargs)
         self.require_voice(kwargs["cross_attn"])
         require_fitting_vae(self.diffusion_model, kwargs.get(EMBEDDED_VAE))
         require_known_face(self.diffusion_model, kwargs.get(FACE_ERROR))
         (condition, tokens), noise = self.side(kwargs["cross_attn"], kwargs), kwargs["noise"]
-        if condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
-            raise LatentSyncError(
-                f"The latent has the shape {tuple(noise.shape)}, the conditioning is for "
-                f"{(condition.shape[0], 4, *condition.shape[2:])}: use the latent of the same Conditioning node."
-            )
+        require_same_frames(noise, condition)
         return {
             "c_concat": comfy.conds.CONDRegular(condition),
             "c_crossattn": comfy.conds.CONDRegular(null_like(kwargs["cross_attn"], None) if tokens is None else tokens),
             "windows": comfy.conds.CONDConstant(kwargs[WINDOWS]),
         }
-
-    def require_voice(self, tokens: torch.Tensor) -> None:
-        """LatentSyncError unless tokens (frames, n, d) are as wide as the network was trained on."""
-        wanted = self.diffusion_model.config.cross_attention_dim
-        if tokens.shape[-1] != wanted:
-            raise LatentSyncError(
-                f"Whisper gives features {tokens.shape[-1]} wide, this model was trained on {wanted}: load the Whisper "
-                f"that belongs to it (whisper_tiny.pt for LatentSync 1.5 and 1.6)."
-            )
 
     def _apply_model(self, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs):
         """x: (sides * frames, 4, h, w), sides being the guided and unguided halves when the host batches them."""
@@ -200,17 +150,7 @@ def native_model(checkpoint: Checkpoint, dtype: torch.dtype | None, noise: str):
     dtype: of the stored weights, None = the host's choice. noise: "shared" makes every sampler start all frames from
     one frame of noise, as the reference does; "independent" leaves the sampler's own.
     """
-    management = comfy.model_management
-    config = LatentSyncConfig({"latentsync_config": checkpoint.config})
-    parameters = comfy.utils.calculate_parameters(checkpoint.state_dict)
-    device = management.get_torch_device()
-    supported = LatentSyncConfig.supported_inference_dtypes
-    dtype = dtype or management.unet_dtype(model_params=parameters, supported_dtypes=supported)
-    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, supported))
-    offload = management.unet_offload_device()
-    model = LatentSyncModel(config, checkpoint.metadata, device=offload)
-    model.load_model_weights(dict(checkpoint.state_dict), "")
-    patcher = ModelPatcher(model.to(offload), load_device=device, offload_device=offload)
+    patcher = network_patcher(LatentSyncModel, checkpoint, dtype)
     if noise == "shared":
         sampling = comfy.patcher_extension.WrappersMP.SAMPLER_SAMPLE
         patcher.add_wrapper_with_key(sampling, WRAPPER_KEY, share_noise)
@@ -264,8 +204,8 @@ def sample_natively(
 
     model = require_native(patcher)
     (voice, extra), (silence, unguided) = positive[0], negative[0]
-    if CONDITION not in extra or CONDITION not in unguided:
-        raise LatentSyncError("positive and negative must come from the LatentSync Conditioning node.")
+    for side in (extra, unguided):
+        model.require_inputs(side)
     model.require_voice(voice)
     require_fitting_vae(model.diffusion_model, extra.get(EMBEDDED_VAE))
     require_known_face(model.diffusion_model, extra.get(FACE_ERROR))
@@ -311,6 +251,10 @@ def is_native(model) -> bool:
 
 def require_native(model) -> LatentSyncModel:
     """The LatentSync model behind a MODEL; LatentSyncError for another kind."""
+    if getattr(model.model, "generator", None) == "musetalk":
+        raise LatentSyncError(
+            "MuseTalk has no steps, no guidance and no seed; in place of this node use a KSampler with 1 step and cfg 1."
+        )
     if not is_native(model):
         raise LatentSyncError(
             f"The model is a {type(model.model).__name__}; connect the MODEL of the LatentSync Load Model node."

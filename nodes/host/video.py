@@ -11,8 +11,7 @@ from comfy_api.latest import InputImpl
 from PIL import Image
 
 from ...latentsync_core.audio import check_silence
-from ...latentsync_core.faces import FadeLimits, MouthMasks, effect_strength, why_unshown
-from ...latentsync_core.generators.aligned_faces import AlignedFaces, Alignment
+from ...latentsync_core.faces import FadeLimits, effect_strength, why_unshown
 from ...latentsync_core.generators.face_crops import Composited, FaceCrops
 from ...latentsync_core.media import EncodeSettings
 from ...latentsync_core.pipeline.composite import clip_writer, composite, write_clip
@@ -47,11 +46,10 @@ class Blend:
     strength: np.ndarray
 
 
-def clip_blend(faces: TrackedFaces, tokens: ClipTokens, blend: str, masks: MouthMasks, fade: FadeLimits) -> Blend:
-    """The blend of aligned faces; the reference's never fades."""
-    resolution, strength = masks.resolution, mouth_strength(faces, tokens, blend, fade)
-    alignment = Alignment(faces.matrices(resolution), resolution, antialias=faces.alignment != "reference")
-    return Blend(AlignedFaces(alignment, masks, blend), strength if blend == "mouth" else np.ones_like(strength))
+def clip_blend(faces: TrackedFaces, tokens: ClipTokens, blend: str, crops: FaceCrops, fade: FadeLimits) -> Blend:
+    """The blend of faces that were cut out as `crops`; the reference's never fades."""
+    strength = mouth_strength(faces, tokens, blend, fade)
+    return Blend(crops, strength if blend == "mouth" else np.ones_like(strength))
 
 
 def mouth_strength(faces: TrackedFaces, tokens: ClipTokens, blend: str, fade: FadeLimits) -> np.ndarray:

@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from safetensors.torch import save_file
 from seeded import NARROW_UNET, seed_weights
+from tiny_musetalk import write_musetalk
 
 from latentsync_core.models.embedded import WHISPER as EMBEDDED_WHISPER
 from latentsync_core.models.tensor_file import read_tensors
@@ -25,6 +26,7 @@ from latentsync_core.models.vae import SD_SHAPE
 CHECKOUT = Path(__file__).parents[2]
 PACK = "latentsync"  # the pack's folder below custom_nodes
 UNET, WHISPER, VAE = "narrow_unet.safetensors", "tiny_whisper.pt", "seeded_vae.safetensors"
+MUSETALK = "tiny_musetalk_1.5.safetensors"
 FAST_VAE = "taesd"  # what the stock VAE loader calls the pair in models/vae_approx
 FOLDERS = ("custom_nodes", "models", "input", "output", "user", "temp")
 START_SECONDS = 120
@@ -56,12 +58,13 @@ def make_base(base: Path) -> Path:
 
 
 def write_latentsync_models(folder: Path) -> None:
-    """A narrow UNet and the embedded Whisper encoder in the layouts in which the published ones come."""
+    """Narrow UNets and the embedded Whisper encoder in the layouts in which the published ones come."""
     folder.mkdir(parents=True)
     whisper = read_tensors(EMBEDDED_WHISPER)
     shape = UNetConfig.from_dict({**NARROW_UNET, "cross_attention_dim": whisper.mapping("dims")["n_audio_state"]})
     unet = seed_weights(UNet3DConditionModel(shape), prefix="host.unet.")
     save_unet(unet, folder / UNET, {"resolution": "128", "position_encoding": "off"})
+    write_musetalk(folder / MUSETALK)
     tensors = {f"encoder.{name}": tensor for name, tensor in whisper.tensors.items()}
     torch.save({"dims": whisper.mapping("dims"), "model_state_dict": tensors}, folder / WHISPER)
 

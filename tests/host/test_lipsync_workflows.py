@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from host_server import FAST_VAE, UNET, WHISPER
+from host_server import FAST_VAE, MUSETALK, UNET, WHISPER
 
 from latentsync_core.demo import CLIP, VOICE
 
@@ -18,6 +18,7 @@ COMPARED = (1920, 712)  # pixels: four square clips beside one another
 FRAMES, SECONDS = 27, 1.08  # of the voice: a whole window and a short one, and enough to be scored
 TINY = {
     "LatentSyncLoadModel": {"checkpoint": UNET},
+    "LatentSyncLoadMuseTalkModel": {"checkpoint": MUSETALK},
     "LatentSyncLoadWhisper": {"whisper": WHISPER},
     "VAELoader": {"vae_name": FAST_VAE},
     "KSampler": {"steps": 2},

@@ -1,0 +1,35 @@
+"""MuseTalk in place of LatentSync: one step of ComfyUI's own KSampler, without guidance."""
+
+from workflow_parts import VAE, conditioning, inputs, save
+
+
+def describe(w):
+    video, audio = inputs(w)
+    w.column("Models")
+    model = w.add("LatentSyncLoadMuseTalkModel", checkpoint="musetalk_1.5.pth")
+    whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt", generator="musetalk")
+    vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
+    w.column("Face and voice")
+    faces = w.add("LatentSyncFaceTrack", video=video, model=model["model"])
+    features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
+    w.column("Encode")
+    latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
+    chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
+    w.column("Generate")
+    tokens, conditioned = conditioning(w, latents, chunks, model)
+    sampled = w.add(
+        "KSampler",
+        model=model["model"],
+        positive=conditioned["positive"],
+        negative=conditioned["negative"],
+        latent_image=conditioned["latent"],
+        seed=0,
+        steps=1,
+        cfg=1.0,
+        sampler_name="euler",
+        scheduler="simple",
+        denoise=1.0,
+    )
+    w.column("Result")
+    blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
+    save(w, blended["video"], "musetalk")
