@@ -100,7 +100,8 @@ class AudioFeatures(io.ComfyNode):
         )
         from ..latentsync_core.media import check_voice, resample_waveform
         from .host.folders import disk_cache
-        from .host.memory import loaded, node_callbacks
+        from .host.memory import loaded
+        from .host.progress import node_callbacks
 
         rate = int(audio["sample_rate"])
         waveform = resample_waveform(audio["waveform"][0].float().cpu().numpy(), rate)  # (samples,) mono 16 kHz

@@ -193,7 +193,7 @@ class FaceEncode(io.ComfyNode):
         from ..latentsync_core.generators.face_latents import encode_faces, hide_lower_face
         from ..latentsync_core.generators.latentsync.known_face import face_error
         from .host.folders import disk_cache
-        from .host.memory import node_callbacks
+        from .host.progress import node_callbacks
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded
 

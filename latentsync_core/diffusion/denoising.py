@@ -11,8 +11,11 @@ from .batching import WindowBatch, batches
 from .guidance import as_guidance
 from .prediction import Conditioning, GuidedStep, NoisePredictor, WindowInputs, window_inputs
 from .sampler_settings import SamplerSettings
-from .schedule import make_schedule
+from .schedule import make_schedule, training_alphas
 from .windows import WindowGroup
+
+OnClean = Callable[[int, Tensor], None]
+"""(first frame, clean latents (1, 4, f, h, w)) of a group of windows, as predicted so far."""
 
 
 @dataclass
@@ -20,11 +23,13 @@ class GroupDenoising:
     """A group between two steps.
 
     windows: the network's inputs for each. schedule: the solver with its history. latents: (1, 4, f, h, w) float32.
+    start: its first frame.
     """
 
     windows: list[WindowInputs]
     schedule: Any  # diffusers states no common interface
     latents: Tensor
+    start: int
 
     @classmethod
     def begin(
@@ -44,6 +49,7 @@ class GroupDenoising:
             windows=window_inputs(group.windows, conditioning, dtype, device, settings.reuses),
             schedule=schedule,
             latents=start.to(device).float() * schedule.init_noise_sigma,
+            start=reach.start,
         )
 
 
@@ -53,8 +59,11 @@ def denoise_groups(
     settings: SamplerSettings,
     batch: WindowBatch,
     step_done: Callable[[], None],
+    on_clean: OnClean | None = None,
 ) -> None:
     """Take groups through every step of a schedule, side by side.
+
+    Six arguments: what is denoised and how, and one callback for a count, one for pictures.
 
     Args:
         unet: the noise predictor.
@@ -62,6 +71,7 @@ def denoise_groups(
         settings: steps, guidance, solver and reuse.
         batch: how many windows, of whatever group, go through the network at once.
         step_done: called after each window of each step.
+        on_clean: called after each step of each group with what its faces will be by the prediction so far.
 
     At every step the noise predictions of a group's windows are fused, then one solver step is taken for all its
     frames, so that a multistep solver keeps one history. The network may run in half precision; the latents between
@@ -82,8 +92,16 @@ def denoise_groups(
             for (place, window), noise in zip(part, predicted, strict=True):
                 fused[place][:, :, window.part] += noise * window.weight
                 step_done()
-        for group, predicted in zip(groups, fused, strict=True):
+        for group, noisy, predicted in zip(groups, scaled, fused, strict=True):
+            if on_clean is not None:
+                on_clean(group.start, clean_latents(noisy, predicted, timestep))
             group.latents = group.schedule.step(predicted, timestep, group.latents).prev_sample
+
+
+def clean_latents(noisy: Tensor, predicted_noise: Tensor, timestep: Tensor) -> Tensor:
+    """What latents of unit variance, (1, 4, f, h, w), are without the noise predicted in them at a timestep."""
+    alpha = training_alphas()[int(timestep)]
+    return (noisy - (1 - alpha) ** 0.5 * predicted_noise) / alpha**0.5
 
 
 def predict_batch(network: GuidedStep, latents: Tensor, windows: Sequence[WindowInputs], batch: WindowBatch) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..options import DEFAULT_BATCH, DEFAULT_GUIDANCE, DEFAULT_REUSE, DEFAULT_STEPS, WINDOW_FRAMES
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from .batching import WindowBatch, as_window_batch, lots
-from .denoising import GroupDenoising, denoise_groups
+from .denoising import GroupDenoising, OnClean, denoise_groups
 from .guidance import Guidance
 from .prediction import Conditioning, NoisePredictor, TensorConditioning
 from .sampler_settings import SamplerSettings
@@ -101,10 +101,11 @@ def sample_clip(
     frames: int,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
+    on_clean: OnClean | None = None,
 ) -> Tensor:
     """Denoise a clip, the windows of a group fused; groups go side by side where they share a batch.
 
-    Six arguments say what is sampled, two are the callbacks of every long computation.
+    Six arguments say what is sampled, two are the callbacks of every long computation, one is for pictures.
 
     Args:
         unet: the noise predictor.
@@ -115,6 +116,7 @@ def sample_clip(
         frames: of the clip.
         on_progress: counts denoising steps over all windows.
         check_cancelled: called after every step.
+        on_clean: see `OnClean`; costs a few additions where it is given.
 
     Returns (1, 4, frames, h, w) float32 scaled latents on the CPU, zero where no group lies.
     Raises NonFiniteLatentsError when a window gives NaN or infinity.
@@ -134,7 +136,7 @@ def sample_clip(
     batch.fit(unet, longest, noise.shape[-1], settings.device)
     for lot in lots(groups, counts, batch):
         started = [GroupDenoising.begin(unet, noise, conditioning, group, settings) for group in lot]
-        denoise_groups(unet, started, settings, batch, step_done)
+        denoise_groups(unet, started, settings, batch, step_done, on_clean)
         for group, denoised in zip(lot, started, strict=True):
             reach, found = group.reach, denoised.latents.cpu()
             if not torch.isfinite(found).all():

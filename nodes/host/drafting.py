@@ -18,7 +18,7 @@ from ...latentsync_core.generators.segments import plan_segments
 from ...latentsync_core.media import resample_waveform
 from ...latentsync_core.settings import Settings
 from ..types import ClipTokens, TrackedFaces, VoiceFeatures
-from .memory import node_callbacks
+from .progress import node_callbacks
 from .video import Blend, mouth_strength
 
 

@@ -1,31 +1,14 @@
-"""The host's progress bar, Cancel button and memory manager."""
+"""The host's memory manager, and its Cancel button."""
 
 from functools import lru_cache
-from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.utils
 import torch
-
-from ...latentsync_core.progress import Callbacks
 
 # The patcher that streams weights on newer hosts; ComfyUI 0.8 has one patcher only.
 ModelPatcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
-
-
-def node_callbacks(node_id: str | None = None) -> Callbacks:
-    """For the library: the node's progress bar, which starts afresh for every stage, and the host's Cancel button."""
-    bars: dict[str, Any] = {}
-
-    def on_progress(stage: str, done: int, total: int) -> None:
-        total = max(total, 1)  # the host divides by it
-        if stage not in bars:
-            bars[stage] = comfy.utils.ProgressBar(total, node_id=node_id)
-        bars[stage].update_absolute(done, total)
-
-    return Callbacks(on_progress=on_progress, check_cancelled=check_cancelled)
 
 
 def check_cancelled() -> None:

@@ -5,7 +5,7 @@ sees windows of at most 24 that never cross a cut or a gap; where they overlap, 
 """
 
 from dataclasses import asdict, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import comfy.conds
@@ -24,7 +24,7 @@ from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import DEFAULT_BATCH, MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
 from .feature_reuse import RUN, intervals_of, make_room
-from .memory import OUT_OF_MEMORY, check_cancelled, node_callbacks, windows_at_once
+from .memory import OUT_OF_MEMORY, check_cancelled, windows_at_once
 from .native_network import (
     CONDITION,
     POSITIONS,
@@ -35,6 +35,8 @@ from .native_network import (
     network_patcher,
     require_same_frames,
 )
+from .previews import WindowPreviews
+from .progress import StageProgress
 from .vae import LATENT_SCALE
 
 if TYPE_CHECKING:
@@ -225,23 +227,31 @@ def sample_natively(
         settings = replace(settings, batch=windows_at_once(patcher, window_bytes))
     if not settings.reuses:
         settings = replace(settings, **asdict(intervals_of(patcher)))
-    callbacks = node_callbacks()
+    groups = window_groups([Window(*span) for span in extra[WINDOWS]])
+    progress = StageProgress.begin(partial(window_text, settings.steps))
+    previews = WindowPreviews.of(patcher, progress, [group.reach.start for group in groups])
     try:
         latents = sample_clip(
             NativePredictor(patcher),
             shared_noise(width, torch.Generator().manual_seed(seed)),
             TensorConditioning(condition, voice, silence),
-            window_groups([Window(*span) for span in extra[WINDOWS]]),
+            groups,
             settings,
             frames=frames,
-            on_progress=callbacks.progress("sample"),
-            check_cancelled=callbacks.check_cancelled,
+            on_progress=progress.show,
+            check_cancelled=check_cancelled,
+            on_clean=previews and previews.on_clean,
         )
     except NonFiniteLatentsError as error:
         raise LatentSyncError(
             f"Denoising gave NaN in {error}; set dtype to bf16 or fp32 in LatentSync Load Model."
         ) from error
     return rearrange(latents, "1 c f h w -> f c h w") / LATENT_SCALE
+
+
+def window_text(steps: int, done: int, total: int) -> str:
+    """How far sampling is. done, total: steps of all windows."""
+    return f"Denoising window {min(done // steps + 1, total // steps)} of {total // steps}"
 
 
 def is_native(model) -> bool:

@@ -13,9 +13,11 @@ from comfy.ldm.modules.attention import optimized_attention
 
 from ...latentsync_core.diffusion.conditioning import TrainedConditioning
 from ...latentsync_core.errors import LatentSyncError
+from ...latentsync_core.models.embedded import KNOWS
 from ...latentsync_core.models.unet.checkpoint import GENERATOR_NAMES, Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from .memory import ModelPatcher
+from .previews import EmbeddedLatents
 
 CONDITION = "latentsync_condition"  # (frames, c, h, w): scaled latents of the faces, as the generator takes them
 WINDOWS = "latentsync_windows"  # ((start, stop), ...) in frames of the batch
@@ -111,6 +113,8 @@ def network_patcher(model_class: type[NativeModel], checkpoint: Checkpoint, dtyp
     device = management.get_torch_device()
     supported = NativeConfig.supported_inference_dtypes
     dtype = dtype or management.unet_dtype(model_params=parameters, supported_dtypes=supported)
+    if KNOWS in checkpoint.metadata:  # of the embedded models alone, which see through the embedded VAE
+        config.latent_format = EmbeddedLatents()
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, supported))
     offload = management.unet_offload_device()
     model = model_class(config, checkpoint.metadata, device=offload)

@@ -20,7 +20,8 @@ from ...latentsync_core.scoring.compare_clips import compare_clips, shared_sound
 from ...latentsync_core.scoring.judges import judged, syncnet_scores
 from ...latentsync_core.scoring.score_files import ScoredClip, ScoreInputs, score_files
 from .folders import FOLDER, temporary_file, temporary_folder
-from .memory import face_networks, loaded, node_callbacks, patch_small_model
+from .memory import face_networks, loaded, patch_small_model
+from .progress import node_callbacks
 from .video_source import LOSSLESS, written_clip
 
 

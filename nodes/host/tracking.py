@@ -8,7 +8,8 @@ from ...latentsync_core.pipeline.people_cache import cached_people
 from ...latentsync_core.pipeline.plan import TrackedSource
 from ...latentsync_core.pipeline.run_cache import track_key
 from .folders import disk_cache
-from .memory import face_networks, loaded, node_callbacks
+from .memory import face_networks, loaded
+from .progress import node_callbacks
 
 
 def track_clip(

@@ -17,7 +17,7 @@ from ...latentsync_core.media import EncodeSettings
 from ...latentsync_core.pipeline.composite import clip_writer, composite, write_clip
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
-from .memory import node_callbacks
+from .progress import node_callbacks
 from .video_source import waveform_of
 
 SMALL_MASK_SIDE = 64  # pixels

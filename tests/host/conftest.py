@@ -35,7 +35,8 @@ def host(comfyui, comfyui_python, tmp_path_factory):
     """ComfyUI on a free port with this pack and tiny models, for the whole session."""
     from host_server import make_base, start_server
 
-    with start_server(comfyui, comfyui_python, make_base(tmp_path_factory.mktemp("host") / "base")) as server:
+    base = make_base(tmp_path_factory.mktemp("host") / "base")
+    with start_server(comfyui, comfyui_python, base, "--preview-method", "latent2rgb") as server:
         yield server
 
 

@@ -4,15 +4,19 @@ It drives the server through tools/queue_workflow.py, so whatever the tests rely
 """
 
 import asyncio
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from host_server import HostServer
+from PIL import Image
 from queue_workflow import ComfyServer, Workflow, WorkflowError
 
 RUN_SECONDS = 300  # a workflow that takes longer here hangs
+PREVIEW_IMAGE, TEXT = 1, 3  # kinds of binary messages
 
 
 @dataclass
@@ -23,6 +27,8 @@ class Run:
     executed: list[str] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
     progress: list[tuple[str, int, int]] = field(default_factory=list)  # node, done, total
+    previews: list[Image.Image] = field(default_factory=list)  # pictures of nodes at work
+    texts: list[tuple[str, str]] = field(default_factory=list)  # node, line of text shown while it works
     error: dict[str, Any] | None = None  # node_id, node_type, exception_type, exception_message, traceback
     interrupted: bool = False
     outputs: dict[str, Any] = field(default_factory=dict)  # node -> what it shows
@@ -57,6 +63,7 @@ class HostClient:
 
     async def _run(self, server: ComfyServer, workflow: Workflow, interrupt_when) -> Run:
         run = Run(await server.queue(workflow))
+        server.socket = WatchedSocket(server.socket, run)
         async for event, data in server.follow(run.prompt_id):
             record(run, event, data)
             if interrupt_when is not None and interrupt_when(event, data):
@@ -73,6 +80,33 @@ class HostClient:
                 return await asyncio.wait_for(call(server), RUN_SECONDS)
 
         return asyncio.run(connected())
+
+
+class WatchedSocket:
+    """The server's WebSocket, of which the binary messages are taken down as well."""
+
+    def __init__(self, socket, run: Run):
+        self.socket, self.run = socket, run
+
+    async def __aiter__(self):
+        async for message in self.socket:
+            if message.type == aiohttp.WSMsgType.BINARY:
+                record_binary(self.run, message.data)
+            yield message
+
+    async def close(self) -> None:
+        """Close it."""
+        await self.socket.close()
+
+
+def record_binary(run: Run, message: bytes) -> None:
+    """Take down a picture or a line of text: a number of four bytes says which, as in the host's protocol.py."""
+    kind, rest = int.from_bytes(message[:4], "big"), message[4:]
+    if kind == PREVIEW_IMAGE:  # another such number tells JPEG from PNG
+        run.previews.append(Image.open(io.BytesIO(rest[4:])).convert("RGB"))
+    elif kind == TEXT:
+        length = int.from_bytes(rest[:4], "big")
+        run.texts.append((rest[4 : 4 + length].decode(), rest[4 + length :].decode()))
 
 
 def record(run: Run, event: str, data: dict[str, Any]) -> None:
