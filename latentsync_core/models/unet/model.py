@@ -12,7 +12,7 @@ from ...errors import LatentSyncError
 from .attention import AttentionFunction, repeated, scaled_dot_product, sinusoidal_embedding
 from .blocks import DownStage, LayerFactory, MidStage, UpStage
 from .config import UNetConfig
-from .resnet import pooled_norm
+from .resnet import normed_silu
 from .reuse import DeepFeatures, deep_features
 from .sample_tokens import SampleTokens
 
@@ -126,7 +126,7 @@ class UNet3DConditionModel(nn.Module):
         else:
             deep = deep_features(self._deep, x, time_embedding, audio, kept)
         x = self.up_blocks[-1].last(deep, x, time_embedding, audio, frames)
-        x = self.conv_out(F.silu(pooled_norm(self.conv_norm_out, x, frames)))
+        x = self.conv_out(normed_silu(self.conv_norm_out, x, frames))
         return rearrange(repeated(x, audio.rows), "(b f) c h w -> b c f h w", f=frames)
 
     def _deep(self, x: Tensor, time_embedding: Tensor, audio: SampleTokens, frames: int) -> Tensor:

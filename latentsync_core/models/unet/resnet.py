@@ -1,5 +1,6 @@
 """Convolutions of the UNet: frames are a batch of feature maps, and one norm pools over the frames of a window."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -14,6 +15,12 @@ def pooled_norm(norm: nn.Module, x: Tensor, frames: int) -> Tensor:
     """
     x = rearrange(x, "(b f) c h w -> b c f h w", f=frames)
     return rearrange(norm(x), "b c f h w -> (b f) c h w")
+
+
+def normed_silu(norm: nn.Module, x: Tensor, frames: int) -> Tensor:
+    """SiLU of `pooled_norm`, written over the normalised tensor unless a gradient needs it."""
+    normed = pooled_norm(norm, x, frames)
+    return F.silu(normed, inplace=not torch.is_grad_enabled())
 
 
 class ResnetBlock(nn.Module):
@@ -44,12 +51,12 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor, time_embedding: Tensor, frames: int) -> Tensor:
         """x: (b*f, c, h, w); time_embedding: (b, time_dim), already through SiLU, or (1, time_dim) for all samples."""
-        hidden = self.conv1(F.silu(pooled_norm(self.norm1, x, frames)))
+        hidden = self.conv1(normed_silu(self.norm1, x, frames))
         shift = self.time_emb_proj(time_embedding)
         if len(shift) > 1:
             shift = shift.repeat_interleave(frames, dim=0)  # (b*f, c)
         hidden = hidden + shift[:, :, None, None]
-        hidden = self.conv2(F.silu(pooled_norm(self.norm2, hidden, frames)))
+        hidden = self.conv2(normed_silu(self.norm2, hidden, frames))
         if self.conv_shortcut is not None:
             x = self.conv_shortcut(x)
         return (x + hidden) / self.output_scale
