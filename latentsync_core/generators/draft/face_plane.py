@@ -4,42 +4,46 @@ u runs along the line of the eyes, v down the face, both in distances of the out
 middle of the mouth rests. A plane is a (2, 3) matrix from (u, v, 1) to pixels, so that a turned head foreshortens it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
-from ...faces.align import smooth_points
 from ...faces.landmarks import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 from ...faces.resample import invert_affine
 
 SKULL = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 10, 151, 9, 8, 127, 356, 234, 454)  # no expression moves them
 EYES = (SKULL.index(LEFT_EYE_CORNER), SKULL.index(RIGHT_EYE_CORNER))
 FOREHEAD, NOSE_TIP = SKULL.index(10), SKULL.index(1)
-LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 61, 291
+MOUTH_CORNERS = (61, 291)  # left and right in the picture
 
 
-def face_planes(mesh: np.ndarray, breaks: Iterable[int] = ()) -> np.ndarray:
-    """The face's plane in every frame, smoothed over time without lag.
+def face_planes(mesh: np.ndarray, cuts: Sequence[int] = ()) -> np.ndarray:
+    """The face's plane in every frame.
 
-    mesh: (N, 468, 3) pixels, NaN in frames without a face. breaks: the first frames of shots. Returns (N, 2, 3)
-    float64, NaN for frames without a face.
+    Not smoothed over time: the fit to many points is steady, and teeth float where a plane lags behind its head.
+    mesh: (N, 468, 3) pixels, NaN in frames without a face. cuts: the first frames of shots, each of which may show
+    another face. Returns (N, 2, 3) float64, NaN for frames without a face.
     """
-    present = np.isfinite(mesh[:, 0, 0])
     planes = np.full((len(mesh), 2, 3), np.nan)
-    if present.any():
-        planes[present] = similar_planes(mesh[present].astype(np.float64))
-    return smooth_points(planes.transpose(0, 2, 1), present, breaks).transpose(0, 2, 1)
+    ends = [0, *cuts, len(mesh)]
+    for start, stop in zip(ends, ends[1:], strict=False):
+        known = start + np.flatnonzero(np.isfinite(mesh[start:stop, 0, 0]))
+        if len(known):
+            planes[known] = planes_of_face(mesh[np.ix_(known, (*SKULL, *MOUTH_CORNERS))].astype(np.float64))
+    return planes
 
 
-def similar_planes(mesh: np.ndarray) -> np.ndarray:
-    """Planes (N, 2, 3) of meshes without gaps, by the similarity that lays the mean skull over each of them."""
-    skulls = mesh[:, SKULL]
+def planes_of_face(points: np.ndarray) -> np.ndarray:
+    """Planes (n, 2, 3) of one face, by the similarity that lays its mean skull over it in each frame.
+
+    points: (n, K + 2, 3), its skull and the corners of its mouth.
+    """
+    skulls, corners = points[:, : len(SKULL)], points[:, len(SKULL) :].mean(1)
     upright = upright_axes(skulls[0]) @ (skulls[0] - skulls[0].mean(0)).T
     model = upright.T / np.linalg.norm(upright[:, EYES[1]] - upright[:, EYES[0]])  # (K, 3), eye distances
     axes, origins = laid_over(model, skulls)
     model = np.mean(np.linalg.solve(axes, (skulls - origins[:, None]).transpose(0, 2, 1)), axis=0).T
     axes, origins = laid_over(model, skulls)
-    corners = mesh[:, (LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER)].mean(1)
     mouth = np.median(np.linalg.solve(axes, (corners - origins)[:, :, None]), axis=0)  # (3, 1) in the head
     origins = origins + (axes @ mouth)[:, :, 0]
     return np.concatenate([axes[:, :2, :2], origins[:, :2, None]], axis=2)

@@ -70,8 +70,6 @@ def edge_curve(points: np.ndarray) -> np.ndarray:
     place = np.clip((2 * points[:, 0] - left - right) / max(right - left, 1e-6), -1, 1)
     line = (left_v * (1 - place) + right_v * (1 + place)) / 2
     arch = np.interp(PLACES, np.maximum.accumulate(place), points[:, 1] - line)
-    # mirrored with its sign turned, so that the ends stay the corners
-    smooth = gaussian_filter1d(np.concatenate([-arch[:0:-1], arch, -arch[-2::-1]]), SMOOTHING)[
-        SAMPLES - 1 : 2 * SAMPLES - 1
-    ]
+    mirrored = np.concatenate([-arch[:0:-1], arch, -arch[-2::-1]])  # so that its ends stay the corners
+    smooth = gaussian_filter1d(mirrored, SMOOTHING)[SAMPLES - 1 : 2 * SAMPLES - 1]
     return (left_v * (1 - PLACES) + right_v * (1 + PLACES)) / 2 + smooth

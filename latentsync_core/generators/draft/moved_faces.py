@@ -86,10 +86,9 @@ class MovedFaces:
 
 def moved_faces(track: FaceTrack, masks: MouthMasks) -> MovedFaces:
     """The faces of a tracked clip. masks: whose limit says where the frames may change."""
-    breaks = sorted({start for start, _ in track.runs()} | set(track.cuts))
     return MovedFaces(
         mesh=track.mesh,
-        planes=face_planes(track.mesh, breaks),
+        planes=face_planes(track.mesh, track.cuts),
         matrices=track.matrices(ALIGNED),
         masks=masks,
     )

@@ -12,11 +12,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from ...audio import FEATURE_RATE_HZ
 from ...faces import FaceTrack
-from .face_plane import LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER, face_planes
+from ...faces.mouth_opening import LOWER_INNER_LIP, UPPER_INNER_LIP
+from .face_plane import MOUTH_CORNERS, face_planes
 from .inner_mouth import SHOWS_TEETH
 from .reshape import Mouth
 
-UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14  # mesh indices, in the middle
 SMOOTHING_SECONDS = 0.02  # standard deviation over time of what the voice asks for
 LEAST_SHAPE, MOST_SHAPE = (0.0, -1.0, 0.0), (1.0, 1.0, 1.0)  # opening, width, rounding
 USUAL_OPENING = 0.22  # eye distances: a wide open mouth where a shot does not show how far this one opens
@@ -76,7 +76,7 @@ def plan_mouths(
             turned to be drawn, and is 0 where there is none.
     """
     source = np.asarray(source)
-    planes = face_planes(track.mesh, sorted({start for start, _ in track.runs()} | set(track.cuts)))
+    planes = face_planes(track.mesh, track.cuts)
     openings, widths = measured_mouths(track.mesh, planes)
     shots = tuple(calibrated(start, stop, openings, widths) for start, stop in shots_of(track))
     share = drawable(planes, track.boxes)[source] * (1.0 if strength is None else strength)
@@ -107,7 +107,7 @@ def asked_shapes(predicted: np.ndarray, times: Sequence[float]) -> np.ndarray:
 
 def measured_mouths(mesh: np.ndarray, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Opening and width (N,) of the filmed mouths in eye distances, NaN where there is no face."""
-    points = mesh[:, (UPPER_INNER_LIP, LOWER_INNER_LIP, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER), :2]
+    points = mesh[:, (UPPER_INNER_LIP, LOWER_INNER_LIP, *MOUTH_CORNERS), :2]
     present = np.isfinite(planes[:, 0, 0])
     found = np.full((len(mesh), 2), np.nan)
     across = (points[present][:, [1, 3]] - points[present][:, [0, 2]]).transpose(0, 2, 1)  # (n, 2, gap and width)

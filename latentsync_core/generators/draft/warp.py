@@ -15,7 +15,8 @@ from .lips import SAMPLES, TAPER, Lips
 REACH = 0.95  # eye distances to either side of the mouth's middle, where all motion has faded
 NECK = 0.50  # eye distances below the chin, where it has
 BELOW_CHIN = 0.55  # eye distances below the chin, that can change
-CHEEK = 2.3  # half widths of the mouth, where its change in width has faded
+CHEEK_INNER, CHEEK = 0.6, 2.3  # half widths of the mouth, from where to where its change in width fades
+LIP_SIDE = 1 / 1.2  # of the way from the chin up to the lips, where that change is whole
 JAW_SHARE = 0.6  # of the lower lip's drop, that the chin makes
 JAW_INNER = 0.35  # eye distances from the middle, up to which the jaw moves as the chin does
 JAW_ABOVE = 0.15  # eye distances above the line of the lips, where the jaw's motion begins
@@ -58,34 +59,51 @@ def motion(u: Tensor, v: Tensor, filmed: Lips, wanted: Lips, strength: float) ->
 
     strength: 0..1, how far filmed lips are taken from beside their edges.
     """
-    half = wanted.width / 2
-    centre = float(wanted.corners[:, 0].mean())
-    place = (u - centre) / half
+    place = (u - wanted.corners[:, 0].mean()) / (wanted.width / 2)
     upper, lower, rise, fall, upper_inset, lower_inset = along(edge_tables(filmed, wanted, strength), place)
-    drop = JAW_SHARE * float(filmed.opening - wanted.opening)
-    jaw = drop * smooth_step((REACH - (u - centre).abs()) / (REACH - JAW_INNER))
+    jaw = Jaw.between(filmed, wanted)
+    jaw_here = jaw.at(u, v)
     corner = smooth_step((CORNER - place.abs()) / (CORNER - 1))
-    line = float(wanted.corners[:, 1].mean())
-    chin = wanted.chin - drop
-
-    def jaw_at(height: Tensor) -> Tensor:
-        down = smooth_step((height - line + JAW_ABOVE) / (chin - line + JAW_ABOVE))
-        return jaw * down * smooth_step((chin + NECK - height) / NECK)
-
     above = smooth_step((v - wanted.nose) / (upper - wanted.nose).clamp(min=1e-3))
     below = smooth_step((lower + LIP_REACH - v) / LIP_REACH)
-    jaw_here = jaw_at(v)
-    over = jaw_here + corner * (rise - jaw_at(upper)) * above
-    under = jaw_here + corner * (fall - jaw_at(lower)) * below
+    over = jaw_here + corner * (rise - jaw.at(u, upper)) * above
+    under = jaw_here + corner * (fall - jaw.at(u, lower)) * below
     # within the lips themselves, so that they stay as full as they are
     over = over - upper_inset * smooth_step(1 - (upper - v) / wanted.upper_lip)
     under = under + lower_inset * smooth_step(1 - (v - lower) / wanted.lower_lip)
-    sideways = smooth_step((CHEEK - place.abs()) / (CHEEK - 0.6)) * smooth_step(
-        (v - wanted.nose) / (line - wanted.nose)
-    )
-    sideways = sideways * smooth_step((chin - v) / (chin - line) * 1.2)
-    du = (u - centre) * (filmed.width / wanted.width - 1) * sideways
-    return Motion(du, over, under, place, v - upper, lower - v)
+    return Motion(sideways(u, v, filmed, wanted, place), over, under, place, v - upper, lower - v)
+
+
+@dataclass(frozen=True)
+class Jaw:
+    """The jaw's own part of the motion: drop, added to v at the chin; centre u, line and chin v of the wanted face."""
+
+    drop: float
+    centre: float
+    line: float
+    chin: float
+
+    @classmethod
+    def between(cls, filmed: Lips, wanted: Lips) -> "Jaw":
+        """Of two mouths: the chin follows the lower lip."""
+        drop = JAW_SHARE * (filmed.opening - wanted.opening)
+        centre, line = wanted.corners.mean(0).tolist()
+        return cls(drop, centre, line, wanted.chin - drop)
+
+    def at(self, u: Tensor, v: Tensor) -> Tensor:
+        """What it adds to v: nothing above the lips, the drop at the chin, nothing on the neck and the cheeks."""
+        aside = smooth_step((REACH - (u - self.centre).abs()) / (REACH - JAW_INNER))
+        down = smooth_step((v - self.line + JAW_ABOVE) / (self.chin - self.line + JAW_ABOVE))
+        return self.drop * aside * down * smooth_step((self.chin + NECK - v) / NECK)
+
+
+def sideways(u: Tensor, v: Tensor, filmed: Lips, wanted: Lips, place: Tensor) -> Tensor:
+    """What a mouth of another width adds to u: most at its corners, nothing at the nose, the chin and the cheeks."""
+    centre, line = wanted.corners.mean(0).tolist()
+    share = smooth_step((CHEEK - place.abs()) / (CHEEK - CHEEK_INNER))
+    share = share * smooth_step((v - wanted.nose) / (line - wanted.nose))
+    share = share * smooth_step((wanted.chin - v) / (LIP_SIDE * (wanted.chin - line)))
+    return (u - centre) * (filmed.width / wanted.width - 1) * share
 
 
 def edge_tables(filmed: Lips, wanted: Lips, strength: float) -> Tensor:
