@@ -17,9 +17,16 @@ from ..latentsync_core.options import (
 )
 from .types import CATEGORY, FRAME_CHOICES, ClipTokens, FacesType, TokensType, TrackedFaces
 
+UNCONNECTED = object()  # an input without a link; one whose value is still to come is None
+NO_FACES = "Face Blend needs either a latent with its VAE, or crops; connect one of the two."
+
 
 class FaceBlend(io.ComfyNode):
-    """Faces + tokens + LATENT or IMAGE crops -> VIDEO with the original voice."""
+    """Faces + tokens + LATENT or IMAGE crops -> VIDEO with the original voice.
+
+    The latent and the crops are lazy: what is wrong without them is said before they are sampled, and of the two only
+    the one that is used is.
+    """
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -32,7 +39,7 @@ class FaceBlend(io.ComfyNode):
             inputs=[
                 FacesType.Input("faces", tooltip="From LatentSync Face Track."),
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks: the timeline and the voice."),
-                io.Latent.Input("latent", optional=True, tooltip="From a sampler; needs the VAE."),
+                io.Latent.Input("latent", optional=True, lazy=True, tooltip="From a sampler; needs the VAE."),
                 io.Vae.Input(
                     "vae",
                     optional=True,
@@ -41,6 +48,7 @@ class FaceBlend(io.ComfyNode):
                 io.Image.Input(
                     "crops",
                     optional=True,
+                    lazy=True,
                     tooltip="Generated faces as IMAGE in place of the latent: decode, restore or sharpen them with any "
                     "image node first. One square image per synced frame, any size; the latent is not looked at then.",
                 ),
@@ -84,6 +92,21 @@ class FaceBlend(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, faces=None, latent=UNCONNECTED, vae=UNCONNECTED, crops=UNCONNECTED) -> bool | str:
+        # The host reports a refusal beside the inputs named here, so one must be connected: faces always is.
+        return NO_FACES if crops is UNCONNECTED and UNCONNECTED in (latent, vae) else True
+
+    @classmethod
+    def check_lazy_status(cls, latent=UNCONNECTED, vae=UNCONNECTED, crops=UNCONNECTED, **_) -> list[str]:
+        if crops is not UNCONNECTED:
+            return ["crops"]
+        if UNCONNECTED in (latent, vae):  # in a graph that a node unfolded into, which the host does not validate
+            from ..latentsync_core.errors import LatentSyncError
+
+            raise LatentSyncError(NO_FACES)
+        return ["latent"]
 
     @classmethod
     def execute(
@@ -217,7 +240,7 @@ def generated_faces(tokens: ClipTokens, latent, vae, crops):
         scaled = (samples * LATENT_SCALE).transpose(0, 1)[None]  # (1, 4, frames, h, w)
         stream = zip(synced, decoded_faces(scaled, HostCodec(vae)), strict=False)
     else:
-        raise LatentSyncError("Face Blend needs either a latent with its VAE, or crops; connect one of the two.")
+        raise LatentSyncError(NO_FACES)
     if count != len(synced):
         raise LatentSyncError(
             f"{count} generated faces came for {len(synced)} synced frames; use faces, tokens and latent of one graph."

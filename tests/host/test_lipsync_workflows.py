@@ -194,6 +194,28 @@ def test_a_clip_without_a_face_is_refused_in_a_sentence(client, media, host, tmp
     assert "No face found in frames 0-11" in run.error["exception_message"]
 
 
+def test_a_blend_without_its_vae_is_refused_before_anything_runs(client, media):
+    workflow = bundled("lipsync", media)
+    del workflow[node_of(workflow, "LatentSyncFaceBlend")]["inputs"]["vae"]
+    del workflow[node_of(workflow, "PreviewImage")]  # an output that needs no blend runs all the same
+    assert "needs either a latent with its VAE, or crops" in client.refusal(workflow)
+
+
+def test_crops_of_a_wrong_count_fail_before_the_faces_are_sampled(client, media):
+    workflow = bundled("lipsync", media)
+    workflow[node_of(workflow, "LatentSyncSampler")]["inputs"]["seed"] = 4321  # not in the cache
+    blend = node_of(workflow, "LatentSyncFaceBlend")
+    workflow["900"] = {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 128, "height": 128, "batch_size": 3, "color": 0},
+    }
+    workflow[blend]["inputs"]["crops"] = ["900", 0]
+    run = client.run(workflow)
+    assert run.error["node_type"] == "LatentSyncFaceBlend"
+    assert f"3 generated faces came for {FRAMES} synced frames" in run.error["exception_message"]
+    assert "LatentSyncSampler" not in executed_kinds(run, workflow)
+
+
 def test_images_work_in_place_of_a_video(client, media):
     workflow = bundled("lipsync", media)
     video = node_of(workflow, "LoadVideo")
