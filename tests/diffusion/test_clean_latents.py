@@ -1,4 +1,4 @@
-"""What pictures are made of while sampling: the clean latents by the prediction so far, step by step, window by window."""
+"""What pictures are made of while sampling: the clean latents by the prediction so far, step by step."""
 
 import pytest
 import torch
