@@ -9,13 +9,13 @@ from .types import (
     CATEGORY,
     FRAME_CHOICES,
     IMAGES_FPS,
-    STANDARD_RESOLUTION,
     FaceLatentsType,
     FacesType,
     TrackedFaces,
 )
 
 PREVIEW_FRAMES = 8
+PREVIEW_RESOLUTION = 256  # pixels of the crop whose mask is shown
 BATCH_FRAMES = 16
 
 
@@ -138,7 +138,7 @@ class FaceTrack(io.ComfyNode):
                 alignment,
                 box=None if model is None else box_of(model),
             )
-            matrices = faces.matrices(STANDARD_RESOLUTION)
+            matrices = faces.matrices(PREVIEW_RESOLUTION)
             preview, mask = preview_frames(reader, tracked.track, matrices, PREVIEW_FRAMES, people)
         return io.NodeOutput(faces, preview, mask)
 
@@ -163,16 +163,23 @@ class FaceEncode(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "resolution",
-                    default=STANDARD_RESOLUTION,
-                    min=64,
+                    default=0,
+                    min=0,
                     max=1024,
                     step=64,
-                    tooltip="Size of the crop in pixels; connect the resolution of Load Model. 256 for 1.5, 512 for 1.6.",
+                    tooltip="Size of the crop in pixels: 256 for 1.5, 512 for 1.6. Connect the resolution of Load Model; "
+                    "0 is the own size of the model that is connected here.",
                 ),
                 io.Combo.Input(
                     "crops",
                     options=list(FRAME_CHOICES),
                     tooltip="Which crops to hand on as IMAGE. All of them take 0.8 MB a frame at 256 and 3 MB at 512.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="From LatentSync Load Model: with a resolution of 0 it says how large the crops are. Any change "
+                    "to it encodes the faces again.",
                 ),
             ],
             outputs=[
@@ -184,7 +191,7 @@ class FaceEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, faces: TrackedFaces, vae, resolution: int, crops: str) -> io.NodeOutput:
+    def execute(cls, faces: TrackedFaces, vae, resolution: int, crops: str, model=None) -> io.NodeOutput:
         from dataclasses import replace
 
         import torch
@@ -192,14 +199,17 @@ class FaceEncode(io.ComfyNode):
         from ..latentsync_core.faces import mask_lower_half
         from ..latentsync_core.generators.face_latents import encode_faces, hide_lower_face
         from ..latentsync_core.generators.latentsync.known_face import face_error
+        from .host.crop_size import chosen_crop_size
         from .host.folders import disk_cache
+        from .host.native_network import require_ours
         from .host.progress import node_callbacks
         from .host.vae import HostCodec
         from .host.vae_loading import is_embedded
 
         present = faces.track.present.nonzero()[0].tolist()
         batches = [present[i : i + BATCH_FRAMES] for i in range(0, len(present), BATCH_FRAMES)]
-        cut = faces.crops(resolution, Seam())
+        size = chosen_crop_size(resolution, None if model is None else require_ours(model).crop_size)
+        cut = faces.crops(size, Seam())
         callbacks, kept = node_callbacks(), []
 
         def cut_out(frames):

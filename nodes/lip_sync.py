@@ -25,7 +25,7 @@ from ..latentsync_core.options import (
     SOLVERS,
     WINDOW_FRAMES,
 )
-from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, STANDARD_RESOLUTION, WhisperType, preset_input
+from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, WhisperType, preset_input
 
 
 class LipSync(io.ComfyNode):
@@ -56,11 +56,12 @@ class LipSync(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "resolution",
-                    default=STANDARD_RESOLUTION,
-                    min=64,
+                    default=0,
+                    min=0,
                     max=1024,
                     step=64,
-                    tooltip="Size of the face crop; connect the resolution of Load Model.",
+                    tooltip="Size of the face crop in pixels; 0 is the model's own. At another size than it was trained at, a "
+                    "model loses lip-sync.",
                 ),
                 io.Int.Input(
                     "steps", default=DEFAULT_STEPS, min=1, max=MAX_STEPS, tooltip="Denoising steps: 20 to 50."
@@ -149,8 +150,14 @@ class LipSync(io.ComfyNode):
             max_gap=DEFAULT_MAX_GAP,
             face=face,
         )
+        sized_by = {} if resolution else {"model": model}  # only then: what depends on the model changes with its LoRA
         encoded = graph.node(
-            "LatentSyncFaceEncode", faces=faces.out(0), vae=vae, resolution=resolution, crops=FRAME_CHOICES[0]
+            "LatentSyncFaceEncode",
+            faces=faces.out(0),
+            vae=vae,
+            resolution=resolution,
+            crops=FRAME_CHOICES[0],
+            **sized_by,
         )
         features = graph.node(
             "LatentSyncAudioFeatures", audio=audio, whisper=whisper, joins=JOINS[0], cache=True, silence=silence

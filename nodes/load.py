@@ -69,6 +69,7 @@ class LoadModel(io.ComfyNode):
     def execute(cls, checkpoint: str, noise: str, resolution: int, dtype: str) -> io.NodeOutput:
         from ..latentsync_core.models.loading import DTYPES, native_resolution, working_resolution
         from ..latentsync_core.models.unet import read_checkpoint
+        from .host.messages import warnings_in_node
         from .host.native_model import ANY_FACE, native_model
 
         if checkpoint in (EMBEDDED, EMBEDDED_ANY_FACE):
@@ -80,8 +81,11 @@ class LoadModel(io.ComfyNode):
         else:
             loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS), generator="latentsync")
         native = native_resolution(loaded.metadata, loaded.path)
-        size = working_resolution(resolution or None, native, checkpoint)
-        return io.NodeOutput(native_model(loaded, DTYPES.get(dtype), noise), size)
+        with warnings_in_node():
+            size = working_resolution(resolution or None, native, checkpoint)
+        model = native_model(loaded, DTYPES.get(dtype), noise)
+        model.model.crop_size = size
+        return io.NodeOutput(model, size)
 
 
 class LoadMuseTalkModel(io.ComfyNode):
@@ -139,7 +143,8 @@ class LoadMuseTalkModel(io.ComfyNode):
         loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS), generator="musetalk")
         release = release_of(loaded.metadata, loaded.path) if release == "auto" else release
         model = native_musetalk(loaded, DTYPES.get(dtype), MuseTalkBox(release, bbox_shift))
-        return io.NodeOutput(model, resolution_of(loaded.metadata, loaded.path))
+        model.model.crop_size = resolution_of(loaded.metadata, loaded.path)
+        return io.NodeOutput(model, model.model.crop_size)
 
 
 class LoadWhisper(io.ComfyNode):

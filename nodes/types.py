@@ -14,7 +14,6 @@ from ..latentsync_core.presets import PRESETS
 CATEGORY = "LatentSync"
 FRAME_CHOICES = ("first frame", "all frames")  # which frames to hand on as IMAGE
 IMAGES_FPS = 25.0  # of IMAGE frames, which know no rate
-STANDARD_RESOLUTION = 256  # pixels of the face crop; LatentSync 1.5
 
 WhisperType = io.Custom("LATENTSYNC_WHISPER")
 FeaturesType = io.Custom("LATENTSYNC_FEATURES")

@@ -23,6 +23,7 @@ from ...latentsync_core.models.embedded import KNOWS
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import DEFAULT_BATCH, MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
+from .crop_size import warn_of_crop_size
 from .feature_reuse import RUN, intervals_of, make_room
 from .memory import OUT_OF_MEMORY, check_cancelled, windows_at_once
 from .native_network import (
@@ -86,6 +87,8 @@ class LatentSyncModel(NativeModel):
         self.require_voice(kwargs["cross_attn"])
         require_fitting_vae(self.diffusion_model, kwargs.get(EMBEDDED_VAE))
         require_known_face(self.diffusion_model, kwargs.get(FACE_ERROR))
+        if not kwargs.get(VOICELESS):
+            warn_of_crop_size(kwargs[CONDITION], self.crop_size)
         (condition, tokens), noise = self.side(kwargs["cross_attn"], kwargs), kwargs["noise"]
         require_same_frames(noise, condition)
         return {
@@ -211,6 +214,7 @@ def sample_natively(
     model.require_voice(voice)
     require_fitting_vae(model.diffusion_model, extra.get(EMBEDDED_VAE))
     require_known_face(model.diffusion_model, extra.get(FACE_ERROR))
+    warn_of_crop_size(extra[CONDITION], model.crop_size)
     (condition, voice), (null_condition, silence) = model.side(voice, extra), model.side(silence, unguided)
     sides = [condition] if null_condition is condition else [null_condition, condition]
     condition = rearrange(sides, "sides f c h w -> sides c f h w")

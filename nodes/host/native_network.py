@@ -59,9 +59,13 @@ class NativeConfig(comfy.supported_models_base.BASE):
 
 
 class NativeModel(comfy.model_base.BaseModel):
-    """A generator's UNet as the host runs it, over a batch of frames. generator: whose it is."""
+    """A generator's UNet as the host runs it, over a batch of frames.
+
+    generator: whose it is. crop_size: the side of the faces it wants, pixels; None where nobody said.
+    """
 
     generator: str
+    crop_size: int | None = None
 
     def __init__(self, config: NativeConfig, model_type: comfy.model_base.ModelType, metadata: dict, device=None):
         super().__init__(config, model_type, device=device, unet_model=HostUNet)
