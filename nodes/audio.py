@@ -224,6 +224,8 @@ class AudioChunks(io.ComfyNode):
         from ..latentsync_core.audio import AudioTokens, delay_features, indices_at, musetalk_indices_at
         from ..latentsync_core.diffusion import plan_windows
         from ..latentsync_core.pipeline.timeline import plan_timeline
+        from .host.drafting import strip_of
+        from .host.shown import shown_picture
 
         timeline = plan_timeline(
             faces.times,
@@ -250,7 +252,8 @@ class AudioChunks(io.ComfyNode):
             offset=offset,
             generator=features.generator,
         )
-        return io.NodeOutput(clip, len(timeline), float(timeline.fps), gate.tolist())
+        shown = shown_picture(strip_of(clip))
+        return io.NodeOutput(clip, len(timeline), float(timeline.fps), gate.tolist(), ui=shown)
 
 
 class PositionEncoding(io.ComfyNode):

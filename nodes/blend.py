@@ -131,6 +131,7 @@ class FaceBlend(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..latentsync_core.media import EncodeSettings
         from ..latentsync_core.options import FadeLimits, Seam
+        from .host.shown import shown_video
         from .host.video import blend_to_file, clip_blend, mask_pictures, video_from_file
 
         generated, resolution = generated_faces(tokens, latent, vae, crops)
@@ -139,7 +140,7 @@ class FaceBlend(io.ComfyNode):
         cut = faces.crops(resolution, seam, blend, mask_pictures(limit))
         how = clip_blend(faces, tokens, blend, cut, fade)
         path, *pictures = blend_to_file(faces, tokens, generated, how, settings, images_out == FRAME_CHOICES[1])
-        return io.NodeOutput(video_from_file(path), *pictures)
+        return io.NodeOutput(video_from_file(path), *pictures, ui=shown_video(path))
 
 
 def fading_inputs() -> list:

@@ -77,6 +77,7 @@ class Draft(io.ComfyNode):
         from ..latentsync_core.faces import FadeLimits
         from ..latentsync_core.media import EncodeSettings
         from .host.drafting import draft_blend, drafted_faces
+        from .host.shown import shown_video
         from .host.video import blend_to_file, mask_pictures, video_from_file
 
         settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
@@ -84,4 +85,4 @@ class Draft(io.ComfyNode):
         with faces.open_reader() as reader:
             drawn = drafted_faces(faces, tokens, how, reader)
             path, *pictures = blend_to_file(faces, tokens, drawn, how, settings, images_out == FRAME_CHOICES[1])
-        return io.NodeOutput(video_from_file(path), *pictures)
+        return io.NodeOutput(video_from_file(path), *pictures, ui=shown_video(path))

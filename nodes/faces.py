@@ -119,6 +119,7 @@ class FaceTrack(io.ComfyNode):
         from ..latentsync_core.media import is_variable
         from ..latentsync_core.visualize.track_preview import preview_frames
         from .host.native_musetalk import box_of
+        from .host.shown import shown_pictures
         from .host.tracking import track_clip
         from .host.video_source import open_clip
 
@@ -140,7 +141,7 @@ class FaceTrack(io.ComfyNode):
             )
             matrices = faces.matrices(PREVIEW_RESOLUTION)
             preview, mask = preview_frames(reader, tracked.track, matrices, PREVIEW_FRAMES, people)
-        return io.NodeOutput(faces, preview, mask)
+        return io.NodeOutput(faces, preview, mask, ui=shown_pictures(preview))
 
 
 class FaceEncode(io.ComfyNode):

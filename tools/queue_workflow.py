@@ -91,14 +91,17 @@ class ComfyServer:
         raise WorkflowError(f"{self.address} closed the connection before the workflow ended; see ComfyUI's log.")
 
     async def results(self, prompt_id: str) -> list[dict[str, str]]:
-        """What the prompt's nodes show for files: node, filename, subfolder and type (output or temp) of each."""
+        """What the prompt's nodes show for files: node, filename, subfolder and type (output or temp) of each.
+
+        Our nodes' temporary ones are left out: they show what another node saves.
+        """
         history = await self.get(f"/history/{prompt_id}")
         return [
             {"node": node, **entry}
             for node, shown in history[prompt_id]["outputs"].items()
             for entries in shown.values()
             for entry in entries
-            if isinstance(entry, dict) and "filename" in entry
+            if isinstance(entry, dict) and "filename" in entry and not is_preview(entry)
         ]
 
     async def download(self, entry: dict[str, str], folder: Path) -> Path:
@@ -206,6 +209,11 @@ async def run_workflow(
     if failure:
         raise WorkflowError(failure)
     return await server.results(prompt_id)
+
+
+def is_preview(entry: dict[str, str]) -> bool:
+    """Whether a file is what a node of this pack shows below itself."""
+    return entry["type"] == "temp" and entry["filename"].startswith("latentsync_")
 
 
 def progress_line(workflow: Workflow) -> Callable[[str, dict[str, Any]], None]:

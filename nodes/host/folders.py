@@ -15,6 +15,7 @@ from ...latentsync_core.disk_cache import DiskCache, default_folder
 from ...latentsync_core.errors import LatentSyncError
 
 FOLDER = "latentsync"  # below the host's models folder; extra_model_paths.yaml may name others
+TEMPORARY_NAMES = "latentsync_"  # with which our names in the host's temp folder begin
 log = logging.getLogger(__name__)
 
 MODEL_SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}
@@ -62,7 +63,7 @@ class TemporaryFile(str):
 
 def temporary_file(suffix: str) -> TemporaryFile:
     """A new name in the host's temp folder, which the host empties when it starts and stops."""
-    name = TemporaryFile(temporary_place() / f"latentsync_{uuid.uuid4().hex}{suffix}")
+    name = TemporaryFile(temporary_place() / f"{TEMPORARY_NAMES}{uuid.uuid4().hex}{suffix}")
     weakref.finalize(name, remove, str(name))
     return name
 
@@ -78,7 +79,7 @@ def remove(name: str) -> None:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder in the host's temp folder that is removed with all it holds when the block ends."""
-    with TemporaryDirectory(prefix="latentsync_", dir=temporary_place()) as folder:
+    with TemporaryDirectory(prefix=TEMPORARY_NAMES, dir=temporary_place()) as folder:
         yield Path(folder)
 
 

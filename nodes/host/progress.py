@@ -5,12 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import comfy.utils
-from comfy_execution.utils import get_executing_context
 from PIL import Image
-from server import PromptServer
 
 from ...latentsync_core.progress import Callbacks
 from .memory import check_cancelled
+from .messages import show_in_node
 
 STAGES = {
     "voice": "Encoding the voice",
@@ -28,13 +27,13 @@ Wording = Callable[[int, int], str]
 """(done, total) of a stage in words, without the time left."""
 
 
-def node_callbacks(node_id: str | None = None) -> Callbacks:
+def node_callbacks() -> Callbacks:
     """For the library: what is shown of each stage, which starts afresh with it, and the host's Cancel button."""
     stages: dict[str, StageProgress] = {}
 
     def on_progress(stage: str, done: int, total: int) -> None:
         if stage not in stages:
-            stages[stage] = StageProgress.begin(STAGES.get(stage, stage.capitalize()), node_id)
+            stages[stage] = StageProgress.begin(STAGES.get(stage, stage.capitalize()))
         stages[stage].show(done, total)
 
     return Callbacks(on_progress=on_progress, check_cancelled=check_cancelled)
@@ -44,12 +43,11 @@ def node_callbacks(node_id: str | None = None) -> Callbacks:
 class StageProgress:
     """One stage of a node at work.
 
-    words: for what has been done. node_id: of the node. bar: the host's. begun, first: when it began, and with how much
+    words: for what has been done. bar: the host's. begun, first: when it began, and with how much
     done already. told: when a line of text was last sent. done, total: as last shown.
     """
 
     words: Wording
-    node_id: str | None
     bar: comfy.utils.ProgressBar
     begun: float = field(default_factory=time.monotonic)
     first: int | None = None
@@ -58,12 +56,10 @@ class StageProgress:
     total: int = 1
 
     @classmethod
-    def begin(cls, words: str | Wording, node_id: str | None = None) -> "StageProgress":
-        """Of the node that is executing, where none is given. words: a title, or how to put it."""
-        context = get_executing_context()
-        node = node_id or (context.node_id if context else None)
+    def begin(cls, words: str | Wording) -> "StageProgress":
+        """Of the node that is running. words: a title, or how to put it."""
         wording = words if callable(words) else lambda done, total: f"{words}: {done} of {total}"
-        return cls(wording, node, comfy.utils.ProgressBar(1, node_id=node_id))
+        return cls(wording, comfy.utils.ProgressBar(1))
 
     def show(self, done: int, total: int) -> None:
         """So much of it is done."""
@@ -73,7 +69,7 @@ class StageProgress:
         now = time.monotonic()
         if now - self.told >= TEXT_SECONDS and done < self.total:
             self.told = now
-            self._tell(f"{self.words(self.done, self.total)}{self._left(now)}")
+            show_in_node(f"{self.words(self.done, self.total)}{self._left(now)}")
 
     def picture(self, image: Image.Image, side: int) -> None:
         """Show a picture, at most `side` pixels wide or high."""
@@ -85,8 +81,3 @@ class StageProgress:
             return ""
         seconds = round((now - self.begun) / finished * (self.total - self.done))
         return f", {seconds // MINUTE}:{seconds % MINUTE:02} left"
-
-    def _tell(self, text: str) -> None:
-        server = getattr(PromptServer, "instance", None)  # none where nodes run without a server
-        if server is not None and self.node_id is not None:
-            server.send_progress_text(text, self.node_id)

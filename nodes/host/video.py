@@ -1,6 +1,7 @@
 """A result as VIDEO: the generated faces go into their frames, and the frames into one file in the temp folder."""
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from PIL import Image
 from ...latentsync_core.audio import check_silence
 from ...latentsync_core.faces import FadeLimits, effect_strength, why_unshown
 from ...latentsync_core.generators.face_crops import Composited, FaceCrops
+from ...latentsync_core.intervals import listed, stretches_of
 from ...latentsync_core.media import EncodeSettings
 from ...latentsync_core.pipeline.composite import clip_writer, composite, write_clip
 from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
+from .messages import show_in_node
 from .progress import node_callbacks
 from .video_source import waveform_of
 
@@ -85,12 +88,22 @@ def blend_to_file(
             pictures.append(picture)
             masks.append(mask)
 
-    timeline = tokens.timeline
+    timeline, started = tokens.timeline, time.monotonic()
     with faces.open_reader() as reader:
         frames = composite(reader.frames_at(timeline.source), iter(generated), blend.crops, blend.strength)
         with clip_writer(Path(path), reader.info, timeline, waveform_of(tokens.audio), settings) as writer:
             write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
+    synced = np.array([bool(mask.any()) for mask in small_masks])
+    show_in_node(result_text(synced, timeline, time.monotonic() - started))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
+
+
+def result_text(synced: np.ndarray, timeline, seconds: float) -> str:
+    """A line on what was made. synced: (frames,) bool. seconds: that pasting and writing took."""
+    untouched = int((~synced).sum())
+    where = f" ({listed(stretches_of(~synced, timeline.times, timeline.seconds))})" if untouched else ""
+    each = seconds / max(len(synced), 1)
+    return f"{len(synced)} frames: {len(synced) - untouched} synced, {untouched} untouched{where}; {each:.2f} s a frame"
 
 
 def small_mask(composited: Composited) -> torch.Tensor:

@@ -1,0 +1,49 @@
+"""What a node shows below itself when it is done: pictures, and its result as a playing video."""
+
+import uuid
+from pathlib import Path
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+from PIL import Image
+
+from .folders import TEMPORARY_NAMES, temporary_place
+
+SHOWN_SIDE = 1024  # pixels at most of a picture that is only looked at
+JPEG_QUALITY = 90
+PLAYED = (".mp4",)  # by every browser
+
+
+def shown_pictures(images: torch.Tensor) -> dict:
+    """IMAGE frames (n, H, W, 3) as small pictures below the node."""
+    return {"images": [saved(Image.fromarray(levels(image))) for image in images]}
+
+
+def shown_picture(picture: Image.Image) -> dict:
+    """One picture below the node."""
+    return {"images": [saved(picture)]}
+
+
+def shown_video(path: str) -> dict:
+    """A result in the host's temp folder, playing below the node; nothing where no browser plays its kind."""
+    place = Path(path)
+    return {"images": [entry(place.name)], "animated": (True,)} if place.suffix in PLAYED else {}
+
+
+def saved(picture: Image.Image) -> dict[str, str]:
+    """A picture in the host's temp folder, no larger than it is looked at."""
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    name = f"{TEMPORARY_NAMES}{uuid.uuid4().hex}.jpg"
+    picture.convert("RGB").save(temporary_place() / name, quality=JPEG_QUALITY)
+    return entry(name)
+
+
+def entry(name: str) -> dict[str, str]:
+    """A file of the temp folder as the page asks for it."""
+    return {"filename": name, "subfolder": "", "type": io.FolderType.temp.value}
+
+
+def levels(image: torch.Tensor) -> np.ndarray:
+    """(H, W, 3) in 0..1 as uint8."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
