@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..latentsync_core.options import GENERATORS, MOST_BBOX_SHIFT, MUSETALK_RELEASES, PRECISIONS
+from ..latentsync_core.options import MOST_BBOX_SHIFT, MUSETALK_RELEASES, PRECISIONS, UNET_GENERATORS
 from .host import folders
 from .types import CATEGORY, MuseTalkBox, WhisperType
 
@@ -167,8 +167,8 @@ class LoadWhisper(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "generator",
-                    options=list(GENERATORS),
-                    default=GENERATORS[0],
+                    options=list(UNET_GENERATORS),
+                    default=UNET_GENERATORS[0],
                     optional=True,
                     tooltip="Whose features it is to give: the model that will sample. MuseTalk was trained on the last "
                     "layer after its norm, LatentSync before it.",
@@ -178,7 +178,7 @@ class LoadWhisper(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, whisper: str, generator: str = GENERATORS[0]) -> io.NodeOutput:
+    def execute(cls, whisper: str, generator: str = UNET_GENERATORS[0]) -> io.NodeOutput:
         from ..latentsync_core.models.embedded import WHISPER
         from ..latentsync_core.models.whisper import load_whisper
         from .host.memory import patch_small_model

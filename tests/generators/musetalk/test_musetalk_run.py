@@ -14,7 +14,7 @@ from latentsync_core.disk_cache import DiskCache
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import Seam, mask_lower_half
 from latentsync_core.generators.face_latents import face_moments
-from latentsync_core.generators.musetalk.generator import MuseTalk, MuseTalkGeneration
+from latentsync_core.generators.musetalk.generator import MuseTalk
 from latentsync_core.media import EncodeSettings, VideoReader, read_waveform
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.resume.run_folder import folder_beside
@@ -123,14 +123,16 @@ class Recorded(MuseTalk):
     steps: torch.Tensor
 
     def begin(self, clip, reader):
-        recorded = self
+        generation = super().begin(clip, reader)
+        encode = generation.encode
 
-        class Recording(MuseTalkGeneration):
-            def generate(self, segment, encoded, callbacks):
-                recorded.steps = encoded.tokens.indices
-                return super().generate(segment, encoded, callbacks)
+        def noting(segment, callbacks):
+            encoded = encode(segment, callbacks)
+            self.steps = encoded.tokens.indices
+            return encoded
 
-        return Recording(self.models, clip, reader, positions=False)
+        generation.encode = noting
+        return generation
 
 
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(50)])
