@@ -12,6 +12,7 @@ from .musetalk_crop import (
     musetalk_boxes,
     square_crop,
     track_boxes,
+    upper_half,
 )
 from .networks.nets import FaceNets
 from .paste import (
@@ -84,6 +85,7 @@ __all__ = [
     "square_crop",
     "track_boxes",
     "track_faces",
+    "upper_half",
     "warp_crop",
     "why_unshown",
     "without_gaps",

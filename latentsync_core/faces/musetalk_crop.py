@@ -38,6 +38,7 @@ __all__ = [
     "musetalk_boxes",
     "square_crop",
     "track_boxes",
+    "upper_half",
 ]
 
 
@@ -103,6 +104,13 @@ def mask_lower_half(pixels: torch.Tensor) -> torch.Tensor:
     masked = pixels.clone()
     masked[..., pixels.shape[-2] // 2 :, :] = BLACK
     return masked
+
+
+def upper_half(side: int) -> torch.Tensor:
+    """(side, side) float32: 1 where the network is shown the face, 0 where it draws it."""
+    kept = torch.zeros(side, side)
+    kept[: side // 2] = 1
+    return kept
 
 
 def jaw_contours(track: FaceTrack) -> np.ndarray:

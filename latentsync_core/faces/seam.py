@@ -3,6 +3,7 @@
 The class of these options keeps the name that callers use, `Seam`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +34,10 @@ MOST_SHIFT = (
     0.25  # of a range of 2: more than the colours of networks drift, so that a wholly different face is left as it is
 )
 
-__all__ = ["MouthMasks", "Seam", "match_color", "mouth_masks", "mouth_share", "read_limit"]
+KeptPart = Callable[[int], torch.Tensor]
+"""``kept(resolution)``: (resolution, resolution), 1 where a generator keeps the face; a function of its module."""
+
+__all__ = ["KeptPart", "MouthMasks", "Seam", "match_color", "mouth_masks", "mouth_share", "read_limit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +137,20 @@ def draw_contour(contour: np.ndarray, matrix: np.ndarray, resolution: int) -> to
     return torch.from_numpy(np.array(canvas.reduce(SUPERSAMPLING), np.float32)) / 255
 
 
-def match_color(generated: torch.Tensor, crop: np.ndarray) -> torch.Tensor:
+def match_color(
+    generated: torch.Tensor, crop: np.ndarray, kept: KeptPart = fixed_mask, cut_off: float = CUT_OFF
+) -> torch.Tensor:
     """A generated face with the source's colours around the part that was redrawn: (3, r, r) in [-1, 1].
 
-    crop: the source face (r, r, 3) uint8. There both should show the same, so what they differ by in colour, beyond
-    any detail, is what the VAE or the network added; extrapolated inwards it is subtracted from the mouth as well.
+    crop: the source face (r, r, 3) uint8. kept: gives, for r, where the generator was to keep it, (r, r), 1 = kept.
+    cut_off: grey levels that the crop has lost on average.
+    There both should show the same, so what they differ by in colour, beyond any detail, is what the VAE or the network
+    added; extrapolated inwards it is subtracted from the mouth as well.
     """
     generated = generated.detach().to("cpu", torch.float32)
     resolution = generated.shape[-1]
-    ring, carry = ring_weights(resolution)
-    source = (torch.from_numpy(crop).permute(2, 0, 1).float() + CUT_OFF) / 127.5 - 1  # (3, r, r)
+    ring, carry = ring_weights(resolution, kept)
+    source = (torch.from_numpy(crop).permute(2, 0, 1).float() + cut_off) / 127.5 - 1  # (3, r, r)
     cell = resolution // GRID
     compared = F.avg_pool2d(((source - generated) * ring)[None], cell)[0]  # (3, GRID, GRID)
     shift = (carry @ compared.flatten(1).T).T.reshape(1, 3, GRID, GRID)
@@ -151,13 +159,13 @@ def match_color(generated: torch.Tensor, crop: np.ndarray) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4)
-def ring_weights(resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
+def ring_weights(resolution: int, kept: KeptPart = fixed_mask) -> tuple[torch.Tensor, torch.Tensor]:
     """Where colours are compared, (r, r) of 0 and 1, and weights that extrapolate cells' sums: (GRID**2, GRID**2).
 
     A row is a normalised Gaussian over the ring's part of every cell, so that a difference that is the same all
-    around comes out the same everywhere.
+    around comes out the same everywhere. kept: as of `match_color`.
     """
-    redrawn = fixed_mask(resolution).numpy() < 1
+    redrawn = kept(resolution).numpy() < 1
     away = distance_transform_edt(~redrawn)
     ring = torch.from_numpy((away > 1) & (away <= RING * resolution)).float()
     held = F.avg_pool2d(ring[None, None], resolution // GRID).flatten().double()  # share of each cell

@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ...errors import LatentSyncError
@@ -16,12 +15,13 @@ from ...faces import (
     crop_box,
     jaw_contours,
     jaw_share,
-    mask_lower_half,
+    match_color,
     mouth_masks,
     moved_box,
     paste_box,
     square_crop,
     track_boxes,
+    upper_half,
 )
 from ...media import Frame, apply_edit
 from ...options import Seam
@@ -34,7 +34,8 @@ class BoxedFaces:
     """The `FaceCrops` of a clip's boxes.
 
     boxes: (N, 4) int64 by source frame, zeros where there is no face. contours: (N, K, 2) of `jaw_contours`. matrices:
-    (N, 2, 3), the alignment of the same faces, by which they are shown and measured. masks: of which the limit counts.
+    (N, 2, 3), the alignment of the same faces, by which they are shown and measured. masks: of which the limit and the
+    match of colours count.
     side: of the square the network sees, pixels. antialias: whether large faces are prefiltered before they are shrunk,
     fade: whether new ones fade at the border of their box; its own scripts do neither.
     """
@@ -55,10 +56,11 @@ class BoxedFaces:
     def paste(self, frame: Frame, generated: Tensor, shown: float = 1.0) -> Composited:
         """Put one generated face (3, side, side) in [-1, 1] into its frame. shown: 0..1, how much of it."""
         image, local, (left, top, right, bottom) = self._box_of(frame)
-        contour = self.contours[frame.index] - (left, top)
-        share = jaw_share(contour, local, fade=self.fade) * shown
+        crop = square_crop(crop_box(image, local), self.side, antialias=self.antialias)
+        face = match_color(generated, crop, upper_half, cut_off=0.0) if self.matches_color else generated
+        share = jaw_share(self.contours[frame.index] - (left, top), local, fade=self.fade) * shown
         limit = self.masks.limit_at(frame.index, (left, top, right, bottom))
-        region = paste_box(image, generated, local, share, limit)
+        region = paste_box(image, face, local, share, limit)
         if not region.alpha.size:  # the user's limit leaves nothing of it
             return Composited(frame, frame.picture)
         before = image[region.slices]
@@ -66,13 +68,18 @@ class BoxedFaces:
         return Composited(
             frame,
             picture=apply_edit(frame.picture, before, region.pixels, region.left, region.top),
-            crop=square_crop(crop_box(image, local), self.side, antialias=self.antialias),
+            crop=crop,
             generated=generated,
             mask=upper_half(self.side),
             region=region,
             matrix=self.matrices[frame.index],
             resolution=self.side,
         )
+
+    @property
+    def matches_color(self) -> bool:
+        """Whether new faces take on the colours of the filmed one, as the seam asks; its own scripts do not."""
+        return self.fade and self.masks.seam.color_match == "ring"
 
     def digest(self, frames: list[int]) -> str:
         """What the crops of some source frames depend on beside the video, as hexadecimal digits."""
@@ -105,11 +112,6 @@ def boxed_faces(track: FaceTrack, settings: Settings, release: str, limit: np.nd
         antialias=settings.antialias,
         fade=settings.blend != "reference",
     )
-
-
-def upper_half(side: int) -> Tensor:
-    """(side, side) float32: 1 where the network was shown the face, 0 where it drew it."""
-    return (mask_lower_half(torch.ones(3, side, side))[0] > 0).float()
 
 
 def refuse_soft_edge(seam: Seam) -> None:

@@ -42,32 +42,40 @@ def load_musetalk(
 
     Raises LatentSyncError naming the missing or unfit file.
     """
-    target = choose_device(device)
-    dtype, folder = choose_dtype(precision, target), models_directory(directory)
+    target, folder = choose_device(device), models_directory(directory)
+    dtype = choose_dtype(precision, target)
     path = Path(checkpoint) if checkpoint else find_unet(folder)
     unet = load_unet(path, dtype=dtype, generator="musetalk")
-    sources = {"unet": path}
+    sources: dict[str, Any] = {"unet": path, "release": release_of(unet.metadata, path)}
     if lora:
         merge_lora(unet, lora, lora_strength)
         sources["lora"] = f"{lora}, strength {lora_strength:g}"
     narrow = unet.config.block_out_channels[0] < PUBLISHED_WIDTH
-    sources["vae"] = vae or (EMBEDDED_NAME if narrow else required_file(VAE_FT_MSE, folder))
-    sources["whisper"] = whisper or (EMBEDDED_NAME if narrow else required_file(WHISPER_TINY, folder))
-    autoencoder = load_vae(vae or (VAE if narrow else sources["vae"]), dtype=dtype, device=target)
-    encoder = load_whisper(whisper or (WHISPER if narrow else sources["whisper"]), generator="musetalk")
+    vae_path = vae or (VAE if narrow else required_file(VAE_FT_MSE, folder))
+    whisper_path = whisper or (WHISPER if narrow else required_file(WHISPER_TINY, folder))
+    sources |= {"vae": named(vae_path), "whisper": named(whisper_path)}
+    encoder = load_whisper(whisper_path, generator="musetalk")
     check_width(unet, encoder, sources)
     compile_network(unet, compiling)
-    sources |= {"device": str(target), "precision": str(dtype).removeprefix("torch."), "compile": compiling}
-    release = release_of(unet.metadata, path)
     models = Models(
         unet=unet.to(target),
-        codec=AutoencoderCodec(autoencoder),
+        codec=AutoencoderCodec(load_vae(vae_path, dtype=dtype, device=target)),
         whisper=encoder.to(target),
         device=target,
         resolution=resolution_of(unet.metadata, path),
-        sources={**sources, "release": release},
+        sources={
+            **sources,
+            "device": str(target),
+            "precision": str(dtype).removeprefix("torch."),
+            "compile": compiling,
+        },
     )
-    return MuseTalk(models, release)
+    return MuseTalk(models, sources["release"])
+
+
+def named(path: Path | str) -> Path | str:
+    """A network's file as the report names it."""
+    return EMBEDDED_NAME if path in (VAE, WHISPER) else path
 
 
 def find_unet(folder: Path) -> Path:

@@ -6,14 +6,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from tiny_musetalk import SIDE
 
 from latentsync_core.audio import encode_positions, extract_features, gather_tokens, musetalk_indices
 from latentsync_core.demo import CLIP
 from latentsync_core.diffusion import plan_windows, redraw_latents
 from latentsync_core.disk_cache import DiskCache
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.faces import Seam, mask_lower_half
-from latentsync_core.generators.face_latents import face_moments
+from latentsync_core.faces import Seam, mask_lower_half, track_faces
+from latentsync_core.generators.face_latents import face_moments, pixels_of
+from latentsync_core.generators.musetalk.boxed_faces import boxed_faces
 from latentsync_core.generators.musetalk.generator import MuseTalk
 from latentsync_core.media import EncodeSettings, VideoReader, read_waveform
 from latentsync_core.pipeline.lipsync import lipsync
@@ -168,3 +170,17 @@ def test_what_it_has_not_is_refused(musetalk, voice, settings, tmp_path, values,
     with pytest.raises(LatentSyncError, match=named):
         lipsync(CLIP, voice, tmp_path / "out.mkv", musetalk, replace(settings, **values))
     assert not list(tmp_path.iterdir())
+
+
+def test_colours_that_drift_are_taken_back(musetalk, portrait, settings):
+    """The same drift above and below: where the network was shown the face tells how much its mouth is off."""
+    _, frames = portrait
+    track = track_faces([frame.rgb() for frame in frames[:2]])
+    for match, left in (("ring", 0.0), ("off", 20.0)):
+        asked = replace(settings, resolution=SIDE, seam=Seam(color_match=match))
+        faces = boxed_faces(track, asked, musetalk.release)
+        drifted = pixels_of([faces.crop(frames[0])])[0] + 20 / 127.5
+        pasted = faces.paste(frames[0], drifted)
+        before = frames[0].rgb()[pasted.region.slices].astype(float)
+        off = (pasted.region.pixels - before)[pasted.region.alpha > 0.99]
+        assert off.mean() == pytest.approx(left, abs=3.0)  # levels of 255
