@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import LatentSyncError
 from ...models.catalog import MUSETALK_UNETS, VAE_FT_MSE, WHISPER_TINY, find, identify_musetalk, models_directory
 from ...models.compiled import compile_network
-from ...models.embedded import EMBEDDED_NAME, VAE, WHISPER
+from ...models.embedded import EMBEDDED_NAME, MUSETALK, VAE, WHISPER
 from ...models.loading import Models, check_width, choose_device, choose_dtype, native_resolution, required_file
 from ...models.unet import load_unet, merge_lora
 from ...models.vae import AutoencoderCodec, load_vae
@@ -36,7 +36,7 @@ def load_musetalk(
     """Load what a run with MuseTalk needs; what is not named is looked for in the models folder, never on the network.
 
     Args:
-        checkpoint: a UNet file; None = release 1.5, else 1.0, from the folder.
+        checkpoint: a UNet file, or "embedded"; None = release 1.5, else 1.0, from the folder.
         vae, whisper: files; None = the published ones for a published UNet, the embedded ones for a narrow UNet.
         directory, lora, lora_strength, device, precision, compiling: as of `models.loading.load_models`.
 
@@ -44,9 +44,10 @@ def load_musetalk(
     """
     target, folder = choose_device(device), models_directory(directory)
     dtype = choose_dtype(precision, target)
-    path = Path(checkpoint) if checkpoint else find_unet(folder)
+    path = MUSETALK if checkpoint == "embedded" else Path(checkpoint) if checkpoint else find_unet(folder)
     unet = load_unet(path, dtype=dtype, generator="musetalk")
-    sources: dict[str, Any] = {"unet": path, "release": release_of(unet.metadata, path)}
+    sources: dict[str, Any] = {"unet": EMBEDDED_NAME if path == MUSETALK else path}
+    sources["release"] = release_of(unet.metadata, path)
     if lora:
         merge_lora(unet, lora, lora_strength)
         sources["lora"] = f"{lora}, strength {lora_strength:g}"

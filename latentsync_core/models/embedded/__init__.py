@@ -20,18 +20,26 @@ __all__ = [
     "embedded_checkpoint",
     "embedded_models",
     "embedded_mouth_predictor",
+    "embedded_musetalk_unet",
     "embedded_unet",
     "embedded_vae",
     "embedded_whisper",
 ]
 KNOWS = "knows"  # metadata key of these files only: what the model was trained on
 FOLDER = Path(__file__).parent
-UNET, VAE, WHISPER, MOUTH = (FOLDER / f"{name}.safetensors" for name in ("unet", "vae", "whisper", "mouth"))
+UNET, MUSETALK, VAE, WHISPER, MOUTH = (
+    FOLDER / f"{name}.safetensors" for name in ("unet", "musetalk", "vae", "whisper", "mouth")
+)
 
 
 def embedded_unet() -> UNet3DConditionModel:
     """The UNet alone, float32 on the CPU, with its metadata."""
     return load_unet(UNET, dtype=torch.float32)
+
+
+def embedded_musetalk_unet() -> UNet3DConditionModel:
+    """The UNet of the micro MuseTalk, float32 on the CPU, with its metadata; its VAE and Whisper are the same."""
+    return load_unet(MUSETALK, dtype=torch.float32, generator="musetalk")
 
 
 def embedded_checkpoint() -> Checkpoint:
@@ -44,9 +52,9 @@ def embedded_vae() -> AutoencoderKL:
     return load_vae(VAE)
 
 
-def embedded_whisper() -> WhisperEncoder:
-    """The audio encoder alone, float32 on the CPU. It knows any voice."""
-    return load_whisper(WHISPER)
+def embedded_whisper(generator: str = "latentsync") -> WhisperEncoder:
+    """The audio encoder alone, float32 on the CPU, with the features of one generator. It knows any voice."""
+    return load_whisper(WHISPER, generator)
 
 
 def embedded_mouth_predictor() -> MouthPredictor:
