@@ -20,6 +20,7 @@ from ...latentsync_core.diffusion.conditioning import null_like
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.generators.latentsync.known_face import check_known
 from ...latentsync_core.models.embedded import KNOWS
+from ...latentsync_core.models.loading import DTYPES
 from ...latentsync_core.models.unet.checkpoint import Checkpoint
 from ...latentsync_core.models.unet.model import UNet3DConditionModel
 from ...latentsync_core.options import DEFAULT_BATCH, MAX_WINDOW_FRAMES, PUBLISHED_WIDTH, WINDOW_FRAMES
@@ -147,6 +148,13 @@ class LatentSyncModel(NativeModel):
         """Bytes for one window on both sides of the guidance: the clip's length does not count."""
         rows = min(input_shape[0], 2 * MAX_WINDOW_FRAMES if input_shape[0] > WINDOW_FRAMES else 2 * WINDOW_FRAMES)
         return super().memory_required([rows, *input_shape[1:]], {})
+
+
+def stored_dtype(name: str) -> torch.dtype | None:
+    """What weights are stored in, by a name of `PRECISIONS` or of the host's own, as fp8_e4m3fn; None for "auto"."""
+    if name.startswith("fp8_"):
+        return getattr(torch, name.replace("fp8", "float8"))
+    return DTYPES.get(name)
 
 
 def native_model(checkpoint: Checkpoint, dtype: torch.dtype | None, noise: str):

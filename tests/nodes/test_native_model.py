@@ -211,3 +211,26 @@ def test_cancel_stops_between_windows(modules, model, sides):
     with pytest.raises(management.InterruptProcessingException):
         sample_advanced(modules, model, sides)
     management.interrupt_current_processing(False)
+
+
+@pytest.mark.parametrize(("name", "unit"), [("fp8_e4m3fn", 2**-4), ("fp8_e5m2", 2**-3)])
+def test_weights_stored_in_fp8_by_the_node_are_rounded_and_no_more(modules, node_classes, name, unit):
+    """A weight is off by at most `unit` of itself, by 0.3 of that in the mean square; about 50 matrices follow one
+    another, whose errors add up as those of independent draws do: to 2 units. Twice that is allowed."""
+    found = []
+    for dtype in ("fp32", name):
+        model, _ = node_classes["LatentSyncLoadModel"].execute("embedded (any face)", "shared", 0, dtype).args
+        found.append(sample_here(modules, model, embedded_sides(modules, model)))
+    assert model.model.get_dtype() == modules.native.stored_dtype(name)
+    assert model.model_size() < sum(weight.nelement() for weight in model.model.diffusion_model.parameters()) * 1.2
+    assert 0 < relative(found[1], found[0]) < 4 * unit
+
+
+def embedded_sides(modules, model):
+    """As `sides`, as wide as the embedded model's, whose learned null the negative side gets by itself."""
+    native, unet = modules.native, model.model.diffusion_model
+    condition = torch.from_numpy(modules.draw("native.condition", FRAMES, 9, SIDE, SIDE))
+    voice = torch.from_numpy(modules.draw("native.voice", FRAMES, 50, unet.config.cross_attention_dim))
+    extra = {native.CONDITION: condition, native.WINDOWS: WINDOWS}
+    silence = torch.zeros(1, 1, 1).expand_as(voice)
+    return [[voice, extra]], [[silence, {**extra, native.VOICELESS: True}]], torch.zeros(FRAMES, 4, SIDE, SIDE)
