@@ -72,9 +72,9 @@ def our_faces(frames: Sequence[Frame], generated: Sequence[Tensor], nets: FaceNe
     track = track_faces(frames, nets=nets)
     alignment = Alignment(track.matrices(resolution), resolution, antialias=True)
     crops = AlignedFaces(alignment, MouthMasks(resolution, Seam()))
-    for frame, face in zip((replace(frame) for frame in frames), generated, strict=True):
-        alignment.crop(frame)
-        crops.paste(frame, face)
+    for frame, face in zip(frames, generated, strict=True):
+        crops.crop(replace(frame))
+        crops.paste(replace(frame), face)
 
 
 def reference_face(restorer, image: np.ndarray, points: np.ndarray, face: Tensor) -> np.ndarray:

@@ -184,18 +184,17 @@ def take_window(video: Path, written: Path, models: Models, resolution: int, net
         raise LatentSyncError(
             f"{video} has {len(frames)} frames; {count} are measured: give --frames or a longer clip."
         )
-    pictures = meter.stage("rgb", lambda: [frame.rgb() for frame in frames])
-    track = meter.stage("track", lambda: track_faces(pictures, nets=nets))
+    track = meter.stage("track", lambda: track_faces(read_again(frames), nets=nets))
     check_faces(video, track)
     alignment = Alignment(track.matrices(resolution), resolution, antialias=True)
-    crops = meter.stage("crop", lambda: list(alignment.crops(without_rgb(frames))))
+    crops = meter.stage("crop", lambda: list(alignment.crops(read_again(frames))))
     generator = torch.Generator().manual_seed(0)
     faces = meter.stage("encode", lambda: encode_faces(crops, [list(range(count))], codec, generator))
     tokens = encode_voice(models, info.fps, count, meter)
     latents = denoise(faces, tokens, models, meter)
     decoded = meter.stage("decode", lambda: codec.decode(latents[0].transpose(0, 1)))
     pasting = AlignedFaces(alignment, MouthMasks(resolution, Seam()))
-    pasted = meter.stage("paste", lambda: list(composite(without_rgb(frames), enumerate(decoded), pasting)))
+    pasted = meter.stage("paste", lambda: list(composite(read_again(frames), enumerate(decoded), pasting)))
     meter.stage("write", lambda: write(pasted, VideoWriter(written, info)))
 
 
@@ -209,7 +208,7 @@ def check_faces(video: Path, track: FaceTrack) -> None:
         )
 
 
-def without_rgb(frames: Iterable[Frame]) -> list[Frame]:
+def read_again(frames: Iterable[Frame]) -> list[Frame]:
     """The frames as a reader gives them, without the RGB picture that a frame keeps once it was asked for."""
     return [replace(frame) for frame in frames]
 

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Lock
 
 import numpy as np
 from torch import Tensor
@@ -21,6 +22,8 @@ from ..media import Frame, apply_edit
 from ..settings import Settings
 from .face_crops import Composited, face_of
 from .face_latents import pixels_of
+
+KEPT_BYTES = 32 * 2**20  # of crops between cropping and pasting: a segment's at 256 pixels
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,33 @@ class Alignment:
         return hashlib.sha256(f"{self.resolution} {self.antialias} ".encode() + matrices.tobytes()).hexdigest()
 
 
+class CropsToPaste:
+    """The crops the generator was given, until their frames come to be pasted: at most 32 MiB of them.
+
+    Filled and emptied by two threads, both in the order in which frames are first shown.
+    """
+
+    def __init__(self):
+        self._crops: dict[int, np.ndarray] = {}
+        self._lock = Lock()
+
+    def put(self, index: int, crop: np.ndarray) -> None:
+        """Keep the crop of a source frame if there is room."""
+        with self._lock:
+            if (len(self._crops) + 1) * crop.nbytes <= KEPT_BYTES:
+                self._crops[index] = crop
+
+    def take(self, index: int) -> np.ndarray | None:
+        """The crop of a source frame, None where there is none; those put before it are passed by and go."""
+        with self._lock:
+            if index not in self._crops:
+                return None
+            passed = list(self._crops)
+            for earlier in passed[: passed.index(index)]:
+                del self._crops[earlier]
+            return self._crops.pop(index)
+
+
 @dataclass(frozen=True)
 class AlignedFaces:
     """The `FaceCrops` of an alignment.
@@ -62,17 +92,22 @@ class AlignedFaces:
     alignment: Alignment
     masks: MouthMasks
     blend: str = "mouth"
+    kept: CropsToPaste = field(default_factory=CropsToPaste, repr=False, compare=False)
 
     def crop(self, frame: Frame) -> np.ndarray:
         """The face of a source frame: uint8 (r, r, 3)."""
-        return self.alignment.crop(frame)
+        crop = self.alignment.crop(frame)
+        self.kept.put(frame.index, crop)
+        return crop
 
     def paste(self, frame: Frame, generated: Tensor, shown: float = 1.0) -> Composited:
         """Put one generated face (3, r, r) in [-1, 1] into its frame. shown: 0..1, for the mouth blend alone."""
         masks, resolution, antialias = self.masks, self.alignment.resolution, self.alignment.antialias
         matrix = self.alignment.matrices[frame.index]
         image, local, left, top = face_of(frame, matrix, resolution)
-        crop, mask = crop_face(image, local, resolution, antialias), fixed_mask(resolution)
+        crop, mask = self.kept.take(frame.index), fixed_mask(resolution)
+        if crop is None:
+            crop = crop_face(image, local, resolution, antialias)
         if self.blend == "mouth":
             face = match_color(generated, crop) if masks.seam.color_match == "ring" else generated
             share = masks.share(frame.index, matrix) * shown

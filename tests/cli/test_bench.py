@@ -20,10 +20,9 @@ from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import EncodeSettings, VideoWriter, probe_video
 from latentsync_core.media.picture.planes import channel_samples
 
-STAGES = ("decode", "rgb", "track", "crop", "paste", "edit", "track + crop + paste")
+STAGES = ("decode", "track", "crop", "paste", "track + crop + paste")
 WINDOW_STAGES = (
     "read",
-    "rgb",
     "track",
     "crop",
     "encode",
