@@ -58,24 +58,7 @@ class FaceBlend(io.ComfyNode):
                     tooltip="mouth: only the redrawn lower face, feathered, fading out where the head turns away or the face is lost; eyes and nose stay the video's own pixels. "
                     "reference: the whole crop, as published.",
                 ),
-                io.Int.Input(
-                    "crf",
-                    default=DEFAULT_CRF,
-                    min=0,
-                    max=MAX_CRF,
-                    tooltip="Quality for h264 and hevc: 0 is best, 16 looks like the source, 23 is small. ffv1 is lossless anyway.",
-                ),
-                io.Combo.Input(
-                    "codec",
-                    options=list(CODECS),
-                    tooltip="h264 plays everywhere; hevc keeps 10 bits; ffv1 is lossless, in a .mkv.",
-                ),
-                io.Combo.Input(
-                    "images_out",
-                    options=list(FRAME_CHOICES),
-                    tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
-                    "clips only.",
-                ),
+                *encoding_inputs(),
                 *fading_inputs(),
                 *seam_inputs(),
             ],
@@ -129,18 +112,42 @@ class FaceBlend(io.ComfyNode):
         color_match: str = DEFAULT_COLOR_MATCH,
         limit=None,
     ) -> io.NodeOutput:
-        from ..latentsync_core.media import EncodeSettings
         from ..latentsync_core.options import FadeLimits, Seam
         from .host.shown import shown_video
-        from .host.video import blend_to_file, clip_blend, mask_pictures, video_from_file
+        from .host.video import blend_to_file, clip_blend, encode_settings, mask_pictures, video_from_file
 
         generated, resolution = generated_faces(tokens, latent, vae, crops)
-        settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
+        settings = encode_settings(codec, crf)
         fade, seam = FadeLimits(max_yaw, max_pitch, ease), Seam(mask, feather, grow, color_match)
         cut = faces.crops(resolution, seam, blend, mask_pictures(limit))
         how = clip_blend(faces, tokens, blend, cut, fade)
         path, *pictures = blend_to_file(faces, tokens, generated, how, settings, images_out == FRAME_CHOICES[1])
         return io.NodeOutput(video_from_file(path), *pictures, ui=shown_video(path))
+
+
+def encoding_inputs() -> list:
+    """How the result is written, and which of its frames are handed on."""
+    return [
+        io.Int.Input(
+            "crf",
+            default=DEFAULT_CRF,
+            min=0,
+            max=MAX_CRF,
+            tooltip="Quality for h264 and hevc: 0 is best, 16 looks like the source, 23 is small. ffv1 is lossless anyway.",
+        ),
+        io.Combo.Input(
+            "codec",
+            options=list(CODECS),
+            tooltip="h264 plays everywhere; hevc keeps 10 bits; ffv1 is lossless, for further work: Save Video puts it "
+            "into a .mp4, which few players open, unless its format is mkv (newer ComfyUI).",
+        ),
+        io.Combo.Input(
+            "images_out",
+            options=list(FRAME_CHOICES),
+            tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
+            "clips only.",
+        ),
+    ]
 
 
 def fading_inputs() -> list:

@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..latentsync_core.options import CODECS, DEFAULT_CRF, DEFAULT_EASE, DEFAULT_PITCH, DEFAULT_YAW, MAX_CRF
-from .blend import fading_inputs
+from ..latentsync_core.options import DEFAULT_EASE, DEFAULT_PITCH, DEFAULT_YAW
+from .blend import encoding_inputs, fading_inputs
 from .types import CATEGORY, FRAME_CHOICES, ClipTokens, FacesType, TokensType, TrackedFaces
 
 
@@ -21,24 +21,7 @@ class Draft(io.ComfyNode):
             inputs=[
                 FacesType.Input("faces", tooltip="From LatentSync Face Track."),
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks: the timeline and the voice."),
-                io.Int.Input(
-                    "crf",
-                    default=DEFAULT_CRF,
-                    min=0,
-                    max=MAX_CRF,
-                    tooltip="Quality for h264 and hevc: 0 is best, 16 looks like the source, 23 is small. ffv1 is lossless anyway.",
-                ),
-                io.Combo.Input(
-                    "codec",
-                    options=list(CODECS),
-                    tooltip="h264 plays everywhere; hevc keeps 10 bits; ffv1 is lossless, in a .mkv.",
-                ),
-                io.Combo.Input(
-                    "images_out",
-                    options=list(FRAME_CHOICES),
-                    tooltip="Which frames to hand on as IMAGE and MASK. All of them take 25 MB each at 1080p: for short "
-                    "clips only.",
-                ),
+                *encoding_inputs(),
                 *fading_inputs(),
                 io.Mask.Input(
                     "limit",
@@ -75,12 +58,11 @@ class Draft(io.ComfyNode):
         limit=None,
     ) -> io.NodeOutput:
         from ..latentsync_core.faces import FadeLimits
-        from ..latentsync_core.media import EncodeSettings
         from .host.drafting import draft_blend, drafted_faces
         from .host.shown import shown_video
-        from .host.video import blend_to_file, mask_pictures, video_from_file
+        from .host.video import blend_to_file, encode_settings, mask_pictures, video_from_file
 
-        settings = EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == "ffv1" else "auto")
+        settings = encode_settings(codec, crf)
         how = draft_blend(faces, tokens, FadeLimits(max_yaw, max_pitch, ease), mask_pictures(limit))
         with faces.open_reader() as reader:
             drawn = drafted_faces(faces, tokens, how, reader)

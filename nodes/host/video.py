@@ -25,6 +25,12 @@ from .video_source import waveform_of
 
 SMALL_MASK_SIDE = 64  # pixels
 
+LOSSLESS_CODEC = "ffv1"
+LOSSLESS_SAVED = (
+    "ffv1 with uncompressed sound: Save Video puts it into a .mp4, which mpv, VLC and FFmpeg open and few others do; "
+    "choose the format mkv there, if your ComfyUI has it, or the codec h264 here."
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +77,11 @@ def mask_pictures(mask: torch.Tensor | None) -> np.ndarray | None:
     return None if mask is None else mask.float().cpu().numpy()
 
 
+def encode_settings(codec: str, crf: int) -> EncodeSettings:
+    """How a node writes its result; lossless pictures go with lossless sound."""
+    return EncodeSettings(codec=codec, crf=crf, audio_codec="pcm" if codec == LOSSLESS_CODEC else "auto")
+
+
 def blend_to_file(
     faces: TrackedFaces, tokens: ClipTokens, generated, blend: Blend, settings: EncodeSettings, all_frames: bool
 ) -> tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -78,7 +89,7 @@ def blend_to_file(
 
     generated: (output frame, face (3, r, r) in [-1, 1]), rising.
     """
-    path = temporary_file(".mkv" if settings.codec == "ffv1" else ".mp4")
+    path = temporary_file(".mkv" if settings.codec == LOSSLESS_CODEC else ".mp4")
     pictures, masks, small_masks = [], [], []
 
     def keep(index: int, composited: Composited) -> None:
@@ -94,7 +105,8 @@ def blend_to_file(
         with clip_writer(Path(path), reader.info, timeline, waveform_of(tokens.audio), settings) as writer:
             write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
     synced = np.array([bool(mask.any()) for mask in small_masks])
-    show_in_node(result_text(synced, timeline, time.monotonic() - started))
+    lines = [result_text(synced, timeline, time.monotonic() - started)]
+    show_in_node("\n".join([*lines, LOSSLESS_SAVED] if settings.codec == LOSSLESS_CODEC else lines))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
 
 
