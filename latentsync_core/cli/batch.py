@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..cluster.job import Job, Progress
 from ..errors import LatentSyncError
+from ..progress import never_cancelled
+from .cluster_options import add_cluster_options, needs_from
 from .first_checks import announce
 from .job_file import add_common_options, check_generators, read_jobs
 from .terminal import StageBars, show_log
@@ -26,23 +28,27 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, help="folder for NAME.mp4, NAME.json and summary.csv")
     parser.add_argument("--overwrite", action="store_true", help="make everything anew, whatever the folder holds")
     add_common_options(parser)
+    add_cluster_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when every result stands, 1 when some jobs failed."""
     show_log(args.verbose)
+    needs = needs_from(args)
     jobs = read_jobs(args.jobs, args.out.absolute(), args)
     announce(f"Reading {args.jobs}: {len(jobs)} jobs towards {args.out} ...")
     check_generators(args.jobs, jobs)
     make_folder(args.out)
+    from ..cluster.jobs_on_ray import run_jobs_on_ray
     from ..cluster.run_job import Outcome, run_jobs
     from ..cluster.summary import SUMMARY, write_summary
 
     outcomes = {} if args.overwrite else {job.name: Outcome.kept(job) for job in jobs if is_done(job)}
     left = [job for job in jobs if job.name not in outcomes]
     write_summary(args.out, jobs, outcomes)
-    for outcome in shown(run_jobs(left), done=len(outcomes), total=len(jobs)):
+    ended = run_jobs(left) if needs is None else run_jobs_on_ray(left, needs, never_cancelled)
+    for outcome in shown(ended, done=len(outcomes), total=len(jobs)):
         outcomes[outcome.job.name] = outcome
         write_summary(args.out, jobs, outcomes)
     failures = sum(outcome.state == "failed" for outcome in outcomes.values())

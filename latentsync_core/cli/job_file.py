@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from ..cluster.job import Job
 from ..errors import LatentSyncError
 from ..input_files import check_readable
+from .cluster_options import make_paths_absolute
 from .first_checks import check_inputs, check_model_files, choice_from
 from .sync_options import add_options, settings_from
 
@@ -143,6 +144,7 @@ def job_of(line: int, fields: Any, folder: Path, parser: LineParser, common: arg
         raise LatentSyncError("there are more cells than columns; quote a cell that holds a comma.")
     args = parser.parse_args(parser.arguments(fields), copy.copy(common))
     args.overwrite = args.resume = False
+    make_paths_absolute(args)
     settings = settings_from(args)
     check_inputs((args.video, "a video file"), (args.audio, "a voice recording"))
     check_model_files(args)

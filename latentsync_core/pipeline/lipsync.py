@@ -1,7 +1,8 @@
 """Two files in, one file out: the stages composed once, for the command line, the tests and whoever calls."""
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..faces import parse_face, read_limit
@@ -15,7 +16,7 @@ from ..progress import Callbacks
 from ..run_log import RunLog
 from ..settings import Settings
 from .estimate import Estimator
-from .generate import clip_of, generate
+from .generate import Generated, clip_of, generate
 from .plan import Inputs, Plan, TrackedSource, plan_clip, seconds_needed, track_clip
 from .report import Report, build_report
 from .resume.fingerprint import fingerprint
@@ -24,6 +25,18 @@ from .run_cache import cached_track, run_track_key
 from .voice import Voice, encode_voice
 
 log = logging.getLogger(__name__)
+
+Generate = Callable[[Plan, Voice, Generator, RunFolder, RunLog, Callbacks], Generated]
+"""What makes the segments of a plan and joins them: `generate.generate`, or what has other machines do it."""
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """A video, a voice, and the file they become."""
+
+    video: Path | str
+    audio: Path | str
+    output: Path | str
 
 
 def lipsync(
@@ -45,11 +58,18 @@ def lipsync(
     folder beside the output, the segments that are finished: `Settings.resume` goes on from there.
     Returns the Report. Raises LatentSyncError for what a user can mend.
     """
-    settings, callbacks, run_log = settings or Settings(), callbacks or Callbacks(), RunLog()
-    generator = as_generator(models)
+    files = ClipFiles(video, audio, output)
+    return sync_clip(files, as_generator(models), settings or Settings(), callbacks or Callbacks(), generate)
+
+
+def sync_clip(
+    files: ClipFiles, generator: Generator, settings: Settings, callbacks: Callbacks, generate: Generate
+) -> Report:
+    """`lipsync` whose segments are made by `generate`."""
+    run_log = RunLog()
     with run_log.collecting_warnings():
-        inputs = Inputs.probe(video, audio, settings.audio_track)
-        target = check_target(output, settings.overwrite, (video, audio))
+        inputs = Inputs.probe(files.video, files.audio, settings.audio_track)
+        target = check_target(files.output, settings.overwrite, (files.video, files.audio))
         cache = settings.cache and settings.cache.reopened()
         settings = replace(settings, resolution=generator.working_resolution(settings.resolution), cache=cache)
         check_settings(settings, generator, inputs, target)

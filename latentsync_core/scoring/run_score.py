@@ -52,7 +52,7 @@ class RunScore:
         """For the report: the scores, or {"unmeasured": why} where there are too few frames, no face or no voice."""
         inputs = ScoreInputs(Path(report.output["path"]), audio, audio_track)
         try:
-            if report.segments["reused"]:  # an earlier run's frames were not seen
+            if len(self.face) < report.output_frames["written"]:  # an earlier run's, or other machines', were not seen
                 score = score_files(inputs, device=self.device, borders=report.output["window_starts"]).score
             else:
                 spoken = replace(inputs, video=Path(report.inputs["video"].path))  # whose clock the voice was placed by
