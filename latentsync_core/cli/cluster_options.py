@@ -16,8 +16,8 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cluster",
         metavar="auto|ADDRESS",
-        help="work on a Ray cluster: the address of its head, or auto: the one this machine belongs to, else one on this "
-        "machine alone",
+        help="work on a Ray cluster: the address of its head, or auto: the one this machine belongs to, else one on "
+        "this machine alone",
     )
     group.add_argument(
         "--parallel", type=positive, metavar="N", help="workers (default: one for every card, else for every machine)"

@@ -24,13 +24,10 @@ class Needs:
     memory: float | None = None
 
     def __post_init__(self) -> None:
-        whole = self.gpus == int(self.gpus)
-        if not (0 <= self.gpus <= 1 or whole):
-            raise LatentSyncError(
-                f"{self.gpus:g} cards are asked for a worker; a share up to 1, or a whole number, is."
-            )
+        if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
+            raise LatentSyncError(f"{self.gpus:g} cards are asked for a worker; give 0 to 1, or a whole number.")
         if self.memory is not None and not self.memory > 0:
-            raise LatentSyncError(f"{self.memory:g} GiB are asked for a worker; more than 0 is possible.")
+            raise LatentSyncError(f"{self.memory:g} GiB are asked for a worker; give more than 0.")
 
 
 @dataclass(frozen=True)
