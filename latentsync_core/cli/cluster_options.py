@@ -32,7 +32,7 @@ def needs_from(args: argparse.Namespace) -> Needs | None:
     """What the options ask of a cluster; None without one. Raises LatentSyncError for options that need one."""
     if args.cluster is None:
         for option in ("parallel", "gpu_share", "worker_memory"):
-            if getattr(args, option) is not None:
+            if getattr(args, option, None) is not None:
                 raise LatentSyncError(f"--{option.replace('_', '-')} is for a cluster; add --cluster, or leave it out.")
         return None
     return Needs(

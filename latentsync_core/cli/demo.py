@@ -19,7 +19,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser("demo", help="see it work on a clip of its own", description=DESCRIPTION)
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder to write to (default: %(default)s)")
     add_options(parser)
-    parser.set_defaults(run=run, resume=False, no_score=False, audio_track=None, checkpoint="embedded", no_cache=True)
+    parser.set_defaults(run=run, resume=False, no_score=False, audio_track=None, cluster=None)
+    parser.set_defaults(checkpoint="embedded", no_cache=True)
     return parser
 
 

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from ..atomic_write import PendingFile, atomic_write
+from ..cluster.placement import Needs
 from ..errors import LatentSyncError
 from ..progress import Callbacks
+from .cluster_options import add_cluster_options, make_paths_absolute, needs_from
 from .first_checks import announce, check_inputs, check_model_files, choice_from
 from .sync_options import add_options, settings_from
 from .terminal import StageBars, show_log
@@ -34,6 +36,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     files.add_argument("--no-score", action="store_true", help="leave how well lips and voice agree out of the report")
     files.add_argument("--contact-sheet", type=Path, help="write a PNG that shows each step on a few frames")
     add_options(parser)
+    add_cluster_options(parser)
     return parser
 
 
@@ -73,35 +76,23 @@ def check_files(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when the result stands under its name."""
     show_log(args.verbose)
+    needs = needs_from(args)
     settings = settings_from(args)
     check_files(args)
+    if needs is not None:
+        check_for_cluster(args)
     announce(f"Reading {args.video} and {args.audio} to write {args.out}; loading the model ...")
     from ..media import probe_audio, probe_video
-    from ..pipeline.lipsync import lipsync
     from ..scoring.run_score import RunScore
     from ..visualize.contact_sheet import ContactSheet
 
     probe_video(args.video)  # before gigabytes of weights are read
     probe_audio(args.audio, args.audio_track, args.video)
     generator = choice_from(args).load(settings)
-    bars, sheet = StageBars(), ContactSheet() if args.contact_sheet else None
+    sheet = ContactSheet() if args.contact_sheet else None
     run_score = RunScore(generator.device) if args.report and not args.no_score else None
     watchers = [watcher.observe for watcher in (sheet, run_score) if watcher is not None]
-    try:
-        report = lipsync(
-            args.video,
-            args.audio,
-            args.out,
-            generator,
-            settings,
-            Callbacks(
-                on_progress=bars.on_progress,
-                on_frame=lambda index, frame: [observe(index, frame) for observe in watchers],
-                on_estimate=bars.on_estimate,
-            ),
-        )
-    finally:
-        bars.close()
+    report = synced(args, generator, settings, watchers, needs)
     if sheet:
         picture = io.BytesIO()
         sheet.save(picture)
@@ -112,6 +103,36 @@ def run(args: argparse.Namespace) -> int:
         write_side_file(args.report, f"{report.to_json()}\n".encode(), args.out)
     sys.stdout.write(summary(report) + "\n")
     return 0
+
+
+def check_for_cluster(args: argparse.Namespace) -> None:
+    """Refuse what a cluster cannot do, and name files as all its machines find them."""
+    if args.contact_sheet:
+        raise LatentSyncError("A contact sheet shows frames that only the workers of a cluster see; leave it out.")
+    make_paths_absolute(args)
+
+
+def synced(args: argparse.Namespace, generator, settings, watchers: list, needs: Needs | None):
+    """The report of the run, here or on a cluster. watchers: each is given every frame that is written here."""
+    from ..pipeline.generate import generate
+    from ..pipeline.lipsync import ClipFiles, sync_clip
+
+    files, bars = ClipFiles(args.video, args.audio, args.out), StageBars()
+    callbacks = Callbacks(
+        on_progress=bars.on_progress,
+        on_frame=lambda index, frame: [observe(index, frame) for observe in watchers],
+        on_estimate=bars.on_estimate if needs is None else None,  # it is this machine's, were it alone
+    )
+    try:
+        if needs is None:
+            return sync_clip(files, generator, settings, callbacks, generate)
+        from ..cluster.connection import connected
+        from ..cluster.segments_on_ray import SegmentsOnRay
+
+        with connected(needs.address):  # before minutes are spent on the voice and the track
+            return sync_clip(files, generator, settings, callbacks, SegmentsOnRay(needs, choice_from(args)))
+    finally:
+        bars.close()
 
 
 def summary(report) -> str:

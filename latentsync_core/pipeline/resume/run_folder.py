@@ -169,6 +169,11 @@ class RunFolder:
         """Write down what is known of `segment`, before its pictures get their name."""
         self._write(self.part(segment).with_suffix(".json").name, text(json.dumps(asdict(record))))
 
+    def put(self, segment: Segment, record: SegmentRecord, content: bytes) -> None:
+        """Keep a segment that was made elsewhere: what is known of it, then its pictures' file."""
+        self.note(segment, record)
+        self._write(self.part(segment).name, lambda file: file.write(content))
+
     def _take_lock(self) -> None:
         try:
             self._lock.acquire()
