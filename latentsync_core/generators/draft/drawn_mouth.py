@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from .filmed_face import FilmedFace
-from .inner_mouth import LUMA, SHOWS_TEETH, InnerMouth, filmed_inner_mouth, layer, lip_grid, plane_grid
+from .inner_mouth import LUMA, InnerMouth, filmed_inner_mouth, layer, lip_grid, plane_grid, shows_inside
+from .lips import MIDDLE
+from .reshape import resting_line
 from .warp import smooth_step
 
 SCALE = 300.0  # texture pixels per eye distance
-TOOTH, SKIN_CAST = (1.2, 1.09, 0.94), 0.3  # of the skin's luma; share of the skin's own colour in it
+TOOTH, SKIN_CAST = (1.22, 1.09, 0.9), 0.4  # of the skin's luma; share of the skin's own colour in it
 CAVITY, TONGUE = (0.20, 0.11, 0.11), (0.56, 0.36, 0.38)  # of the skin's red, green and blue
 # Eye distances, each of about 90 mm.
 TEETH_END = 0.045  # below the line of shut lips
@@ -25,14 +27,14 @@ USUAL_HALF_WIDTH = 0.3
 
 def inner_mouth(faces: Sequence[FilmedFace]) -> InnerMouth:
     """What shows between the lips of a face, given some frames of it, best its widest open; drawn where none shows."""
-    open_ones = [face for face in faces if face.lips.opening >= SHOWS_TEETH]
-    return filmed_inner_mouth(open_ones, drawn_inner_mouth) if open_ones else drawn_inner_mouth(faces[0].skin)
+    open_ones = [face for face in faces if shows_inside(face)]
+    return filmed_inner_mouth(open_ones, drawn_inner_mouth) if open_ones else drawn_inner_mouth(faces[0])
 
 
-def drawn_inner_mouth(skin: Tensor) -> InnerMouth:
-    """Teeth, tongue and dark for a face whose skin has the colour `skin`, (3,) float32 in 0..255."""
-    u, v = plane_grid(SCALE)
-    end = TEETH_END - TEETH_RISE * u**2
+def drawn_inner_mouth(face: FilmedFace) -> InnerMouth:
+    """Teeth, tongue and dark in the colours of a face."""
+    skin, (u, v) = face.skin, plane_grid(SCALE)
+    end = float(resting_line(face.lips)[MIDDLE]) + TEETH_END - TEETH_RISE * u**2
     alpha = smooth_step((end - v) * SCALE / 2 + 0.5) * smooth_step((TEETH_REACH - u.abs()) / 0.05)
     grooves = sum(torch.exp(-(((u.abs() - groove) / GROOVE_WIDTH) ** 2)) for groove in GROOVES)
     light = (1 - GROOVE_SHADOW * grooves) * (1 - SIDE_SHADOW * (u / TEETH_REACH) ** 2).clamp(min=0)

@@ -17,11 +17,12 @@ from .warp import Motion, along, smooth_step
 
 HALF_WIDTH, ABOVE, BELOW = 0.45, 0.15, 0.45  # eye distances that the textures cover around the mouth's middle
 INSET, LOWER_INSET = 0.012, 0.02  # eye distances from the upper and lower lip's edge, within which nothing is taken
-DARK = 0.6  # of the teeth's luma, below which a row is taken for the dark behind them
+DARK = 0.6, 0.5  # of the teeth's luma and of the skin's, below which a row is taken for the dark behind teeth
 SHOWS_TEETH = 0.07  # eye distances of a gap that shows what is inside
 BLEND = 0.12  # of the gap, over which the two layers fade
 LIP_SHADOW, SHADOW_DEPTH = 0.6, 0.04  # of the light just below the upper lip; eye distances to full light
 SLIT_LIGHT, SLIT = 0.35, 0.07  # of the light inside a mouth that hardly opens; eye distances of a gap with full light
+TINT = torch.tensor([1.0, 1.15, 1.3])[:, None, None]  # exponents of red, green and blue: what is in shadow is redder
 CORNER_SHADOW, CORNER_DEPTH = 0.6, 0.4  # of the light in the corners; half widths to full light
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 
@@ -72,18 +73,27 @@ class MouthView:
         return top, bottom, (bottom - top).clamp(min=1e-4)
 
 
-def filmed_inner_mouth(faces: Sequence[FilmedFace], drawn: Callable[[Tensor], InnerMouth]) -> InnerMouth:
+def filmed_inner_mouth(faces: Sequence[FilmedFace], drawn: Callable[[FilmedFace], InnerMouth]) -> InnerMouth:
     """What the best of some open mouths shows: the widest, where its teeth are bright.
 
-    drawn: gives what was not seen, from the colour of the skin.
+    drawn: gives what was not seen.
     """
     face = max(faces, key=lambda face: face.lips.opening * brightness(face))
-    view, scale, rest = MouthView.of(face), float(np.linalg.norm(face.plane[:, 0])), drawn(face.skin)
-    split, dark = teeth_and_dark(view)
+    view, scale, rest = MouthView.of(face), float(np.linalg.norm(face.plane[:, 0])), drawn(face)
+    split, dark = teeth_and_dark(view, face.skin)
     upper = upper_layer(view, scale, split)
     if dark is None:  # shut teeth hide what is below and behind them
         return InnerMouth(upper, rest.lower, scale, rest.cavity, face.skin)
     return InnerMouth(upper, lower_layer(view, scale, split), scale, dark, face.skin)
+
+
+def shows_inside(face: FilmedFace) -> bool:
+    """Whether something dark, or paler than skin, is seen between the lips, and not lips alone by a wrong mesh."""
+    if face.lips.opening < SHOWS_TEETH:
+        return False
+    rows = samples_between(MouthView.of(face))[0].mean(2, keepdim=True)  # (3, rows, 1)
+    skin = face.skin[:, None, None]
+    return bool(luma(rows).min() < DARK[1] * luma(skin) or redness(rows).min() < redness(skin))
 
 
 def brightness(face: FilmedFace) -> float:
@@ -97,6 +107,11 @@ def luma(colour: Tensor) -> Tensor:
     return (colour * LUMA[:, None, None]).sum(0)
 
 
+def redness(colour: Tensor) -> Tensor:
+    """Red less the mean of green and blue, over the mean of all: (3, h, w) -> (h, w)."""
+    return (colour[0] - colour[1:].mean(0)) / colour.mean(0).clamp(min=1.0)
+
+
 def samples_between(view: MouthView) -> tuple[Tensor, Tensor]:
     """Colours (3, 24, 24) of the middle half of a mouth, from its upper to its lower lip, and each row's depth 0..1."""
     place, depth = torch.meshgrid(torch.linspace(-0.5, 0.5, 24), torch.linspace(0.1, 0.9, 24), indexing="xy")
@@ -104,13 +119,14 @@ def samples_between(view: MouthView) -> tuple[Tensor, Tensor]:
     return view.colour(view.centre + view.half * place, top + depth * gap), depth[:, 0]
 
 
-def teeth_and_dark(view: MouthView) -> tuple[float, Tensor | None]:
+def teeth_and_dark(view: MouthView, skin: Tensor) -> tuple[float, Tensor | None]:
     """Where the upper teeth end, as a share of the gap, and the colour (3,) of the dark below; 1, None without any."""
     colour, depth = samples_between(view)
     light = luma(colour)
     rows = light.mean(1)
     darkest = int(rows.argmin())
-    if rows[darkest] > DARK * rows[: len(rows) // 2].max():
+    teeth, face = rows[: len(rows) // 2].max(), luma(skin[:, None, None])
+    if rows[darkest] > DARK[0] * teeth or rows[darkest] > DARK[1] * face:
         return 1.0, None
     return float(depth[darkest]), colour[:, light <= light.quantile(0.1)].mean(1)
 
@@ -169,7 +185,7 @@ def inner_colours(inner: InnerMouth, u: Tensor, v: Tensor, moved: Motion, skin: 
     colour = inner.cavity[:, None, None] * (1 - lower[3:]) + lower[:3]
     colour = colour * (1 - upper[3:]) + upper[:3]
     gain = skin / inner.skin.clamp(min=1.0)
-    return colour * gain[:, None, None] * light_inside(moved)
+    return colour * gain[:, None, None] * light_inside(moved) ** TINT
 
 
 def light_inside(moved: Motion) -> Tensor:

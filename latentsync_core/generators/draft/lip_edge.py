@@ -8,17 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
 
 from ...faces.resample import sample_bilinear
 from .lips import PLACES, Lips
 
 STEP = 0.005  # eye distances between the depths that are compared
-DEEPEST, ABOVE = 15, 6  # steps below and above the mesh's edge
+DEEPEST, ABOVE = 18, 6  # steps below and above the mesh's edge
 SPAN = 5  # steps on either side of an edge, whose redness is compared
 UNSURE, SURE = 6.0, 25.0  # levels by which redness rises: no edge below the first, one for certain from the second on
-NEARNESS = 9.0  # steps: standard deviation of the edge's distance from the mesh's, by which a farther one counts less
-ALONG = 3.0  # samples from corner to corner, over which the edge is smoothed
+NEARNESS, NEAREST, FARTHEST = 0.25, 0.03, 0.065  # of the gap, and limits in eye distances: standard deviation of the
+# edge's distance from the mesh's, by which a farther one counts less
+ALIKE, ALONG = 17, 4.0  # samples from corner to corner: of which the median counts, over which the edge is smoothed
 PARTED = 0.03, 0.06  # eye distances of a gap: none of this below the first, all of it from the second on
 
 
@@ -36,10 +37,11 @@ def with_seen_edge(lips: Lips, planes: torch.Tensor, plane: np.ndarray) -> Lips:
     means = (total[SPAN:] - total[:-SPAN]) / SPAN  # of SPAN steps from each on
     rise = means[SPAN:] - means[:-SPAN]  # across the edge that follows step SPAN, SPAN + 1, ...
     steps = np.arange(len(rise)) + SPAN - 0.5 - ABOVE  # where that is, from the mesh's edge
-    near = np.exp(-0.5 * (steps / NEARNESS) ** 2)[:, None]
+    near = np.exp(-0.5 * (steps * STEP / np.clip(NEARNESS * lips.opening, NEAREST, FARTHEST)) ** 2)[:, None]
     best = (rise * near).argmax(0)
     sure = np.clip((np.take_along_axis(rise, best[None], 0)[0] - UNSURE) / (SURE - UNSURE), 0, 1)
-    shift = weighted(np.maximum(steps[best], 0) * STEP, sure + 1e-3)
+    depth = median_filter(np.maximum(steps[best], 0) * STEP, ALIKE, mode="nearest")
+    shift = weighted(depth, sure + 1e-3)
     return replace(lips, lower=lips.lower + share * shift * (1 - PLACES**4))
 
 

@@ -32,11 +32,16 @@ def reshaped(lips: Lips, mouth: Mouth) -> Lips:
     centre = lips.corners[:, 0].mean()
     corners = lips.corners.copy()
     corners[:, 0] = centre + scale * (corners[:, 0] - centre)
-    line = lips.upper + LIPS_MEET * (lips.lower - lips.upper)
+    line = resting_line(lips)
     gap = mouth.opening * GAP_SHAPE
     upper, lower = line - UPPER_SHARE * gap, arched(line, mouth.opening) + (1 - UPPER_SHARE) * gap
     wanted = replace(lips, corners=corners, upper=upper, lower=np.maximum(upper, lower))
     return wanted if mouth.strength == 1 else between(lips, wanted, mouth.strength)
+
+
+def resting_line(lips: Lips) -> np.ndarray:
+    """v of the line along which filmed lips meet when they shut: (SAMPLES,)."""
+    return lips.upper + LIPS_MEET * (lips.lower - lips.upper)
 
 
 def arched(line: np.ndarray, opening: float) -> np.ndarray:
