@@ -12,15 +12,15 @@ from .reshape import resting_line
 from .warp import smooth_step
 
 SCALE = 300.0  # texture pixels per eye distance
-TOOTH, SKIN_CAST = (1.22, 1.09, 0.9), 0.4  # of the skin's luma; share of the skin's own colour in it
+TOOTH, SKIN_CAST = (1.3, 1.16, 0.98), 0.2  # of the skin's luma; share of the skin's own colour in it
 CAVITY, TONGUE = (0.20, 0.11, 0.11), (0.56, 0.36, 0.38)  # of the skin's red, green and blue
 # Eye distances, each of about 90 mm.
 TEETH_END = 0.045  # below the line of shut lips
 TEETH_RISE = 0.45  # by how much higher they end at the sides, per square of an eye distance from the middle
-TEETH_REACH = 0.30  # to either side
-GROOVES = (0.0, 0.094, 0.166, 0.238, 0.30)  # between two teeth, from the middle
-GROOVE_WIDTH, GROOVE_SHADOW = 0.006, 0.18  # and the light that is lost there
-SIDE_SHADOW = 0.7  # light lost on the outermost teeth
+TEETH_REACH = 0.25  # to either side
+GROOVES = (0.0, 0.088, 0.152, 0.21)  # between two teeth, from the middle
+GROOVE_WIDTH, GROOVE_RISE, GROOVE_SHADOW = 0.008, 0.006, 0.18  # by how much teeth end higher there; light lost there
+SIDE_SHADOW = 0.85  # light lost on the outermost teeth
 TONGUE_HEIGHT, TONGUE_WIDTH = 0.10, 0.85  # above the lower lip's edge; of the mouth's
 USUAL_HALF_WIDTH = 0.3
 
@@ -34,9 +34,10 @@ def inner_mouth(faces: Sequence[FilmedFace]) -> InnerMouth:
 def drawn_inner_mouth(face: FilmedFace) -> InnerMouth:
     """Teeth, tongue and dark in the colours of a face."""
     skin, (u, v) = face.skin, plane_grid(SCALE)
-    end = float(resting_line(face.lips)[MIDDLE]) + TEETH_END - TEETH_RISE * u**2
-    alpha = smooth_step((end - v) * SCALE / 2 + 0.5) * smooth_step((TEETH_REACH - u.abs()) / 0.05)
     grooves = sum(torch.exp(-(((u.abs() - groove) / GROOVE_WIDTH) ** 2)) for groove in GROOVES)
+    line = float(resting_line(face.lips)[MIDDLE])
+    end = line + TEETH_END - TEETH_RISE * u**2 - GROOVE_RISE * grooves
+    alpha = smooth_step((end - v) * SCALE / 3 + 0.5) * smooth_step((TEETH_REACH - u.abs()) / 0.05)
     light = (1 - GROOVE_SHADOW * grooves) * (1 - SIDE_SHADOW * (u / TEETH_REACH) ** 2).clamp(min=0)
     tooth = torch.lerp((skin @ LUMA) * torch.tensor(TOOTH), skin, SKIN_CAST)
     upper = layer(tooth[:, None, None] * light, alpha)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...faces.resample import image_from_planes, invert_affine
 from .filmed_face import FilmedFace, face_corners, rectangle
-from .inner_mouth import InnerMouth, inner_colours
+from .inner_mouth import TINT, InnerMouth, inner_colours
 from .lips import Lips
 from .reshape import Mouth, reshaped
 from .warp import PARTED, Motion, motion, smooth_step
@@ -157,7 +157,7 @@ def moved_lips(drawing: Drawing, lips: Part, inner: InnerMouth, skin: Tensor) ->
     upward = ((moved.above_lower - moved.below_upper) * scale / 2 / edge + 0.5).clamp(0, 1)
     shown = drawing.strength * fade
     dark = crease(moved, drawing.filmed, scale) + turning_in(moved)
-    drawn = torch.lerp(*colours, upward) * (1 - dark * shown)
+    drawn = torch.lerp(*colours, upward) * (1 - dark * shown) ** TINT
     alpha = between_lips(moved, scale, edge) * shown
     drawn = torch.lerp(drawn, inner_colours(inner, lips.u, lips.v, moved, skin), alpha)
     return drawn, torch.lerp(*changes, upward).maximum((alpha / FULL_ALPHA).clamp(max=1))
