@@ -58,8 +58,9 @@ def published(small, tmp_path_factory) -> dict:
 def test_its_files_load_as_the_network_they_were(published, name):
     loaded, saved = load_unet(published["files"][name], generator="musetalk"), published["unet"]
     assert loaded.config.generator == "musetalk" and loaded.config.cross_attention_dim == 48
+    tensors = saved.state_dict()
     for tensor_name, tensor in loaded.state_dict().items():
-        assert torch.equal(tensor, saved.state_dict()[tensor_name]), tensor_name
+        assert torch.equal(tensor, tensors[tensor_name]), tensor_name
 
 
 def test_each_generator_names_the_others_file_and_what_runs_it(published, small, tmp_path):
