@@ -139,8 +139,8 @@ class FaceTrack(io.ComfyNode):
                 alignment,
                 box=None if model is None else box_of(model),
             )
-            matrices = faces.matrices(PREVIEW_RESOLUTION)
-            preview, mask = preview_frames(reader, tracked.track, matrices, PREVIEW_FRAMES, people)
+            cut = faces.crops(PREVIEW_RESOLUTION, Seam())
+            preview, mask = preview_frames(reader, tracked.track, cut.soft_mask, PREVIEW_FRAMES, people)
         return io.NodeOutput(faces, preview, mask, ui=shown_pictures(preview))
 
 

@@ -17,6 +17,7 @@ from ..faces import (
     match_color,
     mouth_masks,
     paste_region,
+    soft_mask,
 )
 from ..media import Frame, apply_edit
 from ..settings import Settings
@@ -121,6 +122,11 @@ class AlignedFaces:
         region = replace(region, left=left + region.left, top=top + region.top)
         picture = apply_edit(frame.picture, before, region.pixels, region.left, region.top)
         return Composited(frame, picture, crop, generated, mask, region, matrix, resolution)
+
+    def soft_mask(self, index: int, height: int, width: int) -> np.ndarray:
+        """The new mouth's share in every pixel of source frame `index`, which has a face: float32 (height, width)."""
+        matrix = self.alignment.matrices[index]
+        return soft_mask(matrix, height, width, self.alignment.resolution, self.masks.share(index, matrix))
 
     def digest(self, frames: list[int]) -> str:
         """What the crops of some source frames depend on beside the video, as hexadecimal digits."""

@@ -1,32 +1,34 @@
 """Preview of the tracking: a few frames with the number of each person, and the mask of the generated mouth."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..faces.detect import overlap
 from ..faces.face_track import FaceTrack
-from ..faces.paste import soft_mask
-from ..faces.seam import mouth_share
 from ..faces.tracking.people import People
 
-RESOLUTION = 256  # pixels; the matrices' crop size
 POINT_COLOUR = (255, 210, 60)
 DARK = (16, 18, 22)
 COLOURS = ((80, 220, 120), (90, 170, 255), (255, 150, 70), (225, 120, 255), (250, 225, 80), (90, 230, 230))
 LINES_PER_SIDE = 300  # line widths in the image's shorter side
 SAME_FACE = 0.5  # intersection over union of a person's box and the synced face's
 
+SoftMask = Callable[[int, int, int], np.ndarray]
+"""``soft_mask(frame, height, width)``: the new mouth's share in every pixel of a source frame, (height, width)."""
+
 
 def preview_frames(
-    reader, track: FaceTrack, matrices: np.ndarray, count: int, people: People | None = None
+    reader, track: FaceTrack, soft_mask: SoftMask, count: int, people: People | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Up to `count` frames spread over the clip.
 
     Args:
         reader: yields the track's frames.
         track: of the face to sync.
-        matrices: (N, 2, 3) for 256-pixel crops.
+        soft_mask: of a generator's faces, as `AlignedFaces` and `BoxedFaces` have it.
         count: of frames.
         people: all people, to be numbered; None = only the face to sync.
 
@@ -43,7 +45,7 @@ def preview_frames(
         mask = np.zeros(image.shape[:2], np.float32)
         if present:
             height, width = image.shape[:2]
-            mask = soft_mask(matrices[index], height, width, RESOLUTION, mouth_share(RESOLUTION))
+            mask = soft_mask(index, height, width)
         pictures.append(torch.from_numpy(np.array(picture)).float() / 255)
         masks.append(torch.from_numpy(mask))
     return torch.stack(pictures), torch.stack(masks)

@@ -55,7 +55,7 @@ def graph(node_classes, checkpoint, clip) -> SimpleNamespace:
     model, side = run("LoadMuseTalkModel", checkpoint.name, "auto", 4, "fp32")
     (whisper,) = run("LoadWhisper", "embedded (one portrait)", generator="musetalk")
     (vae,) = run("LoadVAE", "embedded (one portrait)")
-    faces, _, _ = run("FaceTrack", 25.0, "smooth", 0.5, 10, images=clip["images"], model=model)
+    faces, _, mask = run("FaceTrack", 25.0, "smooth", 0.5, 10, images=clip["images"], model=model)
     (features,) = run("AudioFeatures", clip["audio"], whisper, "overlap", False)
     tokens = run("AudioChunks", features, faces, "video", "none", 16, 0.0)[0]
     face_latents, crops = run("FaceEncode", faces, vae, side, "all frames")
@@ -100,6 +100,7 @@ def test_the_jaw_is_pasted_and_nothing_else(node_classes, graph, clip):
     images, mask = blend.execute(
         graph.faces, graph.tokens, "mouth", 16, "ffv1", "all frames", latent=result, vae=graph.vae
     ).args[1:3]
+    assert torch.equal(mask[0] > 0, graph.mask[0] > 0)  # as Face Track has shown it
     changed = (images != clip["images"]).any(-1)
     assert changed[mask > 0.9].float().mean() > 0.5 and not changed[mask == 0].any()
     left, top, right, bottom = graph.faces.crops(64, importlib.import_module("latentsync_core.options").Seam()).boxes[0]

@@ -76,6 +76,15 @@ class BoxedFaces:
             resolution=self.side,
         )
 
+    def soft_mask(self, index: int, height: int, width: int) -> np.ndarray:
+        """The new mouth's share in every pixel of source frame `index`, which has a face: float32 (height, width)."""
+        left, top, right, bottom = self.boxes[index].tolist()
+        x0, y0, x1, y1 = box_region((left, top, right, bottom), height, width)
+        mask = np.zeros((height, width), np.float32)
+        share = jaw_share(self.contours[index], (left, top, right, bottom), fade=self.fade)
+        mask[y0:y1, x0:x1] = share[y0 - top : y1 - top, x0 - left : x1 - left].numpy()
+        return mask
+
     @property
     def matches_color(self) -> bool:
         """Whether new faces take on the colours of the filmed one, as the seam asks; its own scripts do not."""
