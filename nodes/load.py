@@ -105,8 +105,9 @@ class LoadMuseTalkModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=folders.model_files(*UNET_FOLDERS, likely=("musetalk",)),
-                    tooltip="The UNet file, such as musetalk_1.5.pth.",
+                    options=[*folders.model_files(*UNET_FOLDERS, likely=("musetalk",)), EMBEDDED],
+                    tooltip="The UNet file, such as musetalk_1.5.pth. The embedded model needs no file, but knows one "
+                    "portrait only; it goes with the embedded Whisper and the embedded VAE.",
                 ),
                 io.Combo.Input(
                     "release",
@@ -138,11 +139,13 @@ class LoadMuseTalkModel(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, release: str, bbox_shift: int, dtype: str) -> io.NodeOutput:
         from ..latentsync_core.generators.musetalk.loading import release_of, resolution_of
+        from ..latentsync_core.models.embedded import MUSETALK
         from ..latentsync_core.models.loading import DTYPES
         from ..latentsync_core.models.unet import read_checkpoint
         from .host.native_musetalk import native_musetalk
 
-        loaded = read_checkpoint(folders.model_path(checkpoint, *UNET_FOLDERS), generator="musetalk")
+        path = MUSETALK if checkpoint == EMBEDDED else folders.model_path(checkpoint, *UNET_FOLDERS)
+        loaded = read_checkpoint(path, generator="musetalk")
         release = release_of(loaded.metadata, loaded.path) if release == "auto" else release
         model = native_musetalk(loaded, DTYPES.get(dtype), MuseTalkBox(release, bbox_shift))
         model.model.crop_size = resolution_of(loaded.metadata, loaded.path)

@@ -1,6 +1,7 @@
 """MuseTalk on the canvas: one step of a stock sampler redraws what the library redraws, in its own crop."""
 
 import importlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +24,8 @@ def modules(pack):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(modules) -> Path:
-    """A narrow MuseTalk of random weights where Load MuseTalk Model lists it."""
+def checkpoint(modules) -> Iterator[Path]:
+    """A narrow MuseTalk of random weights where Load MuseTalk Model lists it, as long as these tests run."""
     import folder_paths
 
     seeded, tiny = importlib.import_module("seeded"), importlib.import_module("tiny_musetalk")
@@ -33,7 +34,8 @@ def checkpoint(modules) -> Path:
     unet = modules.unet.UNet3DConditionModel(modules.unet.UNetConfig.from_dict({**seeded.NARROW_UNET, **tiny.SHAPE}))
     path = folder / "narrow_musetalk_1.0.safetensors"
     modules.unet.save_unet(seeded.seed_weights(unet, prefix="musetalk."), path, {"resolution": str(tiny.SIDE)})
-    return path
+    yield path
+    path.unlink()  # the lists of the other tests are as they were
 
 
 @pytest.fixture(scope="module")

@@ -35,9 +35,8 @@ class BoxedFaces:
 
     boxes: (N, 4) int64 by source frame, zeros where there is no face. contours: (N, K, 2) of `jaw_contours`. matrices:
     (N, 2, 3), the alignment of the same faces, by which they are shown and measured. masks: of which the limit and the
-    match of colours count.
-    side: of the square the network sees, pixels. antialias: whether large faces are prefiltered before they are shrunk,
-    fade: whether new ones fade at the border of their box; its own scripts do neither.
+    match of colours count. side: of the square the network sees, pixels. antialias: whether large faces are prefiltered
+    before they are shrunk, fade: whether new ones fade at the border of their box; its own scripts do neither.
     """
 
     boxes: np.ndarray

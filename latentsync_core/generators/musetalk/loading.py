@@ -44,10 +44,9 @@ def load_musetalk(
     """
     target, folder = choose_device(device), models_directory(directory)
     dtype = choose_dtype(precision, target)
-    path = MUSETALK if checkpoint == "embedded" else Path(checkpoint) if checkpoint else find_unet(folder)
+    path = choose_unet(checkpoint, folder)
     unet = load_unet(path, dtype=dtype, generator="musetalk")
-    sources: dict[str, Any] = {"unet": EMBEDDED_NAME if path == MUSETALK else path}
-    sources["release"] = release_of(unet.metadata, path)
+    sources: dict[str, Any] = {"unet": named(path), "release": release_of(unet.metadata, path)}
     if lora:
         merge_lora(unet, lora, lora_strength)
         sources["lora"] = f"{lora}, strength {lora_strength:g}"
@@ -76,11 +75,16 @@ def load_musetalk(
 
 def named(path: Path | str) -> Path | str:
     """A network's file as the report names it."""
-    return EMBEDDED_NAME if path in (VAE, WHISPER) else path
+    return EMBEDDED_NAME if path in (MUSETALK, VAE, WHISPER) else path
 
 
-def find_unet(folder: Path) -> Path:
-    """The newer of the releases in the models folder. Raises LatentSyncError where there is none."""
+def choose_unet(checkpoint: Path | str | None, folder: Path) -> Path:
+    """The UNet file that `checkpoint` names, or the newer of the releases in the models folder.
+
+    Raises LatentSyncError where none is named and there is none.
+    """
+    if checkpoint is not None:
+        return MUSETALK if checkpoint == "embedded" else Path(checkpoint)
     found = next((path for model in MUSETALK_UNETS if (path := find(model, folder))), None)
     if found is None:
         raise LatentSyncError(
