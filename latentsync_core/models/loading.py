@@ -23,6 +23,7 @@ from .catalog import (
 from .compiled import compile_network
 from .embedded import EMBEDDED_NAME, embedded_models
 from .unet import UNet3DConditionModel, load_unet, merge_lora
+from .unet.joined_weights import join_weights
 from .vae import AutoencoderCodec, LatentCodec, load_vae
 from .whisper import WhisperEncoder, load_whisper
 
@@ -151,9 +152,10 @@ def load_models(
         encoder = load_whisper(sources["whisper"])
     check_width(unet, encoder, sources)
     codec.autoencoder.to(target)
+    join_weights(unet.to(target))
     compile_network(unet, compiling)
     return Models(
-        unet=unet.to(target),
+        unet=unet,
         codec=codec,
         whisper=encoder.to(target),
         device=target,

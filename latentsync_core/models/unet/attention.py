@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .config import UNetConfig
+from .joined_weights import joined_weights
 from .sample_tokens import SampleTokens
 
 AttentionFunction = Callable[..., Tensor]
@@ -59,9 +60,13 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([ops.Linear(dim, dim, **factory_kwargs)])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        context = x if context is None else context
-        x = self.attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads)
-        return self.to_out[0](x)
+        weights = joined_weights((self.to_q, self.to_k, self.to_v)) if context is None else None
+        if weights is None:
+            context = x if context is None else context
+            q, k, v = self.to_q(x), self.to_k(context), self.to_v(context)
+        else:
+            q, k, v = F.linear(x, weights).chunk(3, dim=-1)
+        return self.to_out[0](self.attention(q, k, v, self.heads))
 
     def of_zeros(self, like: Tensor) -> Tensor:
         """What a context of zeros gives at every query: the output's bias, (1, 1, dim) in the dtype of `like`.
