@@ -112,7 +112,7 @@ class Arrivals:
             if known.precision == kind.precision and known.digests != kind.digests:
                 names = [name for name, digest in kind.digests.items() if known.digests.get(name) != digest]
                 raise LatentSyncError(
-                    f"Machines of the cluster hold different model files ({', '.join(names)}); give all of them the same."
+                    f"Machines of the cluster hold different model files ({', '.join(names)}); copy the same to all."
                 )
         self._kinds.append(kind)
         listed = "; ".join(dict.fromkeys(f"{known.device}, {known.precision}" for known in self._kinds))

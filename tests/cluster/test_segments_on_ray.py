@@ -153,10 +153,8 @@ def test_a_driver_that_ends_is_started_again_and_goes_on(cluster, machines, medi
         while not finished(out):
             assert driver.poll() is None and time.monotonic() < deadline, driver.stderr.read()
             time.sleep(0.01)
-        asked = time.monotonic()
         os.kill(driver.pid, number)
         driver.wait(GENEROUS)
-        print(f"the driver ended {time.monotonic() - asked:.1f} s after signal {number}")
         driver.stderr.read()
     kept = finished(out)
     assert kept and len(kept) < SEGMENTS and not out.exists()
