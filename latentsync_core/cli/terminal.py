@@ -15,6 +15,7 @@ STAGES = {
     "sample": ("Denoising", "step"),
     "write": ("Pasting and writing", "frame"),
     "clips": ("Lip-syncing clips", "clip"),
+    "plan": ("Measuring clips", "clip"),
     "measure": ("Measuring the mouth", "frame"),
     "score": ("Asking SyncNet", "frame"),
     "train": ("Training", "step"),

@@ -96,3 +96,20 @@ def test_a_batch_that_is_stopped_goes_on_inside_the_clip(batch):
         assert process.ended(GENEROUS)[0] == 0
     assert batch.states() == {"one": "done"}
     assert json.loads((batch.out / "one.json").read_text())["segments"] == {"total": 2, "computed": 1, "reused": 1}
+
+
+def test_a_plan_measures_and_leaves_nothing(batch, capsys):
+    batch.write({"name": "one"}, {"name": "two", "seed": 5})
+    assert batch.run("--plan", "--parallel", "2") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "2 clips to make, 6 frames, 0 s of video"
+    assert told[1].startswith("Measured on cpu: ") and "sample" in told[1]
+    assert told[2].split() == ["workers", "hours", "GPU", "hours"] and told[3].split()[0] == "2"
+    assert told[3].endswith("0.00"), "no card is used here"
+    assert not batch.out.exists()
+
+
+def test_options_of_a_cluster_need_one(batch, capsys):
+    batch.write({"name": "one"})
+    assert batch.run("--parallel", "2") == 2
+    assert "--parallel is for a cluster; add --cluster" in capsys.readouterr().err
