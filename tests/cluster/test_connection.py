@@ -1,0 +1,54 @@
+"""A cluster that is started for a run is nobody else's: it listens on the loopback, and ends with the run."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from latentsync_core.cluster.connection import ADDRESS, CURRENT, SEVERAL_MACHINES, connected
+from latentsync_core.errors import LatentSyncError
+
+OWN_CLUSTER = """
+import os, sys
+from latentsync_core.cluster.connection import connected
+with connected("auto") as ray:
+    node = ray.nodes()[0]
+    gcs = ray.get_runtime_context().gcs_address.rpartition(":")[2]
+    print(node["NodeManagerAddress"], gcs, node["NodeManagerPort"], node["ObjectManagerPort"], flush=True)
+    sys.stdin.readline()
+print(sorted(name for name in os.environ if name == "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"), ray.is_initialized())
+"""
+
+
+@pytest.mark.long
+def test_its_own_cluster_is_out_of_reach_for_other_machines():
+    pytest.importorskip("ray", reason="a cluster needs Ray, which is no requirement")
+    if CURRENT.exists() or ADDRESS in os.environ:
+        pytest.skip("this machine belongs to a cluster")
+    environment = {name: value for name, value in os.environ.items() if name != SEVERAL_MACHINES}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent; tells by which address others reach this machine
+        outside = probe.getsockname()[0]
+    command = [sys.executable, "-c", OWN_CLUSTER]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        address, *ports = process.stdout.readline().split()
+        for port in map(int, ports):
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            if outside != "127.0.0.1":
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection((outside, port), timeout=5).close()
+        said, _ = process.communicate("\n", timeout=200)
+    assert address == "127.0.0.1" and len(ports) == 3
+    assert said.split() == ["[]", "False"], "the switch is put back, the cluster has ended"
+
+
+def test_without_ray_the_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LatentSyncError, match=r"pip install 'latentsync-nodes\[cluster\]'"):
+        with connected("auto"):
+            pass
