@@ -15,7 +15,8 @@ from ..errors import LatentSyncError
 from ..input_files import check_readable
 from .cluster_options import make_paths_absolute
 from .first_checks import check_inputs, check_model_files, choice_from
-from .sync_options import add_options, settings_from
+from .sync_options import add_options
+from .sync_settings import settings_from
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from ..errors import LatentSyncError
 from ..progress import Callbacks
 from .cluster_options import add_cluster_options, make_paths_absolute, needs_from
 from .first_checks import announce, check_inputs, check_model_files, choice_from
-from .sync_options import add_options, settings_from
+from .sync_options import add_options
+from .sync_settings import settings_from
 from .terminal import StageBars, show_log
 
 DESCRIPTION = """Make the face in a video speak a voice. Every pixel outside the face's soft mask, the frame rate and

@@ -1,17 +1,12 @@
-"""The options of ``sync``, group by group, and the Settings they make."""
+"""The options of ``sync``, group by group; sync_settings.py makes Settings of them."""
 
 import argparse
 import logging
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from .. import options as choices
-from ..disk_cache import DEFAULT_LIMIT_GB, DiskCache, default_folder, default_limit, parse_limit
-from ..errors import LatentSyncError
-from ..options import EncodeSettings, FadeLimits, Guidance, Seam
-from ..pipeline.settings import Settings
-from ..presets import DEFAULT_PRESET, PRESETS, Preset, find_preset
+from ..disk_cache import DEFAULT_LIMIT_GB
+from ..presets import DEFAULT_PRESET, PRESETS
 
 log = logging.getLogger(__name__)
 
@@ -255,100 +250,3 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
         help="of the result: the voice, or a mix of it and the sound the video already has",
     )
     group.add_argument("--audio-codec", default="auto", choices=choices.AUDIO_CODECS)
-
-
-def settings_from(args: argparse.Namespace) -> Settings:
-    """The run's Settings; raises LatentSyncError for values that cannot be."""
-    preset, effort = chosen_presets(args)
-    return Settings(
-        **sampling_values(args, preset),
-        resolution=parse_resolution(args.resolution),
-        seed=args.seed,
-        batch=parse_batch(args.windows_at_once),
-        window=args.window,
-        overlap=args.overlap,
-        position=args.position,
-        joins=args.joins,
-        alignment=args.alignment,
-        bbox_shift=args.bbox_shift,
-        blend=args.blend,
-        seam=Seam(parse_mask(args.mask), args.feather, args.grow, args.color_match),
-        fade=FadeLimits(args.max_yaw, args.max_pitch, args.ease),
-        silence=args.silence,
-        audio_track=args.audio_track,
-        offset=args.offset,
-        face=args.face,
-        missing=args.missing,
-        sound=args.sound,
-        length=args.length,
-        extend=args.extend,
-        rate=parse_rate(args.fps),
-        encode=EncodeSettings(args.codec, args.crf, args.lossless, effort, args.audio_codec),
-        cache=cache_from(args),
-        overwrite=args.overwrite,
-        resume=args.resume,
-    )
-
-
-def chosen_presets(args: argparse.Namespace) -> tuple[Preset, str]:
-    """The preset of sampling, and the encoder's effort, which `--preset` named until 0.2.0."""
-    if args.preset in choices.ENCODER_PRESETS and args.preset not in PRESETS:
-        log.warning("--preset %s is the encoder's effort: it is now called --encoder-preset.", args.preset)
-        return find_preset(DEFAULT_PRESET), args.preset
-    return find_preset(args.preset), args.encoder_preset
-
-
-def sampling_values(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
-    """What the preset and the options that go before it say of Settings."""
-
-    def chosen(name: str):
-        given = getattr(args, name)
-        return getattr(preset, name) if given is None else given
-
-    null = preset.reuse_null if args.reuse is None and args.reuse_null is None else args.reuse_null
-    guidance = Guidance(chosen("guidance"), args.guidance_rescale, args.guidance_start, args.guidance_end)
-    return {
-        "steps": chosen("steps"),
-        "guidance": guidance,
-        "solver": chosen("solver"),
-        "reuse": chosen("reuse"),
-        "reuse_null": null,
-    }
-
-
-def parse_resolution(text: str) -> int | None:
-    """ "auto" is None; otherwise whole pixels."""
-    if text == "auto":
-        return None
-    if not text.isdigit():
-        raise LatentSyncError(f"--resolution is {text!r}; it must be auto or a number of pixels such as 256 or 512.")
-    return int(text)
-
-
-def parse_batch(text: str) -> int | str:
-    """A number of windows, or the word "auto", which is left as it is."""
-    return int(text) if text.isdigit() else text
-
-
-def parse_mask(text: str) -> str | Path:
-    """The name of a shape, or a user's picture."""
-    return text if text in choices.MASKS else Path(text)
-
-
-def parse_rate(text: str) -> Fraction | None:
-    """ "source" is None; otherwise frames per second as 25, 29.97 or 30000/1001."""
-    if text == "source":
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise LatentSyncError(f"--fps is {text!r}; it must be source or a rate up to 1000 such as 25 or 30000/1001.")
-    return rate
-
-
-def cache_from(args: argparse.Namespace) -> DiskCache | None:
-    """What the run may find and leave on disk."""
-    limit = default_limit() if args.cache_limit is None else parse_limit(args.cache_limit, "--cache-limit")
-    return None if args.no_cache else DiskCache(args.cache or default_folder(), limit)

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from latentsync_core.__main__ import build_parser
-from latentsync_core.cli.sync_options import settings_from
+from latentsync_core.cli.sync_settings import settings_from
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.presets import DEFAULT_PRESET, PRESETS, find_preset
