@@ -1,14 +1,11 @@
 """The options of ``sync``, group by group; sync_settings.py makes Settings of them."""
 
 import argparse
-import logging
 from pathlib import Path
 
 from .. import options as choices
 from ..disk_cache import DEFAULT_LIMIT_GB
 from ..presets import DEFAULT_PRESET, PRESETS
-
-log = logging.getLogger(__name__)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
