@@ -18,6 +18,7 @@ from ..models.catalog import (
     models_directory,
 )
 from .environment import (
+    FACE_NETWORKS,
     CacheFinding,
     DeviceFinding,
     Diagnosis,
@@ -120,7 +121,10 @@ def verdict(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
         has_latentsync = complete_files(diagnosis) & {unet.target for unet in UNETS}
         return ["Ready." if has_latentsync else "Ready for --generator musetalk; LatentSync's own UNet is not here."]
     reasons = [f"  - {problem}" for problem in diagnosis.problems]
-    return ["Not ready for a run with published weights:", *reasons, *remedies(diagnosis, models_argument)]
+    lines = ["Not ready for a run with published weights:", *reasons, *remedies(diagnosis, models_argument)]
+    faces = len(diagnosis.face_weights) == len(FACE_NETWORKS)
+    drafts = faces and all(package.status == "ok" for package in diagnosis.packages)
+    return [*lines, "", "Without them, ready for any face: sync --generator draft"] if drafts else lines
 
 
 def remedies(diagnosis: Diagnosis, models_argument: str | None) -> list[str]:
