@@ -149,27 +149,42 @@ def match_color(
     """
     generated = generated.detach().to("cpu", torch.float32)
     resolution = generated.shape[-1]
-    ring, carry = ring_weights(resolution, kept)
-    source = (torch.from_numpy(crop).permute(2, 0, 1).float() + cut_off) / 127.5 - 1  # (3, r, r)
-    cell = resolution // GRID
-    compared = F.avg_pool2d(((source - generated) * ring)[None], cell)[0]  # (3, GRID, GRID)
-    shift = (carry @ compared.flatten(1).T).T.reshape(1, 3, GRID, GRID)
-    shift = shift.clamp(-MOST_SHIFT, MOST_SHIFT)
-    return generated + F.interpolate(shift, size=(resolution, resolution), mode="bilinear", align_corners=False)[0]
+    ring, held = ring_cells(resolution, kept)
+    levels = torch.from_numpy(crop).permute(2, 0, 1).contiguous()  # (3, r, r); other strides slow down all that follows
+    source = (levels.float() + cut_off) / 127.5 - 1
+    compared = F.avg_pool2d(((source - generated) * ring)[None], resolution // GRID)[0]  # (3, GRID, GRID)
+    shift = (spread_colour(compared) / held).clamp(-MOST_SHIFT, MOST_SHIFT)
+    enlarge = enlarging(resolution)
+    return generated + enlarge @ shift @ enlarge.T
 
 
 @lru_cache(maxsize=4)
-def ring_weights(resolution: int, kept: KeptPart = fixed_mask) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where colours are compared, (r, r) of 0 and 1, and weights that extrapolate cells' sums: (GRID**2, GRID**2).
+def ring_cells(resolution: int, kept: KeptPart = fixed_mask) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where colours are compared, (r, r) of 0 and 1, and how much of that is near each cell: (GRID, GRID).
 
-    A row is a normalised Gaussian over the ring's part of every cell, so that a difference that is the same all
-    around comes out the same everywhere. kept: as of `match_color`.
+    What cells differ by, spread and divided by the latter, so is a weighted mean over the ring: a difference that is
+    the same all around comes out the same everywhere. kept: as of `match_color`.
     """
     redrawn = kept(resolution).numpy() < 1
     away = distance_transform_edt(~redrawn)
     ring = torch.from_numpy((away > 1) & (away <= RING * resolution)).float()
-    held = F.avg_pool2d(ring[None, None], resolution // GRID).flatten().double()  # share of each cell
+    return ring, spread_colour(F.avg_pool2d(ring[None, None], resolution // GRID)[0, 0])
+
+
+def spread_colour(cells: torch.Tensor) -> torch.Tensor:
+    """Sums over the cells (..., GRID, GRID), weighted by a Gaussian of their distance."""
+    near = nearness()
+    return near @ cells @ near
+
+
+@lru_cache(maxsize=1)
+def nearness() -> torch.Tensor:
+    """The Gaussian between cells along one axis: (GRID, GRID) float32, symmetric."""
     place = torch.arange(GRID, dtype=torch.float64)
-    near = torch.exp(-0.5 * ((place[:, None] - place) / (COLOUR_SPREAD * GRID)) ** 2)
-    weights = torch.einsum("ij,kl->ikjl", near, near).reshape(GRID**2, GRID**2)
-    return ring, (weights / (weights @ held)[:, None]).float()
+    return torch.exp(-0.5 * ((place[:, None] - place) / (COLOUR_SPREAD * GRID)) ** 2).float()
+
+
+@lru_cache(maxsize=4)
+def enlarging(resolution: int) -> torch.Tensor:
+    """The matrix (resolution, GRID) that enlarges one axis bilinearly; four times as fast as torch's interpolation."""
+    return F.interpolate(torch.eye(GRID)[None, None], size=(resolution, GRID), mode="bilinear")[0, 0]
