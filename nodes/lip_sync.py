@@ -25,7 +25,20 @@ from ..latentsync_core.options import (
     SOLVERS,
     WINDOW_FRAMES,
 )
-from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, WhisperType, preset_input
+from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, WhisperType, found_by, preset_input
+
+SEARCH_WORDS = (
+    "lip sync",
+    "lipsync",
+    "dub",
+    "dubbing",
+    "talking head",
+    "mouth",
+    "wav2lip",
+    "musetalk",
+    "sync video audio",
+    "speech to video",
+)
 
 
 class LipSync(io.ComfyNode):
@@ -119,6 +132,7 @@ class LipSync(io.ComfyNode):
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
             enable_expand=True,
+            **found_by(*SEARCH_WORDS),
         )
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -36,6 +36,12 @@ def preset_input() -> io.Combo.Input:
         tooltip="custom: steps, guidance and schedule as set here. The others set them at once, with the reuse of "
         f"features. {costs}.",
     )
+
+
+def found_by(*words: str) -> dict[str, list[str]]:
+    """For a schema: further words by which the canvas finds the node, where the host knows them (not ComfyUI 0.8)."""
+    known = {field.name for field in fields(io.Schema)}
+    return {"search_aliases": list(words)} if "search_aliases" in known else {}
 
 
 @dataclass(frozen=True)
