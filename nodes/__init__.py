@@ -10,6 +10,7 @@ from .faces import FaceEncode, FaceTrack
 from .host.folders import register_model_folder
 from .lip_sync import LipSync
 from .load import LoadModel, LoadMuseTalkModel, LoadVAE, LoadWhisper
+from .sample_clip import SampleClip
 from .sampling import FeatureReuse, GuidanceOptions, Sampler, SharedNoise, Sigmas
 from .score import CompareVideos, SyncScore
 
@@ -21,6 +22,7 @@ class LatentSyncExtension(ComfyExtension):
         register_model_folder()  # the loaders' lists read it
         return [
             LipSync,
+            SampleClip,
             LoadModel,
             LoadMuseTalkModel,
             LoadWhisper,

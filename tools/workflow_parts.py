@@ -7,6 +7,18 @@ VAE = {
     "url": f"{HUB}/stabilityai/sd-vae-ft-mse/resolve/main/diffusion_pytorch_model.safetensors",
     "directory": "vae",
 }
+RELEASE = f"{HUB}/ByteDance/LatentSync-1.6/resolve/main"
+DOWNLOADS = f"""
+1. [latentsync_unet.pt]({RELEASE}/latentsync_unet.pt) (5 GB) into `models/latentsync` as `latentsync_unet_1.6.pt`
+2. [tiny.pt]({RELEASE}/whisper/tiny.pt) (76 MB) into `models/latentsync` as `whisper_tiny.pt`
+3. [diffusion_pytorch_model.safetensors]({VAE["url"]}) (335 MB) into `models/vae` as `{VAE["name"]}`
+"""
+MODELS_NOTE = f"""
+## Three files to download
+{DOWNLOADS.strip()}
+
+Press R, then choose your clip and your voice, then Run.
+"""
 
 
 def inputs(w):
@@ -15,12 +27,21 @@ def inputs(w):
     return w.add("LoadVideo", file="clip.mp4"), w.add("LoadAudio", audio="voice.wav")
 
 
+def sample_inputs(w):
+    """The clip and the voice that come with the nodes: video, audio."""
+    w.column("Inputs")
+    given = w.add("LatentSyncSample")
+    return given["video"], given["audio"]
+
+
 def models(w):
     """The three networks: model, whisper, vae."""
     w.column("Models")
     model = w.add("LatentSyncLoadModel", checkpoint="latentsync_unet_1.6.pt")
     whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt")
-    return model, whisper, w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
+    vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
+    w.note(MODELS_NOTE).look(height=320)
+    return model, whisper, vae
 
 
 def embedded_models(w):

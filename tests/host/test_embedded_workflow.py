@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_files import with_own_files
 
 from latentsync_core.demo import CLIP
 from latentsync_core.errors import LatentSyncError
@@ -40,10 +41,9 @@ def frames_of(path: Path) -> np.ndarray:
         return np.stack([frame.rgb().copy() for frame in reader.frames()])
 
 
-def run(client, workflow: dict, clip: str, voice: str, steps: int) -> Path:
+def run(client, clip: str, voice: str, steps: int) -> Path:
     """The video that the workflow makes of a clip and a voice in the server's input folder."""
-    workflow = json.loads(json.dumps(workflow))
-    the(workflow, "LoadVideo")["file"], the(workflow, "LoadAudio")["audio"] = clip, voice
+    workflow = with_own_files(WORKFLOW, clip, voice)
     the(workflow, "LatentSyncLipSync")["steps"] = steps
     done = client.run(workflow)
     assert done.error is None, done.error["exception_message"]
@@ -71,7 +71,7 @@ def test_the_mouth_follows_the_voice_and_nobody_elses(client, workflow, tmp_path
         pytest.skip(f"espeak-ng cannot speak here: {error}")
     clip = tmp_path / "exam.mp4"  # its own mouth says other words
     write_clip(replace(exam.source, speech=exam.ground_truth.speech), clip)
-    result = run(client, workflow, client.upload(clip), client.upload(clip.with_suffix(".wav")), STEPS)
+    result = run(client, client.upload(clip), client.upload(clip.with_suffix(".wav")), STEPS)
     opening = measured_opening(frames_of(result))
     frames = min(len(opening), len(exam.ground_truth.opening))
     followed, filmed, stranger = (
@@ -94,7 +94,7 @@ class MeanCodec:
 
 
 def test_the_canvas_draws_what_the_library_draws(client, workflow, short_voice, host, tmp_path):
-    drawn = frames_of(run(client, workflow, client.upload(CLIP), short_voice, steps=3))
+    drawn = frames_of(run(client, client.upload(CLIP), short_voice, steps=3))
     unet, codec, whisper = embedded_models()
     settings = Settings(steps=3)
     models = Models(unet, MeanCodec(codec), whisper, resolution=128)
@@ -109,10 +109,9 @@ def test_the_canvas_draws_what_the_library_draws(client, workflow, short_voice, 
 def test_another_vae_is_refused_in_a_sentence(client, workflow, short_clip, short_voice):
     from host_server import FAST_VAE
 
-    workflow = json.loads(json.dumps(workflow))
+    workflow = with_own_files(WORKFLOW, short_clip, short_voice)
     (loader,) = [node for node in workflow.values() if node["class_type"] == "LatentSyncLoadVAE"]
     loader.update(class_type="VAELoader", inputs={"vae_name": FAST_VAE})
-    the(workflow, "LoadVideo")["file"], the(workflow, "LoadAudio")["audio"] = short_clip, short_voice
     error = client.run(workflow).error
     assert "sees through the embedded VAE only" in error["exception_message"]
     assert "LatentSync Load VAE" in error["exception_message"]

@@ -1,6 +1,5 @@
 """Every bundled workflow runs in a real ComfyUI, repeats only what changed, stops when told to, refuses in words."""
 
-import json
 import time
 import wave
 from io import BytesIO
@@ -9,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 from host_server import FAST_VAE, MUSETALK, UNET, WHISPER
+from own_files import with_own_files
 
 from latentsync_core.demo import CLIP, VOICE
 
@@ -43,11 +43,10 @@ def media(client, tmp_path_factory) -> dict[str, dict]:
 
 def prepared(path: Path, media: dict) -> dict:
     """A bundled workflow with the tests' own files and few steps."""
-    workflow = json.loads(path.read_text())
+    workflow = with_own_files(path, media["LoadVideo"]["file"], media["LoadAudio"]["audio"])
     for node in workflow.values():
         if EMBEDDED not in node["inputs"].values():  # small as it is
             node["inputs"].update(TINY.get(node["class_type"], {}))
-        node["inputs"].update(media.get(node["class_type"], {}))
     return workflow
 
 

@@ -1,10 +1,10 @@
 """What is seen of nodes at work: the sampled faces in their own colours, and words with the time left."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from own_files import with_own_files
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows" / "api"
 STEPS = 3
@@ -13,12 +13,9 @@ STEPS = 3
 @pytest.fixture(scope="module")
 def run(client, short_clip, short_voice):
     """The embedded model on 16 frames: one window."""
-    workflow = json.loads((WORKFLOWS / "try_without_download.json").read_text())
+    workflow = with_own_files(WORKFLOWS / "try_without_download.json", short_clip, short_voice)
     for node in workflow.values():
-        inputs = node["inputs"]
-        inputs.update(file=short_clip) if node["class_type"] == "LoadVideo" else None
-        inputs.update(audio=short_voice) if node["class_type"] == "LoadAudio" else None
-        inputs.update(steps=STEPS, seed=11) if node["class_type"] == "LatentSyncLipSync" else None
+        node["inputs"].update(steps=STEPS, seed=11) if node["class_type"] == "LatentSyncLipSync" else None
     done = client.run(workflow)
     assert done.error is None, done.error["exception_message"]
     return done

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from workflow_parts import conditioning, embedded_models, inputs, sample, save, track_and_encode
+from workflow_parts import conditioning, embedded_models, sample, sample_inputs, save, track_and_encode
 
 GUIDANCES, STEPS = (1.0, 2.0), (4, 20)
 NOTE = """
@@ -10,8 +10,8 @@ NOTE = """
 Four results from one track of the face: guidance 1.0 and 2.0, each with 4 and with 20 steps. **Compare Videos** shows \
 them beside one another with their scores; **Sync Score** draws the curves of each and says what the numbers mean.
 
-Nothing needs to be downloaded. Copy `clip.mp4` and `voice.wav` from `latentsync_core/demo` of this node pack into \
-ComfyUI's `input` folder, press R, then Run. For any other face choose other models in the three loaders.
+Nothing needs to be downloaded: press Run. For any other face put **Load Video** and **Load Audio** in place of \
+**LatentSync Sample**, and choose other models in the three loaders.
 
 Filmed speakers agree with their own voice by 0.25 to 0.4, another's voice gives up to 0.2, a clear lip-sync 0.5 and \
 more. Look at the mouths too: a high agreement does not show whether they are sharp.
@@ -19,7 +19,7 @@ more. Look at the mouths too: a high agreement does not show whether they are sh
 
 
 def describe(w):
-    video, audio = inputs(w)
+    video, audio = sample_inputs(w)
     w.note(NOTE).look(height=400)
     model, whisper, vae = embedded_models(w)
     faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
