@@ -17,14 +17,14 @@ from .face_plane import MOUTH_CORNERS, face_planes
 from .inner_mouth import SHOWS_TEETH
 from .reshape import Mouth
 
-SMOOTHING_SECONDS = 0.02  # standard deviation over time of what the voice asks for
+SMOOTHING_SECONDS = 0.03  # standard deviation over time of what the voice asks for
 LEAST_SHAPE, MOST_SHAPE = (0.0, -1.0, 0.0), (1.0, 1.0, 1.0)  # opening, width, rounding
 USUAL_OPENING = 0.22  # eye distances: a wide open mouth where a shot does not show how far this one opens
-LEAST_OPENING, MOST_OPENING = 0.20, 0.30
+LEAST_OPENING, MOST_OPENING = 0.22, 0.30
 WIDE_OPEN, WIDER = 95, 1.2  # percentile of the filmed openings, and the factor on it, that counts as wide open
 TALKING = 0.06  # eye distances by which openings differ in a shot whose mouth moves
 EMPHASIS, EMPHASIS_SECONDS = 0.5, 0.08  # of what stands out from its surroundings in time: brief closures close
-SHUT = 0.05  # of the predictor's range, below which lips are shut
+SHUT = 0.06  # of the predictor's range, below which lips are shut
 WIDTH_GAIN, ROUNDING_GAIN, OPENING_GAIN = 0.10, 0.20, 0.10  # of the resting width per unit of a parameter
 DONORS = 5  # frames at most that are looked at for the inside of a mouth
 SMALLEST, SMALL = 40.0, 56.0  # pixels across a face: below the first nothing is drawn, from the second on all
