@@ -56,10 +56,11 @@ class FilmedFace:
     def skin(self) -> Tensor:
         """The mean colour beside nose and mouth: (3,) float32 in 0..255."""
         height, width = self.pixels.shape[:2]
-        middles = np.round(self.mesh[list(CHEEKS), :2]).astype(int)
-        columns, rows = np.clip(middles, PATCH, np.array([width, height]) - 1 - PATCH).T
+        columns, rows = np.round(self.mesh[list(CHEEKS), :2]).astype(int).T
         reach = np.arange(-PATCH, PATCH + 1)
-        patches = self.pixels[rows[:, None, None] + reach[:, None], columns[:, None, None] + reach]  # (4, 5, 5, 3)
+        rows = np.clip(rows[:, None, None] + reach[:, None], 0, height - 1)
+        columns = np.clip(columns[:, None, None] + reach, 0, width - 1)
+        patches = self.pixels[rows, columns]  # (4, 5, 5, 3)
         return torch.from_numpy(patches.reshape(-1, 3).mean(0)).float()
 
 

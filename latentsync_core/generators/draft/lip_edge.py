@@ -17,8 +17,9 @@ STEP = 0.005  # eye distances between the depths that are compared
 DEEPEST, ABOVE = 18, 6  # steps below and above the mesh's edge
 SPAN = 5  # steps on either side of an edge, whose redness is compared
 UNSURE, SURE = 6.0, 25.0  # levels by which redness rises: no edge below the first, one for certain from the second on
-NEARNESS, NEAREST, FARTHEST = 0.25, 0.03, 0.065  # of the gap, and limits in eye distances: standard deviation of the
-# edge's distance from the mesh's, by which a farther one counts less
+# Standard deviation of the edge's distance from the mesh's, by which a farther one counts less: share of the gap, and
+# its limits in eye distances.
+DISTANCE, LEAST_DISTANCE, MOST_DISTANCE = 0.25, 0.03, 0.065
 ALIKE, ALONG = 17, 4.0  # samples from corner to corner: of which the median counts, over which the edge is smoothed
 PARTED = 0.03, 0.06  # eye distances of a gap: none of this below the first, all of it from the second on
 
@@ -37,7 +38,7 @@ def with_seen_edge(lips: Lips, planes: torch.Tensor, plane: np.ndarray) -> Lips:
     means = (total[SPAN:] - total[:-SPAN]) / SPAN  # of SPAN steps from each on
     rise = means[SPAN:] - means[:-SPAN]  # across the edge that follows step SPAN, SPAN + 1, ...
     steps = np.arange(len(rise)) + SPAN - 0.5 - ABOVE  # where that is, from the mesh's edge
-    near = np.exp(-0.5 * (steps * STEP / np.clip(NEARNESS * lips.opening, NEAREST, FARTHEST)) ** 2)[:, None]
+    near = np.exp(-0.5 * (steps * STEP / np.clip(DISTANCE * lips.opening, LEAST_DISTANCE, MOST_DISTANCE)) ** 2)[:, None]
     best = (rise * near).argmax(0)
     sure = np.clip((np.take_along_axis(rise, best[None], 0)[0] - UNSURE) / (SURE - UNSURE), 0, 1)
     depth = median_filter(np.maximum(steps[best], 0) * STEP, ALIKE, mode="nearest")

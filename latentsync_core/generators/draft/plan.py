@@ -77,9 +77,10 @@ def plan_mouths(
     """
     source = np.asarray(source)
     planes = face_planes(track.mesh, track.cuts)
+    clear = drawable(planes, track.boxes)
     openings, widths = measured_mouths(track.mesh, planes)
-    shots = tuple(calibrated(start, stop, openings, widths) for start, stop in shots_of(track))
-    share = drawable(planes, track.boxes)[source] * (1.0 if strength is None else strength)
+    shots = tuple(calibrated(start, stop, openings, widths, clear) for start, stop in shots_of(track))
+    share = clear[source] * (1.0 if strength is None else strength)
     rest, wide = np.ones(len(track)), np.ones(len(track))
     for shot in shots:
         wide[shot.start : shot.stop], rest[shot.start : shot.stop] = shot.opening, shot.width
@@ -122,9 +123,11 @@ def shots_of(track: FaceTrack) -> list[tuple[int, int]]:
     return [(start, stop) for start, stop in zip(ends, ends[1:], strict=False) if track.present[start:stop].any()]
 
 
-def calibrated(start: int, stop: int, openings: np.ndarray, widths: np.ndarray) -> Shot:
-    """The shot of some source frames; openings, widths: (N,) as measured."""
+def calibrated(start: int, stop: int, openings: np.ndarray, widths: np.ndarray, clear: np.ndarray) -> Shot:
+    """The shot of some source frames; openings, widths: (N,) as measured; clear: (N,) share of `drawable`."""
     known = start + np.flatnonzero(np.isfinite(openings[start:stop]))
+    if (clear[known] > 0).any():
+        known = known[clear[known] > 0]
     gaps = openings[known]
     wide = float(np.percentile(gaps, WIDE_OPEN))
     talks = wide - np.percentile(gaps, 100 - WIDE_OPEN) >= TALKING

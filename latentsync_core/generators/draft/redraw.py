@@ -42,11 +42,13 @@ def redraw(face: FilmedFace, mouth: Mouth, inner: InnerMouth) -> Redrawn:
     face: best as large as `face_box` says, as all motion fades before the rim. inner: what shows between the lips.
     """
     pixels, share = face.pixels.copy(), np.zeros(face.pixels.shape[:2], np.float32)
+    if mouth.strength == 0:
+        return Redrawn(pixels, share)
     whole = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
     wanted = reshaped(face.lips, mouth)
     skin = part_around(face.plane, face_corners(face.lips, wanted), whole, NODES_PER_EYE_DISTANCE)
     lips = part_around(face.plane, lip_corners(wanted), skin.place)
-    if mouth.strength == 0 or min(skin.size) < 2 or min(lips.size) < 2:
+    if min(skin.size) < 2 or min(lips.size) < 2:  # outside the region
         return Redrawn(pixels, share)
     drawing = Drawing(face.planes, face.plane, face.lips, wanted, mouth.strength)
     drawn, changed = moved_skin(drawing, skin)

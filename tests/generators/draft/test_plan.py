@@ -71,6 +71,14 @@ def test_small_turned_and_missing_faces_are_not_drawn(mesh):
     assert strength[0] == pytest.approx(0.8) and 0 < strength[1] < 0.8 and strength[2:] == [0, 0, 0]
 
 
+def test_a_face_too_far_turned_to_be_drawn_lends_no_teeth(mesh):
+    gaps = np.array([0.0, 0.1, 0.2, 0.1])
+    meshes = opened(mesh, gaps)
+    meshes[2] = (meshes[2] - meshes[2].mean(0)) * [0.1, 1, 1] + meshes[2].mean(0)  # nearly edge-on
+    (shot,) = plan_mouths(track_of(meshes), range(4), asked(0.5, 4)).shots
+    assert 2 not in shot.donors and shot.donors[0] in (1, 3)
+
+
 def test_every_shot_is_calibrated_by_itself(mesh):
     gaps = np.abs(np.sin(np.arange(20)))
     still = np.repeat(mesh[None] * np.float32(1.1), 20, 0)
