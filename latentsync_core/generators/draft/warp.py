@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .lips import SAMPLES, TAPER, Lips
+from .lips import PLACES, SAMPLES, TAPER, Lips
 
 REACH = 0.95  # eye distances to either side of the mouth's middle, where all motion has faded
 NECK = 0.50  # eye distances below the chin, where it has
@@ -23,6 +23,9 @@ JAW_ABOVE = 0.15  # eye distances above the line of the lips, where the jaw's mo
 LIP_REACH = 0.38  # eye distances below the lower lip's edge, over which its own motion passes into the chin's
 CORNER = 1.7  # half widths of the mouth, where the motion of its corners has faded
 UPPER_INSET, LOWER_INSET = 0.016, 0.02  # eye distances that a mesh may lie beside the edges of parted lips
+# A wide open mouth is rounder beside its corners than a mesh: eye distances more there when it is closed by so much.
+CORNER_INSET, CLOSING = 0.05, 0.2
+BESIDE_CORNERS = 4 * (PLACES**4 - PLACES**8)  # 1 between middle and corners, near these
 SEAM_INSET = 0.008  # eye distances beside the line of shut lips, that is dark
 PARTED = 0.05  # eye distances of a gap, from which on lips are wholly parted
 
@@ -110,9 +113,11 @@ def edge_tables(filmed: Lips, wanted: Lips, strength: float) -> Tensor:
     """v of the wanted edges, what is added to v there, and the insets of both: (SAMPLES, 6)."""
     change = min(1.0, abs(filmed.opening - wanted.opening) / PARTED)
     parted = np.clip((filmed.lower - filmed.upper) / PARTED, 0, 1) * strength
+    closing = float(np.clip((filmed.opening - wanted.opening) / CLOSING, 0, 1)) * strength
     seam = SEAM_INSET * change * TAPER
-    insets = (np.maximum(inset * parted, seam) for inset in (UPPER_INSET, LOWER_INSET))
-    tables = (wanted.upper, wanted.lower, filmed.upper - wanted.upper, filmed.lower - wanted.lower, *insets)
+    upper = np.maximum(UPPER_INSET * parted, seam)
+    lower = np.maximum(LOWER_INSET * parted, seam) + CORNER_INSET * closing * BESIDE_CORNERS
+    tables = (wanted.upper, wanted.lower, filmed.upper - wanted.upper, filmed.lower - wanted.lower, upper, lower)
     return torch.from_numpy(np.stack(tables, 1)).float()
 
 
