@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from latentsync_core.faces import FaceTrack, track_faces
@@ -131,9 +130,7 @@ def test_a_mouth_that_was_never_open_gets_teeth_in_the_colours_of_its_face(face,
     dim = replace(shut, pixels=(shut.pixels * 0.5).astype(np.uint8))
     bright, dark = (inner_mouth([filmed]) for filmed in (shut, dim))
     assert bright.upper[3].max() == 1 and bright.lower[3].max() > 0.8
-    torch.testing.assert_close(
-        dark.upper[:3], bright.upper[:3] / 2, atol=1.0, rtol=0
-    )  # levels, of which the half is whole
+    np.testing.assert_allclose(dark.upper[:3], bright.upper[:3] / 2, atol=1.5, rtol=0)  # levels; half of them is whole
 
 
 def shut_mesh(mesh: np.ndarray) -> np.ndarray:
