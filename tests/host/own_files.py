@@ -1,8 +1,17 @@
-"""A bundled workflow with a clip and a voice of the tests' own."""
+"""A bundled workflow with a clip, a voice and models of the tests' own."""
 
 import json
 from pathlib import Path
 
+from host_server import FAST_VAE, UNET, WHISPER
+
+STAGES = Path(__file__).parents[2] / "workflows" / "api" / "lipsync.json"
+TINY = {
+    "LatentSyncLoadModel": {"checkpoint": UNET},
+    "LatentSyncLoadWhisper": {"whisper": WHISPER},
+    "VAELoader": {"vae_name": FAST_VAE},
+    "LatentSyncSampler": {"steps": 1},
+}
 VIDEO, AUDIO = "1000", "1001"  # ids of the loaders that take the sample's place
 
 
@@ -20,4 +29,12 @@ def with_own_files(path: Path, clip: str, voice: str) -> dict:
             if isinstance(value, list) and value[0] in samples:
                 node["inputs"][name] = loaders[value[1]]
         node["inputs"].update({"LoadVideo": {"file": clip}, "LoadAudio": {"audio": voice}}.get(node["class_type"], {}))
+    return workflow
+
+
+def tiny_stages(clip: str, voice: str, changes: dict[str, dict]) -> dict:
+    """The workflow of the separate stages on tiny models; changes: inputs by kind of node."""
+    workflow = with_own_files(STAGES, clip, voice)
+    for node in workflow.values():
+        node["inputs"].update({**TINY, **changes}.get(node["class_type"], {}))
     return workflow

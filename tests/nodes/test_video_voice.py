@@ -60,6 +60,20 @@ def test_a_trimmed_video_gives_the_part_shown(nodes, load, tmp_path):
     assert audio["waveform"].shape[-1] == round(0.4 * RATE)
 
 
+def test_a_part_written_for_scoring_keeps_pictures_and_sound_together(pack, nodes, load, tmp_path):
+    whole = load(write(tmp_path / "a.mkv", 0.0, 0.2))
+    if not hasattr(whole, "get_active_trim_window"):
+        pytest.skip("this ComfyUI trims no VIDEO")
+    source = importlib.import_module(f"{pack.__name__}.nodes.host.video_source")
+    (tmp_path / "copies").mkdir()
+    copy = source.written_clip(whole.as_trimmed(0.4, 0.4), tmp_path / "copies")
+    assert click_in(nodes.VideoVoice.execute(load(str(copy))).args[0]) == pytest.approx(CLICK + 0.2 - 0.4, abs=0.001)
+    with av.open(str(copy)) as container:
+        assert [frame.pts * frame.time_base for frame in container.decode(video=0)] == [
+            Fraction(i, 25) for i in range(10)
+        ]
+
+
 def test_a_whole_video_is_read_where_it_lies(pack, load, tmp_path):
     source = importlib.import_module(f"{pack.__name__}.nodes.host.video_source")
     path = write(tmp_path / "a.mkv", 0.0, 0.0)
