@@ -2,7 +2,7 @@
 
 from ..options import check_offset, check_silence
 from .cache import cached_features, feature_key
-from .feature_file import FeatureFile, Features, Keep, join_pieces, keep_on_disk
+from .feature_file import FeatureArray, FeatureFile, Features, Keep, join_pieces, keep_on_disk
 from .features import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features, feature_pieces, silent_pieces
 from .positions import encode_positions, position_table, positions_wanted
 from .silence import put_to_rest
@@ -22,6 +22,7 @@ __all__ = [
     "FEATURE_RATE_HZ",
     "SAMPLE_RATE_HZ",
     "AudioTokens",
+    "FeatureArray",
     "FeatureFile",
     "Features",
     "Keep",

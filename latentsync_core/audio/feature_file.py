@@ -59,7 +59,21 @@ class FeatureFile:
         return torch.from_numpy(found)
 
 
-Features = Tensor | FeatureFile
+class FeatureArray:
+    """(T, layers, width) float32 features in an array that processes may share: len(), shape, nbytes and [a:b]."""
+
+    def __init__(self, features: "Features"):
+        self._rows = features[0 : len(features)].numpy()
+        self.shape, self.nbytes = torch.Size(self._rows.shape), self._rows.nbytes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        return torch.from_numpy(np.array(self._rows[rows]))  # a copy, as shared memory is read-only
+
+
+Features = Tensor | FeatureFile | FeatureArray
 Keep = Callable[[Iterator[Tensor]], Features]
 """Where pieces of features go: into memory (`join_pieces`) or a file (`keep_on_disk`)."""
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..cluster.input_source import Source, check_source, parse_source, stem_of
 from ..cluster.job import Job
 from ..errors import LatentSyncError
 from ..input_files import check_readable
 from .cluster_options import make_paths_absolute
-from .first_checks import check_inputs, check_model_files, choice_from
+from .first_checks import check_model_files, choice_from
 from .sync_options import add_options
 from .sync_settings import settings_from
 
@@ -31,8 +32,8 @@ class LineParser(argparse.ArgumentParser):
 
     def __init__(self) -> None:
         super().__init__(add_help=False, allow_abbrev=False)
-        self.add_argument("--video", required=True, type=Path)
-        self.add_argument("--audio", required=True, type=Path)
+        self.add_argument("--video", required=True, type=parse_source)
+        self.add_argument("--audio", required=True, type=parse_source)
         self.add_argument("--name")
         add_common_options(self)
 
@@ -81,7 +82,9 @@ def read_jobs(path: Path, folder: Path, common: argparse.Namespace) -> list[Job]
     check_readable(path, "a job file")
     if path.suffix.lower() not in KINDS:
         raise LatentSyncError(f"{path}: a job file is to end in {' or '.join(KINDS)}; name it so.")
-    parser, jobs, mistakes = LineParser(), [], []
+    parser = LineParser()
+    jobs: list[Job] = []
+    mistakes: list[tuple[int, LatentSyncError]] = []
     for line, fields in numbered_lines(path):
         try:
             job = job_of(line, fields, folder, parser, common)
@@ -144,15 +147,16 @@ def job_of(line: int, fields: Any, folder: Path, parser: LineParser, common: arg
     if fields.get(""):
         raise LatentSyncError("there are more cells than columns; quote a cell that holds a comma.")
     args = parser.parse_args(parser.arguments(fields), copy.copy(common))
-    args.overwrite = args.resume = False
+    args.resume = False
     make_paths_absolute(args)
     settings = settings_from(args)
-    check_inputs((args.video, "a video file"), (args.audio, "a voice recording"))
+    for source, needs in ((args.video, "a video file"), (args.audio, "a voice recording")):
+        check_source(source, needs)
     check_model_files(args)
     return Job(
         line=line,
-        video=args.video.absolute(),
-        audio=args.audio.absolute(),
+        video=absolute(args.video),
+        audio=absolute(args.audio),
         output=folder / file_name(args),
         choice=choice_from(args),
         settings=settings,
@@ -160,11 +164,16 @@ def job_of(line: int, fields: Any, folder: Path, parser: LineParser, common: arg
     )
 
 
+def absolute(source: Source) -> Source:
+    """A path that means the same in any folder; an address does."""
+    return source.absolute() if isinstance(source, Path) else source
+
+
 def file_name(args: argparse.Namespace) -> str:
     """The result's: as the line names it, or after the video and the voice; .mp4 unless it ends otherwise."""
     from ..media.write.target import EXTENSIONS
 
-    video, audio = args.video.stem, args.audio.stem
+    video, audio = stem_of(args.video), stem_of(args.audio)
     name = args.name or (video if video == audio else f"{video}-{audio}")
     if FORBIDDEN & set(name) or name.startswith(".") or not name.isprintable():
         raise LatentSyncError(f"the name {name!r} cannot be a file's; leave out a dot in front and {' '.join('/:*?')}.")
@@ -178,5 +187,5 @@ def check_name(job: Job, before: list[Job]) -> None:
     for other in before:
         if other.name.lower() == job.name.lower():
             raise LatentSyncError(f"line {other.line} has the result {job.name!r} too; give one of them another name.")
-    if job.output.exists() and job.earlier_report() is None:
-        raise LatentSyncError(f"{job.output} exists and is no batch's; move it away or give the job another name.")
+    if job.output.exists() and job.earlier_report() is None and not job.settings.overwrite:
+        raise LatentSyncError(f"{job.output} exists and is no batch's; move it away, or add --overwrite.")

@@ -15,6 +15,7 @@ from ..pipeline.estimate import Costs, measure_costs, stage_seconds, work_at_mos
 from ..pipeline.plan import Inputs
 from ..pipeline.resume.run_folder import RunFolder
 from ..settings import Settings
+from .input_source import local_file
 from .job import Job
 from .run_job import WarmGenerator, by_choice
 
@@ -57,10 +58,12 @@ def forecast_batch(jobs: Sequence[Job], told: Callable[[int], Any]) -> BatchFore
         settings = replace(job.settings, resolution=generator.working_resolution(job.settings.resolution), cache=None)
         found.device = generator.device.type
         try:
-            inputs = Inputs.probe(job.video, job.audio, settings.audio_track)
-            kind = kind_of(job, inputs)
-            if kind not in costs:
-                costs[kind] = tried(inputs, generator, settings, job.output.name)
+            cache = job.settings.cache
+            with local_file(job.video, cache) as video, local_file(job.audio, cache) as audio:
+                inputs = Inputs.probe(video, audio, settings.audio_track)
+                kind = kind_of(job, inputs)
+                if kind not in costs:
+                    costs[kind] = tried(inputs, generator, settings, job.output.name)
         except LatentSyncError as error:
             log.warning("%s: %s", job.name, error)
             found.unread += 1

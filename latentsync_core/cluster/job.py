@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..file_names import valid_text
 from ..generators.choice import GeneratorChoice
 from ..settings import Settings
 from ..versions import plain
+from .input_source import Source, state_of
 
 UNRELATED = ("batch", "cache", "overwrite", "resume")  # settings that leave a result as it is
 
@@ -33,8 +35,8 @@ class Job:
     """
 
     line: int
-    video: Path
-    audio: Path
+    video: Source
+    audio: Source
     output: Path
     choice: GeneratorChoice
     settings: Settings
@@ -50,12 +52,13 @@ class Job:
         """Where its report goes."""
         return self.output.with_suffix(".json")
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that its result depends on as far as the job file and the two files' states tell, as JSON knows it."""
+        """All that its result depends on as far as the job file and its files' states tell, as JSON knows it."""
         settings = {name: value for name, value in asdict(self.settings).items() if name not in UNRELATED}
         return {
-            "video": file_state(self.video),
-            "audio": file_state(self.audio),
+            "video": state_of(self.video),
+            "audio": state_of(self.audio),
             "output": self.output.name,
             "models": plain(self.choice),
             "settings": plain(settings),
@@ -66,7 +69,7 @@ class Job:
         known = self.earlier_report()
         if known is None:
             return Progress.NEW
-        if known.get("job") != self.identity():
+        if known.get("job") != self.identity:
             return Progress.CHANGED
         return Progress.DONE if "output_frames" in known and self.output.is_file() else Progress.INTERRUPTED
 
@@ -80,12 +83,6 @@ class Job:
 
     def write_report(self, content: dict[str, Any]) -> None:
         """Write the report, or before there is one the note whose the unfinished result is; whole or not at all."""
-        text = valid_text(json.dumps({"job": self.identity(), **content}, indent=2, ensure_ascii=False))
+        text = valid_text(json.dumps({"job": self.identity, **content}, indent=2, ensure_ascii=False))
         with atomic_write(self.report) as temporary:
             temporary.write_text(f"{text}\n", encoding="utf-8")
-
-
-def file_state(path: Path) -> dict[str, Any]:
-    """A file's whole path, bytes and time of writing, by which a changed one is told without reading it."""
-    found = path.stat()
-    return {"path": valid_text(str(path.absolute())), "bytes": found.st_size, "written": found.st_mtime_ns}

@@ -1,6 +1,8 @@
 """The jobs of a batch on the workers of a cluster: each reads its files and writes its result by the same paths."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from ..progress import Callbacks, CheckCancelled
 from .connection import connected
@@ -39,7 +41,11 @@ def run_jobs_on_ray(jobs: Sequence[Job], needs: Needs, check_cancelled: CheckCan
         placement = place_workers(needs, machines, jobs[0].choice.device)
         by_line = {job.line: job for job in by_choice(jobs)}
         workers = Workers(ray, JobWorker, placement)
-        for line, ended in workers.spread(
-            list(by_line), lambda actor, line: actor.run.remote(by_line[line]), check_cancelled
-        ):
+
+        def begin(actor: Any, line: int) -> Any:
+            job = by_line[line]
+            by_line[line] = replace(job, settings=replace(job.settings, overwrite=False))  # if this worker is lost
+            return actor.run.remote(job)
+
+        for line, ended in workers.spread(list(by_line), begin, check_cancelled):
             yield failed(by_line[line], str(ended)) if isinstance(ended, Lost) else ended

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import LatentSyncError
+from ..file_names import valid_text
 from ..generators.choice import GeneratorChoice
 from ..generators.generator import Generator
 from ..pipeline.lipsync import lipsync
 from ..progress import Callbacks
 from ..scoring.run_score import RunScore
 from ..settings import Settings
+from .input_source import local_file
 from .job import Job, Progress
 
 log = logging.getLogger(__name__)
@@ -69,9 +71,12 @@ def by_choice(jobs: Iterable[Job]) -> list[Job]:
 
 
 def run_job(job: Job, warm: WarmGenerator, callbacks: Callbacks) -> Outcome:
-    """Make the result of a job and its report, going on where an earlier batch was interrupted."""
+    """Make the result of a job and its report.
+
+    What an earlier batch left unfinished is gone on with, unless the job's settings ask to overwrite.
+    """
     try:
-        resume = job.progress() is Progress.INTERRUPTED
+        resume = job.progress() is Progress.INTERRUPTED and not job.settings.overwrite
         job.write_report({})
         report = synced(job, replace(job.settings, overwrite=True, resume=resume), warm, callbacks)
         job.write_report(report)
@@ -89,10 +94,14 @@ def synced(job: Job, settings: Settings, warm: WarmGenerator, callbacks: Callbac
     score = RunScore(generator.device) if job.scored else None
     if score is not None:
         callbacks = replace(callbacks, on_frame=score.observe)
-    report = lipsync(job.video, job.audio, job.output, generator, settings, callbacks)
-    if score is not None:
-        report = replace(report, scores=score.scores(report, job.audio, settings.audio_track))
-    return report.to_dict()
+    with local_file(job.video, settings.cache) as video, local_file(job.audio, settings.cache) as audio:
+        report = lipsync(video, audio, job.output, generator, settings, callbacks)
+        if score is not None:
+            report = replace(report, scores=score.scores(report, audio, settings.audio_track))
+    told = report.to_dict()
+    for name, source in (("video", job.video), ("audio", job.audio)):
+        told["inputs"][name]["path"] = valid_text(str(source))  # the copy of an address is gone
+    return told
 
 
 def failed(job: Job, reason: str) -> Outcome:

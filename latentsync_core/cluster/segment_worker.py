@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from ..audio import Features
+from ..audio import FeatureArray
 from ..errors import LatentSyncError
 from ..generators.choice import GeneratorChoice
 from ..generators.clip import Clip
@@ -29,23 +27,6 @@ from .connection import import_ray
 from .run_job import WarmGenerator
 
 STAGED = Callbacks()  # nobody watches inside a worker, and it is stopped by ending it
-
-
-class SharedFeatures:
-    """(T, layers, width) float32 features of a voice as an array that the workers of a machine share; see FeatureFile.
-
-    len(), shape, nbytes and [a:b] as of a tensor.
-    """
-
-    def __init__(self, features: Features):
-        self._rows = features[0 : len(features)].numpy()
-        self.shape, self.nbytes = torch.Size(self._rows.shape), self._rows.nbytes
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        return torch.from_numpy(np.array(self._rows[rows]))  # a copy, as shared memory is read-only
 
 
 @dataclass(frozen=True)
@@ -86,7 +67,7 @@ class ClipOrder:
     def of(cls, plan: Plan, voice: Voice, choice: GeneratorChoice, name: str, target: Path) -> "ClipOrder":
         """The order for a plan, without the cache of the driver's machine."""
         plan = replace(plan, settings=replace(plan.settings, cache=None))
-        clip = replace(clip_of(plan, voice), features=SharedFeatures(voice.features))
+        clip = replace(clip_of(plan, voice), features=FeatureArray(voice.features))
         return cls(choice, name, plan, clip, VideoFile.of(plan.inputs.video.path), target)
 
 

@@ -113,3 +113,15 @@ def test_options_of_a_cluster_need_one(batch, capsys):
     batch.write({"name": "one"})
     assert batch.run("--parallel", "2") == 2
     assert "--parallel is for a cluster; add --cluster" in capsys.readouterr().err
+
+
+def test_overwriting_starts_anew_what_could_be_gone_on_with(batch):
+    batch.write({"name": "one"})
+    assert batch.run() == 0
+    told = json.loads((batch.out / "one.json").read_text())
+    (batch.out / "one.json").write_text(json.dumps({"job": told["job"]}))  # as if it had been interrupted
+    before = batch.written()
+    (batch.out / "one.mp4.parts").mkdir()
+    (batch.out / "one.mp4.parts" / "run.json").write_text("{")  # what nobody could go on with
+    assert batch.run() == 1 and batch.states() == {"one": "failed"} and batch.written() == before
+    assert batch.run("--overwrite") == 0 and batch.states() == {"one": "done"} and batch.written() != before

@@ -47,7 +47,7 @@ def test_a_table_says_the_same_as_an_object_a_line(read):
     (row,) = read("jobs.csv", table)
     (line,) = read("jobs.jsonl", as_lines({**FILES, "name": "a", "grow": -2.5, "lossless": True, "bbox-shift": 3}))
     assert row.settings.seam == line.settings.seam and row.settings.seam.grow == -2.5
-    assert row.settings.encode.lossless and row.identity() == line.identity()
+    assert row.settings.encode.lossless and row.identity == line.identity
 
 
 def test_a_cell_left_empty_is_a_setting_not_given(read):

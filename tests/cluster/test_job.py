@@ -48,7 +48,7 @@ def test_what_shapes_the_result_makes_it_another_job_and_nothing_else_does(job, 
     )
     assert all(other.progress() is Progress.CHANGED for other in others)
     os.utime(job.audio, ns=(1, 1))  # another recording under the same name
-    assert job.progress() is Progress.CHANGED
+    assert replace(job).progress() is Progress.CHANGED
 
 
 def test_a_report_that_is_no_batchs_tells_nothing(job):

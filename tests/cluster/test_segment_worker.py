@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from sleeping_generator import SleepingChoice
 
-from latentsync_core.cluster.segment_worker import ClipOrder, Refusal, SegmentWorker, SharedFeatures
+from latentsync_core.audio import FeatureArray
+from latentsync_core.cluster.segment_worker import ClipOrder, Refusal, SegmentWorker
 from latentsync_core.generators.choice import GeneratorChoice
 from latentsync_core.options import EncodeSettings, Guidance
 from latentsync_core.pipeline.lipsync import plan_for_face, track_inputs
@@ -64,6 +65,6 @@ def test_what_a_user_can_mend_comes_back_as_a_sentence_and_the_worker_goes_on(or
 
 def test_the_features_are_those_of_the_voice(order):
     shared = order.clip.features
-    assert isinstance(shared, SharedFeatures) and len(shared) == shared.shape[0]
+    assert isinstance(shared, FeatureArray) and len(shared) == shared.shape[0]
     assert shared.nbytes == shared.shape.numel() * 4
     assert (shared[3:9] == shared[0 : len(shared)][3:9]).all()
