@@ -40,7 +40,7 @@ def models(w):
     model = w.add("LatentSyncLoadModel", checkpoint="latentsync_unet_1.6.pt")
     whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt")
     vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
-    w.note(MODELS_NOTE).look(height=320)
+    w.note(MODELS_NOTE).look(height=230)
     return model, whisper, vae
 
 
