@@ -12,6 +12,7 @@ from ..errors import LatentSyncError
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
+NEW = "local"  # Ray's word for a cluster of its own
 LOOPBACK = "127.0.0.1"
 SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's switch: "0" binds all its ports to the loopback
 ADDRESS = "RAY_ADDRESS"  # the variable that names a cluster for "auto"
@@ -37,15 +38,16 @@ def connected(address: str) -> Iterator[ModuleType]:
     belongs to none, one that is started here, on the loopback alone, and ends with the block.
     Raises LatentSyncError where Ray is missing or there is no such cluster.
     """
-    alone = address == AUTO and not belongs_to_cluster() and SEVERAL_MACHINES not in os.environ
-    if alone:
+    alone = address == AUTO and not belongs_to_cluster()
+    switched = alone and SEVERAL_MACHINES not in os.environ
+    if switched:
         os.environ[SEVERAL_MACHINES] = "0"  # Ray reads it when it is imported, and its processes when they start
     try:
         ray = import_ray()
         if ray.is_initialized():
             yield ray
             return
-        join(ray, None if address == AUTO else address)
+        join(ray, NEW if alone else address)
         if alone and ray.util.get_node_ip_address() != LOOPBACK:
             log.warning("Ray had been imported before: its ports are open to the network, behind Ray's token alone.")
         try:
@@ -53,7 +55,7 @@ def connected(address: str) -> Iterator[ModuleType]:
         finally:
             ray.shutdown()
     finally:
-        if alone:
+        if switched:
             del os.environ[SEVERAL_MACHINES]
 
 
@@ -62,13 +64,13 @@ def belongs_to_cluster() -> bool:
     return bool(os.environ.get(ADDRESS)) or CURRENT.exists()
 
 
-def join(ray: ModuleType, address: str | None) -> None:
-    """Connect to a cluster; None = to this machine's, or to a new one. Raises LatentSyncError where none answers."""
-    starting = {} if address else {"include_dashboard": False}
+def join(ray: ModuleType, address: str) -> None:
+    """Connect to a cluster, or to a new one. Raises LatentSyncError where none answers."""
+    starting = {"include_dashboard": False} if address == NEW else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **starting)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LatentSyncError(
-            f"No cluster answers at {address or AUTO} ({reason}); start one with `ray start --head`."
+            f"No cluster answers at {address} ({reason}); start one with `ray start --head`."
         ) from error

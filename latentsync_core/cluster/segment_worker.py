@@ -130,7 +130,7 @@ class SegmentWorker:
             if generator is not self._generator or index <= self._last:
                 self._begin(generator)
             self._last = index
-            return self._make(segment, generator)
+            return self._make(segment)
         except LatentSyncError as error:
             self._generator = None  # what was begun is not gone on with
             return Refusal(str(error))
@@ -149,6 +149,7 @@ class SegmentWorker:
         readers = [self._open.enter_context(VideoReader(path)) for _ in range(2)]
         self._pictures = readers[1]
         self._generation: Generation = generator.begin(replace(self._order.clip, video=path), readers[0])
+        self._kind = WorkerKind.of(generator)
         self._video: PartedVideo = parted_video(self._order.plan, self._order.target)
         self._generator = generator
 
@@ -164,7 +165,7 @@ class SegmentWorker:
             copy.write_bytes(import_ray().get(self._content[0]))
             yield copy
 
-    def _make(self, segment: Segment, generator: Generator) -> MadePart:
+    def _make(self, segment: Segment) -> MadePart:
         """A segment through its three stages; the file is written here, read back and removed."""
         log, generation, made = RunLog(), self._generation, None
         with log.collecting_warnings(), tempfile.TemporaryDirectory(prefix="latentsync-") as folder:
@@ -180,4 +181,4 @@ class SegmentWorker:
             content = path.read_bytes()
         precisions = {stage: generation.precision(stage) for stage in ("encode", "sample", "write")}
         record = SegmentRecord(synced, precisions, tuple(log.warnings))
-        return MadePart(content, record, log.stages, generation.memory(), WorkerKind.of(generator))
+        return MadePart(content, record, log.stages, generation.memory(), self._kind)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sleeping_generator import SleepingChoice
+from tiny_musetalk import write_musetalk
 
 from latentsync_core.cluster.placement import Needs
 from latentsync_core.cluster.segments_on_ray import SegmentsOnRay
@@ -51,9 +52,9 @@ def here(media, tmp_path_factory) -> Path:
     return out
 
 
-def on_cluster(media, out: Path, choice, settings: Settings = SETTINGS, **callbacks):
+def on_cluster(media, out: Path, choice, settings: Settings = SETTINGS, needs: Needs = TWO, **callbacks):
     files, generator = ClipFiles(*media, out), choice.load(settings)
-    return sync_clip(files, generator, settings, Callbacks(**callbacks), SegmentsOnRay(TWO, choice))
+    return sync_clip(files, generator, settings, Callbacks(**callbacks), SegmentsOnRay(needs, choice))
 
 
 def finished(out: Path) -> set[int]:
@@ -72,6 +73,16 @@ def test_the_embedded_model_gives_the_bytes_and_the_report_of_one_machine(machin
         assert getattr(one, same) == getattr(other, same), same
     assert set(one.stages) == set(other.stages) and set(one.memory) == set(other.memory)
     assert not folder_beside(spread).exists()
+
+
+def test_musetalk_gives_the_bytes_of_one_machine_too(machines, media, tmp_path):
+    machines(1)
+    checkpoint = write_musetalk(tmp_path / "musetalk_1.5.safetensors")
+    choice = GeneratorChoice("musetalk", checkpoint, directory=tmp_path, device="cpu")
+    spread, alone, settings = tmp_path / "spread.mp4", tmp_path / "alone.mp4", Settings(encode=SETTINGS.encode)
+    on_cluster(media, spread, choice, settings, needs=Needs(address="auto", workers=1))
+    sync_clip(ClipFiles(*media, alone), choice.load(settings), settings, Callbacks(), generate)
+    assert spread.read_bytes() == alone.read_bytes()
 
 
 def test_a_worker_that_is_killed_in_sampling_loses_nothing(machines, media, here, tmp_path, choice):
@@ -126,6 +137,7 @@ import sys, logging
 from pathlib import Path
 import ray
 from sleeping_generator import SleepingChoice
+from tiny_musetalk import write_musetalk
 import latentsync_core.generators.segments
 from latentsync_core.cluster.placement import Needs
 from latentsync_core.cluster.segments_on_ray import SegmentsOnRay
