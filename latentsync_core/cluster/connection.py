@@ -72,5 +72,6 @@ def join(ray: ModuleType, address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LatentSyncError(
-            f"No cluster answers at {address} ({reason}); start one with `ray start --head`."
+            f"No cluster answers at {address} ({reason}); start one with `ray start --head`; "
+            "if it asks for a token, set RAY_AUTH_MODE=token here too."
         ) from error
