@@ -59,14 +59,14 @@ def clip_order(choice: SleepingChoice) -> ClipOrder:
 def timings(ray: ModuleType, order: ClipOrder, workers: int, segments: int) -> list[Timing]:
     """Have some segments made by some workers."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    crew = Workers(ray, SegmentWorker, place_workers(Needs("auto", workers), alive, "cpu"), ray.put(order), [])
+    pool = Workers(ray, SegmentWorker, place_workers(Needs("auto", workers), alive, "cpu"), ray.put(order), [])
     asked, found = {}, []
 
     def begin(actor, index: int):
         asked[index] = time.monotonic()
         return actor.make.remote(index)
 
-    for index, made in crew.spread(range(segments), begin, never_cancelled):
+    for index, made in pool.spread(range(segments), begin, never_cancelled):
         found.append(Timing(asked[index], time.monotonic(), sum(made.stages.values()), len(made.content)))
     return found
 

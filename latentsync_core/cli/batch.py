@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..cluster.job import Job, Progress
+from ..cluster.job import Job, JobState
 from ..errors import LatentSyncError
 from ..progress import never_cancelled
 from .cluster_options import add_cluster_options, needs_from
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = read_jobs(args.jobs, args.out.absolute(), args)
     announce(f"Reading {args.jobs}: {len(jobs)} jobs towards {args.out} ...")
     check_generators(args.jobs, jobs)
-    left = jobs if args.overwrite else [job for job in jobs if job.progress() is not Progress.DONE]
+    left = jobs if args.overwrite else [job for job in jobs if job.state() is not JobState.DONE]
     if args.plan:
         return plan(left, args.parallel, 1.0 if args.gpu_share is None else args.gpu_share)
     make_folder(args.out)

@@ -17,7 +17,7 @@ from .input_source import Source, state_of
 UNRELATED = ("batch", "cache", "overwrite", "resume")  # settings that leave a result as it is
 
 
-class Progress(Enum):
+class JobState(Enum):
     """How far an earlier batch came with a job."""
 
     NEW = "new"
@@ -64,14 +64,14 @@ class Job:
             "settings": plain(settings),
         }
 
-    def progress(self) -> Progress:
+    def state(self) -> JobState:
         """What an earlier batch left of this job."""
         known = self.earlier_report()
         if known is None:
-            return Progress.NEW
+            return JobState.NEW
         if known.get("job") != self.identity:
-            return Progress.CHANGED
-        return Progress.DONE if "output_frames" in known and self.output.is_file() else Progress.INTERRUPTED
+            return JobState.CHANGED
+        return JobState.DONE if "output_frames" in known and self.output.is_file() else JobState.INTERRUPTED
 
     def earlier_report(self) -> dict[str, Any] | None:
         """What stands where the report goes; None for nothing, and for what no batch has written."""

@@ -59,8 +59,8 @@ def place_workers(needs: Needs, machines: Sequence[Mapping[str, float]], device:
             "ask for fewer, or let more machines join."
         )
     usable = [machine for machine, most in zip(machines, fit, strict=True) if most]
-    crowd = -(-count // len(usable))  # workers on the fullest machine, if they are spread evenly
-    cores = max(1, int(min(machine["CPU"] for machine in usable) // crowd))
+    fullest = -(-count // len(usable))  # workers on the fullest machine, if they are spread evenly
+    cores = max(1, int(min(machine["CPU"] for machine in usable) // fullest))
     if sum(min(most, int(machine.get("CPU", 0) // cores)) for machine, most in zip(machines, fit, strict=True)) < count:
         cores = 1
     options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}

@@ -14,7 +14,7 @@ from ..progress import Callbacks
 from ..scoring.run_score import RunScore
 from ..settings import Settings
 from .input_source import local_file
-from .job import Job, Progress
+from .job import Job, JobState
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def run_job(job: Job, warm: WarmGenerator, callbacks: Callbacks) -> Outcome:
     What an earlier batch left unfinished is gone on with, unless the job's settings ask to overwrite.
     """
     try:
-        resume = job.progress() is Progress.INTERRUPTED and not job.settings.overwrite
+        resume = job.state() is JobState.INTERRUPTED and not job.settings.overwrite
         job.write_report({})
         report = synced(job, replace(job.settings, overwrite=True, resume=resume), warm, callbacks)
         job.write_report(report)

@@ -26,7 +26,7 @@ from ..run_log import RunLog
 from .connection import import_ray
 from .run_job import WarmGenerator
 
-STAGED = Callbacks()  # nobody watches inside a worker, and it is stopped by ending it
+UNWATCHED = Callbacks()  # nobody watches inside a worker, and it is stopped by ending it
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,13 @@ class SegmentWorker:
         with log.collecting_warnings(), tempfile.TemporaryDirectory(prefix="latentsync-") as folder:
             if segment.groups:
                 with log.stage("encode"):
-                    encoded = generation.encode(segment, STAGED)
+                    encoded = generation.encode(segment, UNWATCHED)
                 with log.stage("sample"):
-                    made = generation.generate(segment, encoded, STAGED)
+                    made = generation.generate(segment, encoded, UNWATCHED)
             faces = iter(()) if made is None else generation.faces(segment, made)
             path = Path(folder, f"part{PART_EXTENSION}")
             with log.stage("write"), PartWriter(path, self._video, segment.start) as part:
-                synced = write_segment(segment, self._order.plan, faces, self._pictures, part, STAGED)
+                synced = write_segment(segment, self._order.plan, faces, self._pictures, part, UNWATCHED)
             content = path.read_bytes()
         precisions = {stage: generation.precision(stage) for stage in ("encode", "sample", "write")}
         record = SegmentRecord(synced, precisions, tuple(log.warnings))

@@ -38,33 +38,33 @@ class SegmentsOnRay:
         cluster or without. callbacks: on_frame sees nothing.
         """
         records = {part.index: record for part in plan.segments if (record := folder.finished(part))}
-        arrivals = Arrivals(plan, folder, run_log, callbacks, records, WorkerKind.of(generator))
+        finished = FinishedParts(plan, folder, run_log, callbacks, records, WorkerKind.of(generator))
         left = [part.index for part in plan.segments if part.index not in records]
-        arrivals.tell_progress()
+        finished.tell_progress()
         if left:
             order = ClipOrder.of(plan, voice, self.choice, generator.name, folder.target)
-            self._make(order, left, arrivals)
+            self._make(order, left, finished)
         for part in plan.segments:
-            run_log.add_warnings(arrivals.records[part.index].warnings)
+            run_log.add_warnings(finished.records[part.index].warnings)
         with run_log.stage("write"):
             parts = [(folder.part(segment), segment.start, segment.stop) for segment in plan.segments]
             video = parted_video(plan, folder.target)
             join_parts(video, parts, sound_of(plan), overwrite=plan.settings.overwrite)
-        synced = sum(record.synced for record in arrivals.records.values())
-        return Generated(folder.target, synced, len(plan.segments) - len(left), arrivals.memory)
+        synced = sum(record.synced for record in finished.records.values())
+        return Generated(folder.target, synced, len(plan.segments) - len(left), finished.memory)
 
-    def _make(self, order: ClipOrder, left: list[int], arrivals: "Arrivals") -> None:
+    def _make(self, order: ClipOrder, left: list[int], finished: "FinishedParts") -> None:
         """Spread segments over workers, which are told of the clip once each."""
         with connected(self.needs.address) as ray:
             machines = [node for node in ray.nodes() if node["Alive"]]
             placement = place_workers(self.needs, [node["Resources"] for node in machines], self.choice.device)
             workers = Workers(ray, SegmentWorker, placement, ray.put(order), video_content(ray, order, machines))
-            check_cancelled = arrivals.callbacks.check_cancelled
+            check_cancelled = finished.callbacks.check_cancelled
             for index, made in workers.spread(left, lambda actor, index: actor.make.remote(index), check_cancelled):
-                arrivals.keep(index, made)
+                finished.keep(index, made)
 
 
-class Arrivals:
+class FinishedParts:
     """Takes the parts of a clip as they arrive, in whatever order.
 
     records: of the segments that are finished. own: what this process would make parts with. memory: the most that any

@@ -33,7 +33,7 @@ class Lost:
 
 
 class Workers:
-    """A crew of Ray actors of one class, with no more work under way than there are of them.
+    """A pool of Ray actors of one class, with no more work under way than there are of them.
 
     ray: connected. kind: a class whose instances have a `ready` method. placement: how many, and what each reserves.
     arguments: of each instance.

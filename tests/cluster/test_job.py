@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latentsync_core.cluster.job import Job, Progress
+from latentsync_core.cluster.job import Job, JobState
 from latentsync_core.generators.choice import GeneratorChoice
 from latentsync_core.settings import Settings
 
@@ -27,31 +27,31 @@ def job(tmp_path) -> Job:
 
 
 def test_a_job_is_new_then_interrupted_then_done(job):
-    assert job.progress() is Progress.NEW
+    assert job.state() is JobState.NEW
     job.write_report({})
-    assert job.progress() is Progress.INTERRUPTED
+    assert job.state() is JobState.INTERRUPTED
     job.write_report({"output_frames": {"written": 3}})
-    assert job.progress() is Progress.INTERRUPTED, "the result is gone"
+    assert job.state() is JobState.INTERRUPTED, "the result is gone"
     job.output.write_bytes(b"a film")
-    assert job.progress() is Progress.DONE
+    assert job.state() is JobState.DONE
 
 
 def test_what_shapes_the_result_makes_it_another_job_and_nothing_else_does(job, tmp_path):
     job.output.write_bytes(b"a film")
     job.write_report({"output_frames": {"written": 3}})
     same = (replace(job.settings, resume=True), replace(job.settings, batch=4))
-    assert all(replace(job, settings=settings, line=7).progress() is Progress.DONE for settings in same)
+    assert all(replace(job, settings=settings, line=7).state() is JobState.DONE for settings in same)
     others = (
         replace(job, settings=Settings(steps=30)),
         replace(job, choice=GeneratorChoice(checkpoint=Path("other.pt"))),
         replace(job, audio=tmp_path / "clip.mp4"),
     )
-    assert all(other.progress() is Progress.CHANGED for other in others)
+    assert all(other.state() is JobState.CHANGED for other in others)
     os.utime(job.audio, ns=(1, 1))  # another recording under the same name
-    assert replace(job).progress() is Progress.CHANGED
+    assert replace(job).state() is JobState.CHANGED
 
 
 def test_a_report_that_is_no_batchs_tells_nothing(job):
     for text in ("", "[]", '{"output_frames": {}}', "{"):
         job.report.write_text(text)
-        assert job.progress() is Progress.NEW and job.earlier_report() is None
+        assert job.state() is JobState.NEW and job.earlier_report() is None

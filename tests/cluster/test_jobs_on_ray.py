@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sleeping_generator import SleepingChoice
 
-from latentsync_core.cluster.job import Job, Progress
+from latentsync_core.cluster.job import Job, JobState
 from latentsync_core.cluster.jobs_on_ray import run_jobs_on_ray
 from latentsync_core.cluster.placement import Needs
 from latentsync_core.options import EncodeSettings
@@ -47,7 +47,7 @@ def test_lost_workers_cost_only_the_clip_that_kills_them_all(machines, job):
     outcomes = {outcome.job.line: outcome for outcome in run_jobs_on_ray(jobs, TWO, never_cancelled)}
     assert {line: outcome.state for line, outcome in outcomes.items()} == {1: "failed", 2: "done", 3: "done"}
     assert "3 workers in turn ended without a word" in outcomes[1].error
-    assert [each.progress() for each in jobs] == [Progress.INTERRUPTED, Progress.DONE, Progress.DONE]
+    assert [each.state() for each in jobs] == [JobState.INTERRUPTED, JobState.DONE, JobState.DONE]
     assert jobs[1].output.read_bytes() == jobs[2].output.read_bytes() and not jobs[0].output.exists()
 
     Path(jobs[0].choice.folder, "fault-0").unlink()
@@ -69,4 +69,4 @@ def test_a_batch_that_is_stopped_ends_its_workers_and_leaves_clips_to_go_on_with
 
     with pytest.raises(StopError):
         list(run_jobs_on_ray([clip], Needs(address="auto", workers=1), stop))
-    assert clip.progress() is Progress.INTERRUPTED and not clip.output.exists()
+    assert clip.state() is JobState.INTERRUPTED and not clip.output.exists()

@@ -34,8 +34,8 @@ def naps(ray, workers: int) -> list[tuple[int, int, float, float]]:
     placement = place_workers(
         Needs("auto", workers), [node["Resources"] for node in ray.nodes() if node["Alive"]], "cpu"
     )
-    crew = Workers(ray, Sleeper, placement)
-    told = [nap for _, nap in crew.spread(range(ITEMS), lambda actor, item: actor.nap.remote(item), never_cancelled)]
+    pool = Workers(ray, Sleeper, placement)
+    told = [nap for _, nap in pool.spread(range(ITEMS), lambda actor, item: actor.nap.remote(item), never_cancelled)]
     assert sorted(nap[0] for nap in told) == list(range(ITEMS)) and len({nap[1] for nap in told}) == workers
     return told
 
