@@ -1,6 +1,7 @@
 """A generator that sleeps where others compute, mirrors the filmed face, and fails where a test wants it to."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from latentsync_core.errors import LatentSyncError
 from latentsync_core.faces import FaceTrack
 from latentsync_core.generators.aligned_faces import AlignedFaces, aligned_faces
 from latentsync_core.generators.clip import Clip
@@ -22,13 +22,22 @@ from latentsync_core.models.embedded import embedded_whisper
 from latentsync_core.progress import Callbacks
 from latentsync_core.settings import Settings
 
+FULL_BYTES = 1000  # to which no part of a clip can be written
+
+
+def limit_files(size: int | None) -> None:
+    """Let no file of this process grow beyond `size` bytes, as on a full disk; None = as far as it may."""
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most if size is None else size, most))
+
 
 @dataclass(frozen=True)
 class SleepingChoice:
     """Stands where a GeneratorChoice does.
 
     folder: in which every segment that was generated leaves a line in "made", and where a file "fault-INDEX" holds what
-    happens to that segment: "kill" (once), "poison" (each time) or "disk" (once). seconds: that a segment takes.
+    happens to that segment: "kill" (once), "poison" (each time) or "disk" (once: its part does not fit). seconds: that
+    a segment takes.
     """
 
     folder: Path
@@ -76,6 +85,7 @@ class SleepingGeneration(Generation):
     reader: VideoReader
 
     def encode(self, segment: Segment, callbacks: Callbacks) -> Tensor:
+        limit_files(None)
         shown = self.clip.source[segment.start : segment.stop]
         return pixels_of([self.clip.crops.crop(frame) for frame in self.reader.frames_at(shown)])
 
@@ -100,5 +110,6 @@ class SleepingGeneration(Generation):
         if kind != "poison":
             fault.unlink()
         if kind == "disk":
-            raise LatentSyncError("the disk is full")
+            limit_files(FULL_BYTES)
+            return
         os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sleeping_generator import SleepingChoice
+from sleeping_generator import FULL_BYTES, SleepingChoice, limit_files
 from tiny_musetalk import write_musetalk
 
 from latentsync_core.cluster.placement import Needs
@@ -121,22 +121,36 @@ def test_a_segment_that_kills_every_worker_ends_the_run_and_keeps_the_others(mac
 
 
 def test_a_full_disk_keeps_what_is_finished(machines, media, here, tmp_path, choice):
+    """First a worker's, in writing a part, then the driver's, in keeping one."""
     machines(2)
     out = tmp_path / "out.mp4"
-    choice.fault(SEGMENTS - 1, "disk")
-    with pytest.raises(LatentSyncError, match="the disk is full"):
+    choice.fault(2, "disk")
+    with pytest.raises(LatentSyncError, match="the disk is full or the file grew too large"):
         on_cluster(media, out, choice)
     kept = finished(out)
-    assert kept and SEGMENTS - 1 not in kept
-    told = on_cluster(media, out, choice, replace(SETTINGS, resume=True))
-    assert told.segments["reused"] == len(kept) and out.read_bytes() == here.read_bytes()
+    assert kept and 2 not in kept
+
+    def fill_up(stage: str, done: int, total: int) -> None:
+        if len(finished(out)) > len(kept):
+            limit_files(FULL_BYTES)
+
+    resumed = replace(SETTINGS, resume=True)
+    try:
+        with pytest.raises(LatentSyncError, match=f"{out.name}.* could not be written .the disk is full"):
+            on_cluster(media, out, choice, resumed, on_progress=fill_up)
+    finally:
+        limit_files(None)
+    assert finished(out) > kept and not out.exists()
+    more = len(finished(out))
+    told = on_cluster(media, out, choice, resumed)
+    assert told.segments["reused"] == more and out.read_bytes() == here.read_bytes()
 
 
 DRIVER = """
 import sys, logging
 from pathlib import Path
 import ray
-from sleeping_generator import SleepingChoice
+from sleeping_generator import FULL_BYTES, SleepingChoice, limit_files
 from tiny_musetalk import write_musetalk
 import latentsync_core.generators.segments
 from latentsync_core.cluster.placement import Needs
