@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
 
 
 def test_the_mouth_says_the_sentence(tmp_path, capsys):
-    assert main(["demo", "--out", str(tmp_path), "--steps", "10"]) == 0
+    assert main(["demo", "--out", str(tmp_path), "--preset", "balanced"]) == 0
     printed = capsys.readouterr().out
     own, other = map(float, re.search(r"asks for (-?[\d.]+), with other words (-?[\d.]+)\)", printed).groups())
     assert own > 0.7 and other < 0.35
