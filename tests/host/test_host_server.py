@@ -1,7 +1,7 @@
 """The host under test is a real one, and this pack is at home in it."""
 
 import pytest
-from host_server import FAST_VAE, UNET, WHISPER
+from host_server import FAST_VAE, MUSETALK, UNET, WHISPER
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def test_the_pack_loads_without_a_word_of_complaint(host):
 
 
 def test_tiny_models_are_where_their_loaders_look(client, object_info, host):
-    assert {path.name for path in (host.base / "models/latentsync").iterdir()} == {UNET, WHISPER}
+    assert {path.name for path in (host.base / "models/latentsync").iterdir()} == {UNET, WHISPER, MUSETALK}
     assert FAST_VAE in object_info["VAELoader"]["input"]["required"]["vae_name"][0]
 
 
