@@ -19,7 +19,8 @@ def test_the_mouth_follows_a_held_out_voice_and_no_other(tmp_path):
         clip, other = make_evaluation_clips(2, seconds=3.2)
     except LatentSyncError as error:
         pytest.skip(f"espeak-ng cannot speak here: {error}")
-    dubbed = evaluate_clip(clip, load_models("embedded", device="cpu"), Settings(steps=10, reuse=3, reuse_null=6), tmp_path)
+    settings = Settings(steps=10, reuse=3, reuse_null=6)
+    dubbed = evaluate_clip(clip, load_models("embedded", device="cpu"), settings, tmp_path)
     scores = score_clip(clip, dubbed, [other.ground_truth.opening])
     assert scores.correlation > LEAST_CORRELATION and abs(scores.lag) <= 1
     assert scores.shuffled < 0.2 and scores.psnr > 25

@@ -1,16 +1,14 @@
 """MuseTalk behind the generators' protocol: face latents, one pass, decoded faces."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...audio import AudioTokens, musetalk_indices_at, positions_wanted
-from ...diffusion import NonFiniteLatentsError, Window, WindowBatch, redraw_windows
-from ...digests import weights_digest
+from ...diffusion import NonFiniteLatentsError, Window, redraw_windows
 from ...errors import LatentSyncError
 from ...faces import FaceTrack, mask_lower_half
 from ...media import VideoReader
@@ -18,30 +16,25 @@ from ...models.loading import Models
 from ...progress import Callbacks
 from ...settings import Settings
 from ..clip import Clip
-from ..face_latents import FaceLatents, generated_faces
-from ..generator import Generation, Generator
-from ..latent_cache import LatentCache
-from ..moments_cache import CachedMoments, cached_moments, found_faces
-from ..precision import networks_by_stage, precision_of, restore_precision
+from ..face_latents import FaceLatents
+from ..latent_generator import LatentGeneration, LatentGenerator
+from ..moments_cache import CachedMoments
 from ..segments import Segment
 from .boxed_faces import BoxedFaces, boxed_faces, refuse_soft_edge
 
 log = logging.getLogger(__name__)
 
 
-class MuseTalk(Generator):
+class MuseTalk(LatentGenerator):
     """MuseTalk with the networks of `models`, whose Whisper gives its kind of features. release: "1.0" or "1.5"."""
 
     name = "musetalk"
     unused = frozenset({"steps", "guidance", "solver", "reuse", "null_interval", "window", "overlap"})
+    hidden = "lower half"
 
     def __init__(self, models: Models, release: str = "1.5"):
-        self.models, self.release = models, release
-        self.device, self.audio_encoder, self.sources = models.device, models.whisper, models.sources
-
-    def working_resolution(self, asked: int | None) -> int:
-        """As the checkpoint was trained; warns where something else is asked for."""
-        return self.models.working_resolution(asked)
+        super().__init__(models)
+        self.release = release
 
     def check(self, settings: Settings) -> None:
         """Raise LatentSyncError for options it has not, and for a position encoding that cannot be."""
@@ -66,28 +59,11 @@ class MuseTalk(Generator):
     def begin(self, clip: Clip, reader: VideoReader) -> "MuseTalkGeneration":
         """Begin with a clip."""
         positions = self.adds_positions(clip.settings.position)
-        return MuseTalkGeneration(self.models, clip, reader, self._moments(clip), positions=positions)
-
-    def found_faces(self, clip: Clip) -> set[int]:
-        """Those in the cache."""
-        return found_faces(self._moments(clip), clip)
-
-    def _moments(self, clip: Clip) -> CachedMoments | None:
-        resolution = clip.settings.resolution
-        return cached_moments(clip, self.models.codec, self.device, resolution=resolution, hidden="lower half")
-
-    def precisions(self) -> dict[str, str]:
-        """Of VAE encoder, UNet and VAE decoder."""
-        return {stage: precision_of(network) for stage, network in networks_by_stage(self.models).items()}
+        return MuseTalkGeneration(self.models, clip, reader, self.moments(clip), positions=positions)
 
     def digests(self) -> dict[str, str]:
         """Of UNet, VAE and Whisper, and the release, which shapes the crop."""
-        return {
-            "checkpoint": weights_digest(self.models.unet),
-            "VAE": weights_digest(getattr(self.models.codec, "autoencoder", self.models.codec)),
-            "Whisper": weights_digest(self.models.whisper),
-            "MuseTalk release": self.release,
-        }
+        return {**super().digests(), "MuseTalk release": self.release}
 
 
 @dataclass(frozen=True)
@@ -109,25 +85,12 @@ class WindowInputs:
         return self.faces.pairs(self.source[part]), self.tokens[part]
 
 
-class MuseTalkGeneration(Generation):
+class MuseTalkGeneration(LatentGeneration):
     """MuseTalk at work on one clip. Every frame is redrawn by itself; windows only say how many go at once."""
 
     def __init__(self, models: Models, clip: Clip, reader: VideoReader, moments: CachedMoments | None, positions: bool):
-        settings, codec = clip.settings, models.codec
-        self._models, self._clip, self._positions = models, clip, positions
-        self._batch = WindowBatch(settings.batch)
-        self._latents = LatentCache(
-            reader,
-            clip.segments,
-            clip.source,
-            clip.crops,
-            codec,
-            resolution=settings.resolution,
-            seed=settings.seed,
-            moments=moments,
-            hide_mouth=mask_lower_half,
-        )
-        self._networks = networks_by_stage(models)
+        super().__init__(models, clip, reader, moments, mask_lower_half)
+        self._positions = positions
 
     def encode(self, segment: Segment, callbacks: Callbacks) -> WindowInputs:
         """Latents and audio tokens of a segment."""
@@ -151,22 +114,6 @@ class MuseTalkGeneration(Generation):
             return self._redraw(segment, encoded, callbacks)
         except NonFiniteLatentsError as error:
             raise self._damaged(segment) from error
-
-    def faces(self, segment: Segment, generated: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """The decoded faces of a segment, a few at a time."""
-        return generated_faces(generated, segment.synced, self._models.codec)
-
-    def precision(self, stage: str) -> str:
-        """The precision of VAE encoder, UNet and VAE decoder, in this order of the stages."""
-        return precision_of(self._networks[stage])
-
-    def restore_precision(self, stage: str, left_in: str) -> None:
-        """Bring one of the three into the precision that a finished segment left it in."""
-        restore_precision(self._networks[stage], left_in)
-
-    def memory(self) -> dict[str, Any]:
-        """The most bytes of latents held at once, and how many windows went through the network at once in the end."""
-        return {"latents": self._latents.peak, "windows_at_once": self._batch.at_once}
 
     def _redraw(self, segment: Segment, encoded: WindowInputs, callbacks: Callbacks) -> Tensor:
         unet, height, width = self._models.unet, *encoded.faces.masked.shape[-2:]
