@@ -1,6 +1,5 @@
 """What a node shows below itself when it is done: pictures, and its result as a playing video."""
 
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from .folders import TEMPORARY_NAMES, temporary_place
+from .folders import TemporaryFile, temporary_file
 
 SHOWN_SIDE = 1024  # pixels at most of a picture that is only looked at
 JPEG_QUALITY = 90
@@ -34,9 +33,22 @@ def shown_video(path: str) -> dict:
 def saved(picture: Image.Image) -> dict[str, str]:
     """A picture in the host's temp folder, no larger than it is looked at."""
     picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    name = f"{TEMPORARY_NAMES}{uuid.uuid4().hex}.jpg"
-    picture.convert("RGB").save(temporary_place() / name, quality=JPEG_QUALITY)
-    return entry(name)
+    file = temporary_file(".jpg")
+    picture.convert("RGB").save(file, quality=JPEG_QUALITY)
+    return entry(ShownName.of(file))
+
+
+class ShownName(str):
+    """The name of a temporary file as the page is told it; the file stays for as long as the host's history tells it."""
+
+    file: TemporaryFile
+
+    @classmethod
+    def of(cls, file: TemporaryFile) -> "ShownName":
+        """The last part of a file's path, which keeps the file."""
+        name = cls(Path(file).name)
+        name.file = file
+        return name
 
 
 def entry(name: str) -> dict[str, str]:
