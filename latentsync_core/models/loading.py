@@ -141,7 +141,6 @@ def load_models(
         if unet.config.block_out_channels[0] < PUBLISHED_WIDTH:
             _, codec, encoder = embedded_models()
     if lora:
-        merge_lora(unet, lora, lora_strength)
         sources["lora"] = f"{lora}, strength {lora_strength:g}"
     sources["vae"] = sources["whisper"] = EMBEDDED_NAME
     if vae or codec is None:
@@ -152,10 +151,8 @@ def load_models(
         encoder = load_whisper(sources["whisper"])
     check_width(unet, encoder, sources)
     codec.autoencoder.to(target)
-    join_weights(unet.to(target))
-    compile_network(unet, compiling)
     return Models(
-        unet=unet,
+        unet=ready_unet(unet, target, lora, lora_strength, compiling),
         codec=codec,
         whisper=encoder.to(target),
         device=target,
@@ -168,6 +165,17 @@ def load_models(
         },
         fallback=unet_path is None and checkpoint is None,
     )
+
+
+def ready_unet(
+    unet: UNet3DConditionModel, device: torch.device, lora: Path | str | None, lora_strength: float, compiling: str
+) -> UNet3DConditionModel:
+    """A loaded UNet as runs use it: with its LoRA, on its device, weights joined, compiled where that is asked for."""
+    if lora:
+        merge_lora(unet, lora, lora_strength)
+    join_weights(unet.to(device))
+    compile_network(unet, compiling)
+    return unet
 
 
 def _choose_unet(checkpoint: Path | str | None, folder: Path) -> Path | None:

@@ -7,10 +7,17 @@ from typing import Any
 
 from ...errors import LatentSyncError
 from ...models.catalog import MUSETALK_UNETS, VAE_FT_MSE, WHISPER_TINY, find, identify_musetalk, models_directory
-from ...models.compiled import compile_network
 from ...models.embedded import EMBEDDED_NAME, MUSETALK, VAE, WHISPER
-from ...models.loading import Models, check_width, choose_device, choose_dtype, native_resolution, required_file
-from ...models.unet import load_unet, merge_lora
+from ...models.loading import (
+    Models,
+    check_width,
+    choose_device,
+    choose_dtype,
+    native_resolution,
+    ready_unet,
+    required_file,
+)
+from ...models.unet import load_unet
 from ...models.vae import AutoencoderCodec, load_vae
 from ...models.whisper import load_whisper
 from ...options import MUSETALK_RELEASES, PUBLISHED_WIDTH
@@ -48,7 +55,6 @@ def load_musetalk(
     unet = load_unet(path, dtype=dtype, generator="musetalk")
     sources: dict[str, Any] = {"unet": named(path), "release": release_of(unet.metadata, path)}
     if lora:
-        merge_lora(unet, lora, lora_strength)
         sources["lora"] = f"{lora}, strength {lora_strength:g}"
     narrow = unet.config.block_out_channels[0] < PUBLISHED_WIDTH
     vae_path = vae or (VAE if narrow else required_file(VAE_FT_MSE, folder))
@@ -56,9 +62,8 @@ def load_musetalk(
     sources |= {"vae": named(vae_path), "whisper": named(whisper_path)}
     encoder = load_whisper(whisper_path, generator="musetalk")
     check_width(unet, encoder, sources)
-    compile_network(unet, compiling)
     models = Models(
-        unet=unet.to(target),
+        unet=ready_unet(unet, target, lora, lora_strength, compiling),
         codec=AutoencoderCodec(load_vae(vae_path, dtype=dtype, device=target)),
         whisper=encoder.to(target),
         device=target,

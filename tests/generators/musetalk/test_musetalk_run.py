@@ -18,6 +18,8 @@ from latentsync_core.generators.face_latents import face_moments, pixels_of
 from latentsync_core.generators.musetalk.boxed_faces import boxed_faces
 from latentsync_core.generators.musetalk.generator import MuseTalk
 from latentsync_core.media import EncodeSettings, VideoReader, read_waveform
+from latentsync_core.models.unet.attention import Attention
+from latentsync_core.models.unet.joined_weights import joined_weights
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.resume.run_folder import folder_beside
 from latentsync_core.progress import Callbacks
@@ -186,3 +188,10 @@ def test_colours_that_drift_are_taken_back(musetalk, portrait, settings):
         before = frames[0].rgb()[pasted.region.slices].astype(float)
         off = (pasted.region.pixels - before)[pasted.region.alpha > 0.99]
         assert off.mean() == pytest.approx(left, abs=3.0)  # levels of 255
+
+
+def test_its_network_runs_with_joined_weights_as_latentsyncs_does(musetalk):
+    attentions = [module for module in musetalk.models.unet.modules() if isinstance(module, Attention)]
+    with torch.inference_mode():
+        joined = [one for one in attentions if joined_weights((one.to_q, one.to_k, one.to_v)) is not None]
+    assert len(joined) == len(attentions) / 2 > 0  # those to the voice have keys of another width
