@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ NEW = "local"  # Ray's word for a cluster of its own
 LOOPBACK = "127.0.0.1"
 SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's switch: "0" binds all its ports to the loopback
 ADDRESS = "RAY_ADDRESS"  # the variable that names a cluster for "auto"
-CURRENT = Path("/tmp/ray/ray_current_cluster")  # where `ray start` notes the cluster that a machine belongs to
+TEMPORARY = "RAY_TMPDIR"  # the variable that says where Ray keeps its notes
 
 
 def import_ray() -> ModuleType:
@@ -61,7 +63,13 @@ def connected(address: str) -> Iterator[ModuleType]:
 
 def belongs_to_cluster() -> bool:
     """Whether there is a cluster for this machine to join, by Ray's own two marks."""
-    return bool(os.environ.get(ADDRESS)) or CURRENT.exists()
+    return bool(os.environ.get(ADDRESS)) or noted_cluster().exists()
+
+
+def noted_cluster() -> Path:
+    """Where `ray start` notes the cluster that this machine belongs to, in the folder that Ray takes by itself."""
+    usual = os.path.join(os.sep, "tmp") if sys.platform == "darwin" else tempfile.gettempdir()
+    return Path(os.environ.get(TEMPORARY) or usual) / "ray" / "ray_current_cluster"
 
 
 def join(ray: ModuleType, address: str) -> None:

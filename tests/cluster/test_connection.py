@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from latentsync_core.cluster.connection import ADDRESS, SEVERAL_MACHINES, connected
+from latentsync_core.cluster.connection import ADDRESS, SEVERAL_MACHINES, belongs_to_cluster, connected
 from latentsync_core.errors import LatentSyncError
 
 OWN_CLUSTER = """
@@ -15,7 +15,7 @@ import os, sys
 from pathlib import Path
 from latentsync_core.cluster import connection
 from latentsync_core.cluster.connection import connected
-connection.CURRENT = Path("no cluster")  # whichever there is on this machine
+connection.noted_cluster = lambda: Path("no cluster")  # whichever there is on this machine
 with connected("auto") as ray:
     node = ray.nodes()[0]
     gcs = ray.get_runtime_context().gcs_address.rpartition(":")[2]
@@ -53,3 +53,12 @@ def test_without_ray_the_sentence_says_what_to_install(monkeypatch):
     with pytest.raises(LatentSyncError, match=r"pip install 'latentsync-nodes\[cluster\]'"):
         with connected("auto"):
             pass
+
+
+def test_a_machine_belongs_to_the_cluster_that_ray_has_noted_in_its_own_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv(ADDRESS, raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert not belongs_to_cluster()
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.5:6379")
+    assert belongs_to_cluster()
