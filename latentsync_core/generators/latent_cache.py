@@ -11,7 +11,7 @@ from ..faces import LATENT_STRIDE, fixed_mask, latent_mask
 from ..media import VideoReader
 from ..models.vae import LatentCodec
 from ..progress import CheckCancelled, OnProgress
-from .face_crops import FaceCrops
+from .clip import Clip
 from .face_latents import FaceLatents, FaceMoments, HideMouth, batches_by_window, face_moments, hide_lower_face
 from .moments_cache import CachedMoments
 from .segments import Segment
@@ -50,25 +50,21 @@ class LatentCache:
     """Face latents segment by segment; a face is encoded in the batch, and with the noise, of the window that first
     shows it, even where only a later showing needs it.
 
-    reader: of the source. source: the frame each output frame shows. crops: of the source's faces, `resolution` pixels
-    square. moments: where another run may have left those of the faces. hide_mouth: what the masked faces lack.
-    noise: the clip's. faces: how many source frames are synced. peak: the most bytes of latents held so far.
+    reader: of the clip's video. clip: whose crops are square. moments: where another run may have left those of the
+    faces. hide_mouth: what the masked faces lack. noise: the clip's. faces: how many source frames are synced.
+    peak: the most bytes of latents held so far.
     """
 
     def __init__(
         self,
         reader: VideoReader,
-        segments: Sequence[Segment],
-        source: Sequence[int],
-        crops: FaceCrops,
+        clip: Clip,
         codec: LatentCodec,
-        *,
-        resolution: int,
-        seed: int,
         moments: CachedMoments | None = None,
         hide_mouth: HideMouth = hide_lower_face,
     ):
-        self._reader, self._source, self._crops, self._codec = reader, source, crops, codec
+        segments, source, resolution = clip.segments, clip.source, clip.settings.resolution
+        self._reader, self._source, self._crops, self._codec = reader, source, clip.crops, codec
         self._resolution, self._moments, self._hide_mouth = resolution, moments, hide_mouth
         self._batches = batches_by_window([span for segment in segments for span in segment.windows], source)
         self._batch_of = {frame: number for number, batch in enumerate(self._batches) for frame in batch}
@@ -80,7 +76,7 @@ class LatentCache:
                 first.setdefault(frame, segment.index)
                 self._last[frame] = segment.index
         again = {self._batch_of[frame] for frame, last in self._last.items() if last > first[frame]}
-        self.noise = ClipNoise(seed, resolution // LATENT_STRIDE, self._batches, again)
+        self.noise = ClipNoise(clip.settings.seed, resolution // LATENT_STRIDE, self._batches, again)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}  # source frame -> masked and whole, (4, h, w) each
         self.faces = len(self._batch_of)
         self.peak = 0

@@ -60,20 +60,9 @@ class LatentGeneration(Generation):
     def __init__(
         self, models: Models, clip: Clip, reader: VideoReader, moments: CachedMoments | None, hide_mouth: HideMouth
     ):
-        settings = clip.settings
         self._models, self._clip = models, clip
-        self._batch = WindowBatch(settings.batch)
-        self._latents = LatentCache(
-            reader,
-            clip.segments,
-            clip.source,
-            clip.crops,
-            models.codec,
-            resolution=settings.resolution,
-            seed=settings.seed,
-            moments=moments,
-            hide_mouth=hide_mouth,
-        )
+        self._batch = WindowBatch(clip.settings.batch)
+        self._latents = LatentCache(reader, clip, models.codec, moments, hide_mouth)
         self._networks = networks_by_stage(models)
 
     def faces(self, segment: Segment, generated: Tensor) -> Iterator[tuple[int, Tensor]]:
