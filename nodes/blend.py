@@ -218,13 +218,18 @@ def seam_inputs() -> list:
             tooltip="ring: the mouth takes on the colours around it, so that no patch shows where the model's or the "
             "VAE's colours drift. off: as generated.",
         ),
-        io.Mask.Input(
-            "limit",
-            optional=True,
-            tooltip="Where the frames may change, as large as the video: one mask, or one for each of its frames. Black "
-            "keeps the video's pixels bit for bit.",
-        ),
+        limit_input(),
     ]
+
+
+def limit_input() -> io.Mask.Input:
+    """Where a user lets the frames change."""
+    return io.Mask.Input(
+        "limit",
+        optional=True,
+        tooltip="Where the frames may change, as large as the video: one mask, or one for each of its frames. Black "
+        "keeps the video's pixels bit for bit.",
+    )
 
 
 def generated_faces(tokens: ClipTokens, latent, vae, crops):

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..latentsync_core.options import DEFAULT_EASE, DEFAULT_PITCH, DEFAULT_YAW
-from .blend import encoding_inputs, fading_inputs
+from .blend import encoding_inputs, fading_inputs, limit_input
 from .types import CATEGORY, FRAME_CHOICES, ClipTokens, FacesType, TokensType, TrackedFaces
 
 
@@ -23,12 +23,7 @@ class Draft(io.ComfyNode):
                 TokensType.Input("tokens", tooltip="From LatentSync Audio Chunks: the timeline and the voice."),
                 *encoding_inputs(),
                 *fading_inputs(),
-                io.Mask.Input(
-                    "limit",
-                    optional=True,
-                    tooltip="Where the frames may change, as large as the video: one mask, or one for each of its frames. Black "
-                    "keeps the video's pixels bit for bit.",
-                ),
+                limit_input(),
             ],
             outputs=[
                 io.Video.Output(

@@ -234,11 +234,7 @@ def sample_natively(
         )
     window_bytes = model.memory_required([2 * frames, 4, height, width])
     comfy.model_management.load_models_gpu([patcher], memory_required=window_bytes)
-    settings = replace(settings, device=patcher.load_device)
-    if settings.batch == DEFAULT_BATCH:
-        settings = replace(settings, batch=windows_at_once(patcher, window_bytes))
-    if not settings.reuses:
-        settings = replace(settings, **asdict(intervals_of(patcher)))
+    settings = fitted_settings(settings, patcher, window_bytes)
     groups = window_groups([Window(*span) for span in extra[WINDOWS]])
     progress = StageProgress.begin(partial(window_text, settings.steps))
     previews = WindowPreviews.of(patcher, progress, [group.reach.start for group in groups])
@@ -259,6 +255,14 @@ def sample_natively(
             f"Denoising gave NaN in {error}; set dtype to bf16 or fp32 in LatentSync Load Model."
         ) from error
     return rearrange(latents, "1 c f h w -> f c h w") / LATENT_SCALE
+
+
+def fitted_settings(settings: "SamplerSettings", patcher, window_bytes: float) -> "SamplerSettings":
+    """What a loaded MODEL, its device and the memory there make of settings, see `sample_natively`."""
+    settings = replace(settings, device=patcher.load_device)
+    if settings.batch == DEFAULT_BATCH:
+        settings = replace(settings, batch=windows_at_once(patcher, window_bytes))
+    return settings if settings.reuses else replace(settings, **asdict(intervals_of(patcher)))
 
 
 def window_text(steps: int, done: int, total: int) -> str:
