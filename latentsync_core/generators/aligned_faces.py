@@ -64,6 +64,10 @@ class CropsToPaste:
         self._crops: dict[int, np.ndarray] = {}
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type["CropsToPaste"], tuple[()]]:
+        """Another process crops for itself, and begins with none."""
+        return CropsToPaste, ()
+
     def put(self, index: int, crop: np.ndarray) -> None:
         """Keep the crop of a source frame if there is room."""
         with self._lock:

@@ -1,5 +1,6 @@
 """A crop that the generator was given is pasted over without being taken again, and nothing changes by that."""
 
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -49,3 +50,11 @@ def test_crops_are_kept_in_bounds_and_those_passed_by_go(monkeypatch):
     assert kept.take(1) is crops[1] and kept.take(0) is None, "the first was passed by"
     kept.put(3, crops[3])
     assert kept.take(2) is crops[2] and kept.take(3) is crops[3]
+
+
+def test_another_process_is_sent_the_faces_without_their_crops(frames):
+    faces = faces_of(frames)
+    faces.crop(frames[0])
+    sent = pickle.loads(pickle.dumps(faces))
+    assert faces.kept.take(0) is not None and sent.kept.take(0) is None
+    np.testing.assert_array_equal(sent.crop(frames[1]), faces.crop(frames[1]))
