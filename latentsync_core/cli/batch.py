@@ -54,8 +54,12 @@ def run(args: argparse.Namespace) -> int:
     to_make = {job.name for job in left}
     outcomes = {job.name: Outcome.kept(job) for job in jobs if job.name not in to_make}
     write_summary(args.out, jobs, outcomes)
-    ended = run_jobs(left) if needs is None else run_jobs_on_ray(left, needs, never_cancelled)
-    for outcome in shown(ended, done=len(outcomes), total=len(jobs)):
+    bar = ClipsBar(done=len(outcomes), total=len(jobs))
+    if needs is None:
+        ended = run_jobs(left, bar.on_share)
+    else:
+        ended = run_jobs_on_ray(left, needs, never_cancelled, bar.on_share)
+    for outcome in bar.shown(ended):
         outcomes[outcome.job.name] = outcome
         write_summary(args.out, jobs, outcomes)
     failures = sum(outcome.state == "failed" for outcome in outcomes.values())
@@ -107,17 +111,30 @@ def make_folder(folder: Path) -> None:
         raise LatentSyncError(f"{folder}: this folder cannot be made ({error.strerror}); choose another.") from error
 
 
-def shown(outcomes: Iterator, done: int, total: int) -> Iterator:
-    """`outcomes` as they come, on one bar with the time left, and each in a line; done: before the first."""
-    bars = StageBars()
-    bars.on_progress("clips", done, total)
-    try:
-        for number, outcome in enumerate(outcomes, start=done + 1):
-            bars.write_line(outcome_line(outcome))
-            bars.on_progress("clips", number, total)
-            yield outcome
-    finally:
-        bars.close()
+class ClipsBar:
+    """One bar for a whole batch, with the time left; a clip under way counts by its share that is written.
+
+    done: clips before the first that is run.
+    """
+
+    def __init__(self, done: int, total: int):
+        self._bars, self._done, self._total = StageBars(), done, total
+
+    def on_share(self, share: float) -> None:
+        """How much is done of the clips under way, in clips."""
+        self._bars.on_progress("clips", round(self._done + share, 1), self._total)
+
+    def shown(self, outcomes: Iterator) -> Iterator:
+        """`outcomes` as they come, each in a line."""
+        self._bars.on_progress("clips", self._done, self._total)
+        try:
+            for outcome in outcomes:
+                self._bars.write_line(outcome_line(outcome))
+                self._done += 1
+                self._bars.on_progress("clips", self._done, self._total)
+                yield outcome
+        finally:
+            self._bars.close()
 
 
 def outcome_line(outcome) -> str:

@@ -33,8 +33,8 @@ class StageClock:
 
     title: str
     unit: str
-    first: int
-    done: int = 0
+    first: float
+    done: float = 0
     total: int = 0
     seconds: float = 0.0
     bar: tqdm | None = None
@@ -59,7 +59,7 @@ class StageBars:
         self.clocks: dict[str, StageClock] = {}
         self.ticked = self.told = time.monotonic()
 
-    def on_progress(self, stage: str, done: int, total: int) -> None:
+    def on_progress(self, stage: str, done: float, total: int) -> None:
         """Begin a stage, go on with it, or move on in it."""
         now = time.monotonic()
         clock = self.clocks.get(stage) or self._begin(stage, done, now)
@@ -74,9 +74,9 @@ class StageBars:
             clock.bar.update(done - clock.bar.n)
         elif now - self.told > QUIET_SECONDS and done < total:
             self.told = now
-            self.stream.write(f"{clock.title}: {done} of {total}, {duration(left)} left\n")
+            self.stream.write(f"{clock.title}: {done} of {total}{f', {duration(left)} left' if left else ''}\n")
 
-    def _begin(self, stage: str, done: int, now: float) -> StageClock:
+    def _begin(self, stage: str, done: float, now: float) -> StageClock:
         title, unit = STAGES[stage]
         clock = self.clocks[stage] = StageClock(title, unit, first=done, done=done)
         if self.live:

@@ -1,7 +1,7 @@
 """Run the jobs of a batch in one process whose models stay loaded; one that fails says why and stops nobody."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,30 @@ from ..file_names import valid_text
 from ..generators.choice import GeneratorChoice
 from ..generators.generator import Generator
 from ..pipeline.lipsync import lipsync
-from ..progress import Callbacks
+from ..progress import Callbacks, OnStageProgress
 from ..scoring.run_score import RunScore
 from ..settings import Settings
 from .input_source import local_file
 from .job import Job, JobState
 
 log = logging.getLogger(__name__)
+
+OnShare = Callable[[float], None]
+"""Called with how much is done of the jobs under way, in jobs: 0.4 of one, 1.6 of two."""
+
+
+def ignore_share(share: float) -> None:
+    """Watch nothing: the default of ``on_share``."""
+
+
+def written_share(on_share: OnShare) -> OnStageProgress:
+    """``on_progress`` of a run that passes on the share of its frames that are written."""
+
+    def on_progress(stage: str, done: int, total: int) -> None:
+        if stage == "write" and total:
+            on_share(done / total)
+
+    return on_progress
 
 
 @dataclass(frozen=True)
@@ -48,18 +65,22 @@ class WarmGenerator:
         An earlier clip may have left half precision for good; the next one is not to depend on it.
         """
         generator = self._generator
-        if generator is None or choice != self._choice or generator.precisions() != self._loaded_in:
+        if generator is None or choice != self._choice or not self.is_as_loaded():
             self._generator = generator = None  # or two would be in memory
             self._generator = generator = choice.load(settings)
             self._choice, self._loaded_in = choice, generator.precisions()
         return generator
 
+    def is_as_loaded(self) -> bool:
+        """Whether a generator is loaded whose networks have kept their precision."""
+        return self._generator is not None and self._generator.precisions() == self._loaded_in
 
-def run_jobs(jobs: Sequence[Job], callbacks: Callbacks | None = None) -> Iterator[Outcome]:
+
+def run_jobs(jobs: Sequence[Job], on_share: OnShare = ignore_share) -> Iterator[Outcome]:
     """Run `jobs` one after the other in this process, those of one choice of models together."""
-    warm = WarmGenerator()
+    warm, callbacks = WarmGenerator(), Callbacks(on_progress=written_share(on_share))
     for job in by_choice(jobs):
-        yield run_job(job, warm, callbacks or Callbacks())
+        yield run_job(job, warm, callbacks)
 
 
 def by_choice(jobs: Iterable[Job]) -> list[Job]:

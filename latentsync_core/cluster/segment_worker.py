@@ -13,7 +13,7 @@ from ..audio import FeatureArray
 from ..errors import LatentSyncError
 from ..generators.choice import GeneratorChoice
 from ..generators.clip import Clip
-from ..generators.generator import Generation, Generator
+from ..generators.generator import STAGES, Generation, Generator
 from ..generators.segments import Segment
 from ..media import VideoReader
 from ..media.write.parts import PART_EXTENSION, PartedVideo, PartWriter
@@ -25,6 +25,7 @@ from ..progress import Callbacks
 from ..run_log import RunLog
 from .connection import import_ray
 from .run_job import WarmGenerator
+from .turns import Turns
 
 UNWATCHED = Callbacks()  # nobody watches inside a worker, and it is stopped by ending it
 
@@ -105,9 +106,32 @@ class Refusal:
     reason: str
 
 
+class StaleError(Exception):
+    """The segment before has left half precision behind after this one had been begun in it."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A clip that is worked on. begun_in: the precision of each stage's network when it was begun with."""
+
+    generator: Generator
+    generation: Generation
+    pictures: VideoReader
+    video: PartedVideo
+    kind: WorkerKind
+    begun_in: dict[str, str]
+
+    def check_precision(self, stage: str) -> None:
+        """Raise StaleError where a stage would no longer work as it does in a worker's first segment."""
+        if self.generation.precision(stage) != self.begun_in[stage]:
+            raise StaleError
+
+
 class SegmentWorker:
     """Makes segments of the clip of `order`; its models stay loaded, and it reads the video forwards as far as it can.
 
+    Several threads may ask for a segment each: while one is generated, the next is read and encoded, or the one before
+    pasted and written, so that a card need not wait for the processor.
     content: a list with the reference to the video's bytes, for machines that do not have the file; or an empty one.
     """
 
@@ -115,7 +139,8 @@ class SegmentWorker:
         self._order, self._content = order, content
         self._warm = WarmGenerator()
         self._open = contextlib.ExitStack()
-        self._generator: Generator | None = None
+        self._turns = Turns(STAGES)
+        self._begun: Begun | None = None
         self._last = -1  # segment that was begun last
 
     def ready(self) -> bool:
@@ -125,33 +150,66 @@ class SegmentWorker:
     def make(self, index: int) -> MadePart | Refusal:
         """The part of segment number `index`."""
         segment = self._order.plan.segments[index]
-        try:
-            generator = self._loaded()
-            if generator is not self._generator or index <= self._last:
-                self._begin(generator)
-            self._last = index
-            return self._make(segment)
-        except LatentSyncError as error:
-            self._generator = None  # what was begun is not gone on with
-            return Refusal(str(error))
+        while True:
+            turn = self._turns.take()
+            try:
+                return self._make(segment, turn)
+            except StaleError:
+                continue  # once more, last in the queue, in the precision that models are loaded in
+            except LatentSyncError as error:
+                self._begun = None  # what was begun is not gone on with
+                return Refusal(str(error))
+            finally:
+                self._turns.leave(turn)
 
-    def _loaded(self) -> Generator:
-        """The clip's generator, in the precision that it is loaded in whatever the segments before did to it."""
+    def _make(self, segment: Segment, turn: int) -> MadePart:
+        """A segment through its three stages; the file is written here, read back and removed."""
+        log, made = RunLog(), None
+        with log.collecting_warnings(), tempfile.TemporaryDirectory(prefix="latentsync-") as folder:
+            with self._turns.at("encode", turn):
+                begun = self._ready_for(segment.index, turn)
+                generation = begun.generation
+                if segment.groups:
+                    with log.stage("encode"):
+                        encoded = generation.encode(segment, UNWATCHED)
+            with self._turns.at("sample", turn):
+                begun.check_precision("sample")
+                if segment.groups:
+                    with log.stage("sample"):
+                        made = generation.generate(segment, encoded, UNWATCHED)
+            with self._turns.at("write", turn):
+                begun.check_precision("write")
+                faces = iter(()) if made is None else generation.faces(segment, made)
+                path = Path(folder, f"part{PART_EXTENSION}")
+                with log.stage("write"), PartWriter(path, begun.video, segment.start) as part:
+                    synced = write_segment(segment, self._order.plan, faces, begun.pictures, part, UNWATCHED)
+                content = path.read_bytes()
+                precisions = {stage: generation.precision(stage) for stage in STAGES}
+        record = SegmentRecord(synced, precisions, tuple(log.warnings))
+        return MadePart(content, record, log.stages, generation.memory(), begun.kind)
+
+    def _ready_for(self, index: int, turn: int) -> Begun:
+        """The clip as it is worked on; begun with anew where its readers are beyond segment `index`, after an error,
+        and where the models are no longer as they were loaded, once the earlier segments are through."""
+        if self._begun is None or index <= self._last or not self._warm.is_as_loaded():
+            self._turns.wait_for_earlier("write", turn)
+            self._begun = self._begin()
+        self._last = index
+        return self._begun
+
+    def _begin(self) -> Begun:
+        """Load the models where they are not, open the video at its start and begin with the clip."""
+        self._begun = None  # or two generators would be in memory
         generator = self._warm.load(self._order.choice, self._order.plan.settings)
         if generator.name != self._order.name and generator.instead is not None:
-            return generator.instead
-        return generator
-
-    def _begin(self, generator: Generator) -> None:
-        """Open the video at its start and begin with the clip."""
+            generator = generator.instead
         self._open.close()
         path = self._open.enter_context(self._video_path())
-        readers = [self._open.enter_context(VideoReader(path)) for _ in range(2)]
-        self._pictures = readers[1]
-        self._generation: Generation = generator.begin(replace(self._order.clip, video=path), readers[0])
-        self._kind = WorkerKind.of(generator)
-        self._video: PartedVideo = parted_video(self._order.plan, self._order.target)
-        self._generator = generator
+        faces, pictures = (self._open.enter_context(VideoReader(path)) for _ in range(2))
+        generation = generator.begin(replace(self._order.clip, video=path), faces)
+        video, kind = parted_video(self._order.plan, self._order.target), WorkerKind.of(generator)
+        begun_in = {stage: generation.precision(stage) for stage in STAGES}
+        return Begun(generator, generation, pictures, video, kind, begun_in)
 
     @contextlib.contextmanager
     def _video_path(self) -> Iterator[Path]:
@@ -164,21 +222,3 @@ class SegmentWorker:
             copy = Path(folder, f"source{video.path.suffix}")
             copy.write_bytes(import_ray().get(self._content[0]))
             yield copy
-
-    def _make(self, segment: Segment) -> MadePart:
-        """A segment through its three stages; the file is written here, read back and removed."""
-        log, generation, made = RunLog(), self._generation, None
-        with log.collecting_warnings(), tempfile.TemporaryDirectory(prefix="latentsync-") as folder:
-            if segment.groups:
-                with log.stage("encode"):
-                    encoded = generation.encode(segment, UNWATCHED)
-                with log.stage("sample"):
-                    made = generation.generate(segment, encoded, UNWATCHED)
-            faces = iter(()) if made is None else generation.faces(segment, made)
-            path = Path(folder, f"part{PART_EXTENSION}")
-            with log.stage("write"), PartWriter(path, self._video, segment.start) as part:
-                synced = write_segment(segment, self._order.plan, faces, self._pictures, part, UNWATCHED)
-            content = path.read_bytes()
-        precisions = {stage: generation.precision(stage) for stage in ("encode", "sample", "write")}
-        record = SegmentRecord(synced, precisions, tuple(log.warnings))
-        return MadePart(content, record, log.stages, generation.memory(), self._kind)

@@ -21,6 +21,8 @@ from .spread import Lost, Workers
 
 log = logging.getLogger(__name__)
 
+HANDS_ON_CARDS = 2  # segments: one is denoised while the other is read or written; on a processor that gains nothing
+
 
 @dataclass(frozen=True)
 class SegmentsOnRay:
@@ -58,7 +60,9 @@ class SegmentsOnRay:
         with connected(self.needs.address) as ray:
             machines = [node for node in ray.nodes() if node["Alive"]]
             placement = place_workers(self.needs, [node["Resources"] for node in machines], self.choice.device)
-            workers = Workers(ray, SegmentWorker, placement, ray.put(order), video_content(ray, order, machines))
+            content = video_content(ray, order, machines)
+            hands = HANDS_ON_CARDS if placement.options["num_gpus"] else 1
+            workers = Workers(ray, SegmentWorker, placement, ray.put(order), content, hands=hands)
             check_cancelled = finished.callbacks.check_cancelled
             for index, made in workers.spread(left, lambda actor, index: actor.make.remote(index), check_cancelled):
                 finished.keep(index, made)

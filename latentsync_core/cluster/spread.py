@@ -1,4 +1,4 @@
-"""Spread items of work over workers, one at a time each, and give a lost worker's item to another."""
+"""Spread items of work over workers, a few at a time each, and give a lost worker's items to another."""
 
 import logging
 import time
@@ -33,18 +33,22 @@ class Lost:
 
 
 class Workers:
-    """A pool of Ray actors of one class, with no more work under way than there are of them.
+    """A pool of Ray actors of one class, with no more work under way than they have hands.
 
     ray: connected. kind: a class whose instances have a `ready` method. placement: how many, and what each reserves.
-    arguments: of each instance.
+    arguments: of each instance. hands: items that an instance works on at once; a second one goes only to a worker
+    where no other is without work. threads: of each instance, so many of its methods may run at once.
     """
 
-    def __init__(self, ray: ModuleType, kind: type, placement: Placement, *arguments: Any):
-        self._ray, self._actor = ray, ray.remote(kind).options(**placement.options)
+    def __init__(
+        self, ray: ModuleType, kind: type, placement: Placement, *arguments: Any, hands: int = 1, threads: int = 1
+    ):
+        self._ray, self._hands = ray, hands
+        self._actor = ray.remote(kind).options(**placement.options, max_concurrency=max(threads, hands))
         self._count, self._arguments = placement.count, arguments
         self._starting: dict[Any, Any] = {}  # reference to what `ready` gives -> actor
         self._working: dict[Any, tuple[Any, Any]] = {}  # reference to a result -> actor, item
-        self._idle: list[Any] = []
+        self._load: dict[Any, int] = {}  # actor that has come up -> hands that are full
         self._losses: Counter[Hashable] = Counter()
         exceptions = ray.exceptions
         self._lost = (exceptions.RayActorError, exceptions.ObjectLostError, exceptions.NodeDiedError)
@@ -62,9 +66,10 @@ class Workers:
             for _ in range(min(self._count, len(waiting))):
                 self._start()
             while waiting or self._working:
-                while waiting and self._idle:
-                    actor, item = self._idle.pop(), waiting.popleft()
+                while waiting and (actor := self._free(waiting[0], len(waiting))) is not None:
+                    item = waiting.popleft()
                     self._working[begin(actor, item)] = actor, item
+                    self._load[actor] += self._weight(item)
                 check_cancelled()
                 for item, result in self._ended():
                     if result is None:
@@ -73,6 +78,22 @@ class Workers:
                         yield item, result
         finally:
             self._end_all()
+
+    def under_way(self) -> list[tuple[Any, Any]]:
+        """(actor, item) of all that is worked on."""
+        return list(self._working.values())
+
+    def _weight(self, item: Hashable) -> int:
+        """The hands that an item takes: all of them once a worker was lost over it, so that it takes no other along."""
+        return self._hands if self._losses[item] else 1
+
+    def _free(self, item: Hashable, waiting: int) -> Any | None:
+        """The worker that is to have the next of so many waiting items, None where all are busy."""
+        if not self._load:
+            return None
+        actor, others = min(self._load, key=self._load.__getitem__), len(self._starting)  # who soon want one each
+        has_hands = self._load[actor] + self._weight(item) <= self._hands and waiting > others
+        return actor if self._load[actor] == 0 or has_hands else None
 
     def _start(self) -> None:
         actor = self._actor.remote(*self._arguments)
@@ -85,7 +106,7 @@ class Workers:
         done, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
         if not done:
             done, _ = self._ray.wait(references, timeout=WAIT_SECONDS)
-        if not done and not (self._working or self._idle) and time.monotonic() - self._waited_since > START_SECONDS:
+        if not (done or self._load) and time.monotonic() - self._waited_since > START_SECONDS:
             raise LatentSyncError("No machine of the cluster has room for a worker any more; see `ray status`.")
         for reference in done:
             if reference in self._starting:
@@ -96,11 +117,13 @@ class Workers:
                 result = self._ray.get(reference)
             except self._lost as error:
                 log.warning("A worker was lost while it was at %s (%s); another one goes on.", item, first_line(error))
-                self._replace(actor)
+                if self._load.pop(actor, None) is not None:  # not yet replaced on account of another item
+                    self._replace(actor)
                 self._losses[item] += 1
                 yield item, Lost(self._losses[item]) if self._losses[item] == MOST_LOSSES else None
             else:
-                self._idle.append(actor)
+                if actor in self._load:  # else it was lost since
+                    self._load[actor] -= self._weight(item)
                 yield item, result
 
     def _admit(self, reference: Any) -> None:
@@ -112,16 +135,16 @@ class Workers:
             log.warning("A worker was lost before it began (%s); another one is started.", first_line(error))
             self._replace(actor)
         else:
-            self._idle.append(actor)
+            self._load[actor] = 0
 
     def _replace(self, actor: Any) -> None:
         self._ray.kill(actor)  # it may only be out of reach
         self._start()
 
     def _end_all(self) -> None:
-        for actor in [*self._starting.values(), *(actor for actor, _ in self._working.values()), *self._idle]:
+        for actor in [*self._starting.values(), *self._load]:
             self._ray.kill(actor)
-        self._starting, self._working, self._idle = {}, {}, []
+        self._starting, self._working, self._load = {}, {}, {}
 
 
 def first_line(error: BaseException) -> str:

@@ -39,8 +39,9 @@ def machines(cluster):
     """``machines(2)`` -> so many machines of one core each, which leave the cluster at the end of the test."""
     joined = []
 
-    def join(count: int) -> list:
-        joined.extend(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES) for _ in range(count))
+    def join(count: int, cards: int = 0) -> list:
+        kind = {"num_cpus": 1, "num_gpus": cards, "object_store_memory": STORE_BYTES}
+        joined.extend(cluster.add_node(**kind) for _ in range(count))
         return joined
 
     yield join

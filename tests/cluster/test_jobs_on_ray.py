@@ -70,3 +70,12 @@ def test_a_batch_that_is_stopped_ends_its_workers_and_leaves_clips_to_go_on_with
     with pytest.raises(StopError):
         list(run_jobs_on_ray([clip], Needs(address="auto", workers=1), stop))
     assert clip.state() is JobState.INTERRUPTED and not clip.output.exists()
+
+
+def test_shares_of_clips_under_way_are_told(machines, job):
+    machines(2)
+    jobs = [job(line, seconds=3) for line in (1, 2)]
+    shares: list[float] = []
+    outcomes = list(run_jobs_on_ray(jobs, TWO, never_cancelled, shares.append))
+    assert [outcome.state for outcome in outcomes] == ["done", "done"]
+    assert shares and all(0 <= share <= 2 for share in shares)

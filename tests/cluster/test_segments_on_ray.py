@@ -75,6 +75,15 @@ def test_the_embedded_model_gives_the_bytes_and_the_report_of_one_machine(machin
     assert not folder_beside(spread).exists()
 
 
+def test_workers_on_cards_have_two_segments_each_in_hand(machines, media, here, tmp_path):
+    """The cards are Ray's bookkeeping alone: the generator sleeps."""
+    machines(2, cards=1)
+    choice = SleepingChoice(tmp_path, seconds=0.3, device="auto")
+    on_cluster(media, tmp_path / "out.mp4", choice, needs=Needs(address="auto"))
+    assert (tmp_path / "out.mp4").read_bytes() == here.read_bytes()
+    assert sorted(choice.made()) == list(range(SEGMENTS))
+
+
 def test_musetalk_gives_the_bytes_of_one_machine_too(machines, media, tmp_path):
     machines(1)
     checkpoint = write_musetalk(tmp_path / "musetalk_1.5.safetensors")
