@@ -1,7 +1,7 @@
 """Everything in one node; it unfolds into the stages, so that the executor caches each of them."""
 
 from comfy_api.latest import io
-from comfy_execution.graph_utils import GraphBuilder
+from comfy_execution.graph_utils import GraphBuilder, is_link
 
 from ..latentsync_core.options import (
     ALIGNMENTS,
@@ -26,6 +26,8 @@ from ..latentsync_core.options import (
     WINDOW_FRAMES,
 )
 from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, WhisperType, found_by, preset_input
+
+MUSETALK_LOADER = "LatentSyncLoadMuseTalkModel"
 
 SEARCH_WORDS = (
     "lip sync",
@@ -59,8 +61,17 @@ class LipSync(io.ComfyNode):
             inputs=[
                 io.Video.Input("video", raw_link=True, tooltip="The video whose face is to speak."),
                 io.Audio.Input("audio", raw_link=True, tooltip="The voice."),
-                io.Model.Input("model", raw_link=True, tooltip="From LatentSync Load Model."),
-                WhisperType.Input("whisper", raw_link=True, tooltip="From LatentSync Load Whisper."),
+                io.Model.Input(
+                    "model",
+                    raw_link=True,
+                    tooltip="From LatentSync Load Model, or from LatentSync Load MuseTalk Model, which has no use for steps, "
+                    "guidance, seed and preset.",
+                ),
+                WhisperType.Input(
+                    "whisper",
+                    raw_link=True,
+                    tooltip="From LatentSync Load Whisper; for MuseTalk with its generator set to musetalk.",
+                ),
                 io.Vae.Input(
                     "vae",
                     raw_link=True,
@@ -131,6 +142,7 @@ class LipSync(io.ComfyNode):
                 preset_input(),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
+            hidden=[io.Hidden.dynprompt],
             enable_expand=True,
             **found_by(*SEARCH_WORDS),
         )
@@ -155,6 +167,8 @@ class LipSync(io.ComfyNode):
         preset=CUSTOM,
     ) -> io.NodeOutput:
         graph = GraphBuilder()
+        # Only where it shapes the crop: whatever the model goes into is done again with every change of its LoRA.
+        shaped_by = {"model": model} if comes_from(MUSETALK_LOADER, model, cls.hidden.dynprompt) else {}
         faces = graph.node(
             "LatentSyncFaceTrack",
             video=video,
@@ -163,8 +177,9 @@ class LipSync(io.ComfyNode):
             detection_threshold=DEFAULT_THRESHOLD,
             max_gap=DEFAULT_MAX_GAP,
             face=face,
+            **shaped_by,
         )
-        sized_by = {} if resolution else {"model": model}  # only then: what depends on the model changes with its LoRA
+        sized_by = {} if resolution else {"model": model}
         encoded = graph.node(
             "LatentSyncFaceEncode",
             faces=faces.out(0),
@@ -212,3 +227,21 @@ class LipSync(io.ComfyNode):
             images_out=FRAME_CHOICES[0],
         )
         return io.NodeOutput(blended.out(0), expand=graph.finalize())
+
+
+def comes_from(kind: str, link: list, prompt) -> bool:
+    """Whether a node of a kind is behind a link, [node id, output], through any number of others.
+
+    prompt: the host's DynamicPrompt.
+    """
+    waiting, seen = [link], set()
+    while waiting:
+        number, _ = waiting.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        node = prompt.get_node(number)
+        if node["class_type"] == kind:
+            return True
+        waiting += [value for value in node["inputs"].values() if is_link(value)]
+    return False

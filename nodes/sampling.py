@@ -15,6 +15,8 @@ from ..latentsync_core.options import (
 from ..latentsync_core.presets import find_preset
 from .types import CATEGORY, CUSTOM, GuidanceType, preset_input
 
+ONE_PASS = "MuseTalk redraws every frame in one pass: steps, guidance, seed, schedule, reuse and preset were not used."
+
 
 class FeatureReuse(io.ComfyNode):
     """MODEL -> a MODEL that reuses most of the network between steps, under any sampler."""
@@ -122,7 +124,11 @@ class Sampler(io.ComfyNode):
             category=CATEGORY,
             description="Generates the faces window by window with the reference's own schedule, noise and guidance.",
             inputs=[
-                io.Model.Input("model", tooltip="From LatentSync Load Model, with or without LoRA."),
+                io.Model.Input(
+                    "model",
+                    tooltip="From LatentSync Load Model, with or without LoRA. A MuseTalk model redraws every frame in one "
+                    "pass, with no use for any setting here.",
+                ),
                 io.Conditioning.Input("positive", tooltip="From LatentSync Conditioning."),
                 io.Conditioning.Input("negative", tooltip="From LatentSync Conditioning."),
                 io.Latent.Input("latent", tooltip="From LatentSync Conditioning."),
@@ -190,8 +196,14 @@ class Sampler(io.ComfyNode):
         from dataclasses import replace
 
         from ..latentsync_core.diffusion import Guidance, SamplerSettings
-        from .host.native_model import sample_natively
+        from .host.messages import show_in_node
+        from .host.native_model import is_musetalk, sample_natively
+        from .host.native_musetalk import redraw_natively
 
+        if is_musetalk(model):
+            samples = redraw_natively(model, positive, negative, latent["samples"])
+            show_in_node(ONE_PASS)
+            return io.NodeOutput({**latent, "samples": samples})
         reuse_null = None
         if preset != CUSTOM:
             chosen = find_preset(preset)

@@ -1,16 +1,16 @@
 """Draw the workflows' pictures for ComfyUI's template browser: faces of a result, and a line that says what it is.
 
-    python -m latentsync_core demo --out demo
-    python tools/workflow_thumbnails.py demo/demo.mp4
+    python tools/workflow_thumbnails.py
 
 A development tool. The browser shows a square picture above the file's name and has no place for the description of an
-extension's template, so the line stands in the picture. MuseTalk's own result needs weights that do not come with the
-package: its picture shows the clip as it was filmed.
+extension's template, so the line stands in the picture. The faces are results of the two embedded models, which take
+half a minute.
 """
 
 import argparse
 import json
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,11 @@ from PIL import Image, ImageDraw, ImageFont
 CHECKOUT = Path(__file__).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from latentsync_core.demo import CLIP, MOUTH  # noqa: E402
+from latentsync_core.demo import CLIP, MOUTH, VOICE  # noqa: E402
+from latentsync_core.generators.choice import GeneratorChoice  # noqa: E402
 from latentsync_core.media import VideoReader  # noqa: E402
+from latentsync_core.pipeline.lipsync import lipsync  # noqa: E402
+from latentsync_core.settings import Settings  # noqa: E402
 
 SIDE, BAND = 480, 110  # pixels: of the picture, and of the line's part below the faces
 FONT = 34  # pixels; the browser shows the picture at about half its size
@@ -32,10 +35,14 @@ FACE = (96, 40, 416, 360)  # left, top, right, bottom of the portrait's head in 
 
 @dataclass(frozen=True)
 class Tile:
-    """The line below a workflow's picture, in up to two rows; how many faces stand beside one another above it."""
+    """The line below a workflow's picture, in up to two rows; how many faces stand beside one another above it.
+
+    generator: whose result they are.
+    """
 
     line: str
     faces: int
+    generator: str = "latentsync"
 
 
 TILES = {
@@ -46,8 +53,15 @@ TILES = {
     "lipsync_restore_faces": Tile("Restore or sharpen\nthe faces in between", 2),
     "lipsync_ablation": Tile("Audio positions on and off,\nguidance 1 and 1.5", 4),
     "sweep_guidance_steps": Tile("Two guidance scales, two\nnumbers of steps, scored", 4),
-    "musetalk": Tile("MuseTalk in place\nof LatentSync", 1),
+    "musetalk": Tile("MuseTalk in place\nof LatentSync", 1, "musetalk"),
 }
+
+
+def speak(generator: str, folder: Path) -> Path:
+    """The demo's clip with the demo's voice, by an embedded model."""
+    settings, path = Settings(), folder / f"{generator}.mp4"
+    lipsync(CLIP, VOICE, path, GeneratorChoice(generator, checkpoint="embedded").load(settings), settings)
+    return path
 
 
 def telling_frames(count: int) -> list[int]:
@@ -85,14 +99,18 @@ def filling(face: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def main() -> int:
-    """Write a picture beside every workflow."""
+    """Write a picture beside every workflow, or beside those that are named."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("result", type=Path, help="the demo's result, demo.mp4")
-    result = parser.parse_args().result
-    for name, tile in TILES.items():
-        path = CHECKOUT / "workflows" / f"{name}.jpg"
-        draw(tile, CLIP if name == "musetalk" else result).save(path, quality=QUALITY)
-        print(f"{path.relative_to(CHECKOUT)} written")
+    parser.add_argument("workflows", nargs="*", help="names without .json; all if none is given")
+    names = parser.parse_args().workflows or list(TILES)
+    if unknown := [name for name in names if name not in TILES]:
+        parser.error(f"{unknown[0]} is no workflow; there are {', '.join(TILES)}")
+    with tempfile.TemporaryDirectory() as folder:
+        spoken = {kind: speak(kind, Path(folder)) for kind in {TILES[name].generator for name in names}}
+        for name in names:
+            path = CHECKOUT / "workflows" / f"{name}.jpg"
+            draw(TILES[name], spoken[TILES[name].generator]).save(path, quality=QUALITY)
+            print(f"{path.relative_to(CHECKOUT)} written")
     return 0
 
 

@@ -1,6 +1,6 @@
 """Score a run by its own frames, as they are written: no second reading, one fit of the mesh for each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import LatentSyncError
-from ..faces import crop_size, warp_crop
+from ..faces import FaceNets, crop_size, warp_crop
 from ..faces.landmarks import MeshFitter
 from ..generators.aligned_faces import Alignment
 from ..generators.face_crops import Composited, face_of
@@ -19,6 +19,7 @@ from .clip_score import ClipScore, score_face
 from .measured_face import MeasuredFace
 from .picture import CROP
 from .score_files import LEAST_SECONDS, ScoreInputs, read_voice, score_files
+from .voice import VoiceMouth
 
 FITTED = 256  # the resolution whose crop, before it is stretched to a square, the mesh is fitted in
 
@@ -27,15 +28,16 @@ FITTED = 256  # the resolution whose crop, before it is stretched to a square, t
 class RunScore:
     """Measures every synced frame of a run: give `observe` as its `on_frame`, then ask for the report's scores.
 
-    device: of the mesh's network.
+    device: of the mesh's network, where `nets` gives none that is placed already.
     """
 
     device: torch.device | str = "cpu"
+    nets: FaceNets | None = None
     face: MeasuredFace = field(default_factory=MeasuredFace)
     fitter: MeshFitter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fitter = MeshFitter(self.device)
+        self.fitter = MeshFitter(self.device, self.nets)
 
     def observe(self, index: int, composited: Composited) -> None:
         """The next output frame."""
@@ -56,20 +58,22 @@ class RunScore:
                 score = score_files(inputs, device=self.device, borders=report.output["window_starts"]).score
             else:
                 spoken = replace(inputs, video=Path(report.inputs["video"].path))  # whose clock the voice was placed by
-                score = self.own_score(spoken, report.output["window_starts"])
+                score = self.own_score(lambda: read_voice(spoken, Callbacks())[0], report.output["window_starts"])
         except LatentSyncError as error:
             return {"unmeasured": str(error)}
         return score.to_dict()
 
-    def own_score(self, inputs: ScoreInputs, borders: Sequence[int]) -> ClipScore:
-        """The score of the frames observed. Raises LatentSyncError where they are too few, or no voice is heard."""
+    def own_score(self, read_mouth: Callable[[], VoiceMouth], borders: Sequence[int]) -> ClipScore:
+        """The score of the frames observed, with a voice that is read only where they are enough.
+
+        borders: first frames of windows. Raises LatentSyncError where the frames are too few, and what reading raises.
+        """
         if len(self.face) < 2 or synced_seconds(self.face) < LEAST_SECONDS:
             raise LatentSyncError(
                 f"the face is synced for {synced_seconds(self.face):.2f} s; {LEAST_SECONDS:g} s is needed to tell "
                 "whether lips and voice agree"
             )
-        voice, _ = read_voice(inputs, Callbacks())
-        return score_face(self.face, voice, borders)
+        return score_face(self.face, read_mouth(), borders)
 
 
 def synced_seconds(face: MeasuredFace) -> float:

@@ -236,8 +236,8 @@ def sample_natively(
     comfy.model_management.load_models_gpu([patcher], memory_required=window_bytes)
     settings = fitted_settings(settings, patcher, window_bytes)
     groups = window_groups([Window(*span) for span in extra[WINDOWS]])
-    progress = StageProgress.begin(partial(window_text, settings.steps))
-    previews = WindowPreviews.of(patcher, progress, [group.reach.start for group in groups])
+    progress = StageProgress.begin("sample", partial(window_text, settings.steps))
+    previews = WindowPreviews.of(model, patcher.load_device, progress, [group.reach.start for group in groups])
     try:
         latents = sample_clip(
             NativePredictor(patcher),
@@ -275,11 +275,16 @@ def is_native(model) -> bool:
     return isinstance(model.model, LatentSyncModel)
 
 
+def is_musetalk(model) -> bool:
+    """Whether a MODEL is MuseTalk's, which has no steps to guide and to reuse."""
+    return getattr(model.model, "generator", None) == "musetalk"
+
+
 def require_native(model) -> LatentSyncModel:
     """The LatentSync model behind a MODEL; LatentSyncError for another kind."""
-    if getattr(model.model, "generator", None) == "musetalk":
+    if is_musetalk(model):
         raise LatentSyncError(
-            "MuseTalk has no steps, no guidance and no seed; in place of this node use a KSampler with 1 step and cfg 1."
+            "MuseTalk redraws every frame in one pass and has no steps between which to reuse features."
         )
     if not is_native(model):
         raise LatentSyncError(

@@ -7,6 +7,7 @@ more steps give the same once more.
 import comfy.conds
 import comfy.model_base
 import comfy.model_management
+import comfy.sample
 import torch
 
 from ...latentsync_core.audio.positions import encode_positions
@@ -27,6 +28,10 @@ from .native_network import (
     require_ours,
     require_same_frames,
 )
+from .previews import WindowPreviews
+from .progress import StageProgress
+
+ONE_STEP = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"}  # of any stock sampler
 
 
 class MuseTalkModel(NativeModel):
@@ -60,7 +65,11 @@ class MuseTalkModel(NativeModel):
         if kwargs["voiceless"]:  # asked for where a sampler guides
             raise LatentSyncError("MuseTalk takes no guidance; set the sampler's cfg to 1.")
         redrawn, dtype = torch.zeros_like(x, dtype=torch.float32), self.manual_cast_dtype or self.get_dtype()
-        for start, stop in kwargs["windows"]:
+        windows = kwargs["windows"]
+        progress = StageProgress.begin("sample", window_text)
+        previews = WindowPreviews.of(self, x.device, progress, [start for start, _ in windows])
+        for done, (start, stop) in enumerate(windows):
+            progress.show(done, len(windows))
             check_cancelled()
             faces, tokens = (
                 comfy.model_management.cast_to_device(part[start:stop], x.device, dtype)
@@ -73,6 +82,9 @@ class MuseTalkModel(NativeModel):
                 transformer_options=transformer_options,
             )
             redrawn[start:stop] = output[:, :, 0].float()
+            if previews:
+                previews.on_clean(start, output.transpose(0, 2).float())  # (f, 4, 1, h, w) -> (1, 4, f, h, w)
+        progress.show(len(windows), len(windows))
         return self.model_sampling.calculate_denoised(t, redrawn, x)
 
     def memory_required(self, input_shape, cond_shapes=None):
@@ -85,6 +97,28 @@ def native_musetalk(checkpoint: Checkpoint, dtype: torch.dtype | None, box: Muse
     patcher = network_patcher(MuseTalkModel, checkpoint, dtype)
     patcher.model.box = box
     return patcher
+
+
+def redraw_natively(patcher, positive, negative, latent: torch.Tensor) -> torch.Tensor:
+    """Run a MuseTalk MODEL as a KSampler does with one step and no guidance: (frames, 4, h, w) unscaled samples.
+
+    latent: (frames, 4, h, w), which says how many frames and how large.
+    """
+    return comfy.sample.sample(
+        patcher,
+        torch.zeros_like(latent),
+        **ONE_STEP,
+        positive=positive,
+        negative=negative,
+        latent_image=latent,
+        disable_pbar=True,
+        seed=0,
+    )
+
+
+def window_text(done: int, total: int) -> str:
+    """How far the pass is. done, total: windows."""
+    return f"Redrawing window {min(done + 1, total)} of {total}"
 
 
 def box_of(model) -> MuseTalkBox | None:

@@ -48,9 +48,9 @@ class WindowPreviews:
     cells: dict[int, Image.Image] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, patcher, progress: StageProgress, starts: Sequence[int]) -> "WindowPreviews | None":
-        """For a MODEL; None where the host is set to show no previews."""
-        previewer = latent_preview.get_previewer(patcher.load_device, patcher.model.latent_format)
+    def of(cls, model, device: torch.device, progress: StageProgress, starts: Sequence[int]) -> "WindowPreviews | None":
+        """For what a model gives on a device; None where the host is set to show no previews."""
+        previewer = latent_preview.get_previewer(device, model.latent_format)
         return None if previewer is None else cls(previewer, progress, starts)
 
     def on_clean(self, start: int, latents: torch.Tensor) -> None:

@@ -1,4 +1,5 @@
-"""Scores of what travels on the canvas: clips and sounds become files, networks come from the host's memory."""
+"""Scores of what travels on the canvas and of what nodes make: clips and sounds become files, networks come from the
+host's memory."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,15 +13,19 @@ import torch
 from scipy.io import wavfile
 
 from ...latentsync_core.errors import LatentSyncError
-from ...latentsync_core.media import ImageReader, VideoWriter, probe_video
+from ...latentsync_core.media import ImageReader, VideoWriter, probe_video, resample_waveform
 from ...latentsync_core.models.catalog import SYNCNET_V2
 from ...latentsync_core.options import EVALUATION_CROPS
 from ...latentsync_core.progress import Callbacks
 from ...latentsync_core.scoring.compare_clips import compare_clips, shared_sound
 from ...latentsync_core.scoring.judges import judged, syncnet_scores
+from ...latentsync_core.scoring.run_score import RunScore
 from ...latentsync_core.scoring.score_files import ScoredClip, ScoreInputs, score_files
+from ...latentsync_core.scoring.voice import voice_mouth
+from ...latentsync_core.scoring.words import sync_sentence
+from ..types import ClipTokens
 from .folders import FOLDER, temporary_file, temporary_folder
-from .memory import face_networks, loaded, patch_small_model
+from .memory import check_cancelled, face_networks, loaded, patch_small_model
 from .progress import node_callbacks
 from .video_source import LOSSLESS, written_clip
 
@@ -77,6 +82,26 @@ def score_clip(inputs: ScoreInputs) -> ScoredClip:
     if path := folder_paths.get_full_path(FOLDER, SYNCNET_V2.name):
         judges.append(partial(syncnet_judge, path))
     return judged(score_files(inputs, nets=loaded(face_networks()), callbacks=callbacks), judges, callbacks)
+
+
+def result_score() -> RunScore:
+    """What scores a result while it is written: its `observe` takes every frame as it comes."""
+    return RunScore(nets=loaded(face_networks()))
+
+
+def result_sentence(score: RunScore, tokens: ClipTokens) -> str:
+    """What a result's frames say of lips and voice, or why they say nothing."""
+    voice = tokens.audio if tokens.voice is None else tokens.voice.audio
+
+    def read_mouth():
+        waveform = resample_waveform(voice["waveform"][0].float().cpu().numpy(), int(voice["sample_rate"]))
+        return voice_mouth(waveform, "the audio input", check_cancelled)
+
+    try:
+        scored = score.own_score(read_mouth, [window.start for window in tokens.windows])
+    except LatentSyncError as error:
+        return f"No score: {error}"
+    return f"{sync_sentence(scored)} Correlation of the mouth with the voice: {scored.sync.correlation:.2f}."
 
 
 def syncnet_judge(path: str, scored: ScoredClip, callbacks: Callbacks) -> dict[str, Any]:

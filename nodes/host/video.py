@@ -21,6 +21,7 @@ from ..types import ClipTokens, TrackedFaces
 from .folders import temporary_file
 from .messages import show_in_node
 from .progress import node_callbacks
+from .scores import result_score, result_sentence
 from .video_source import waveform_of
 
 SMALL_MASK_SIDE = 64  # pixels
@@ -91,21 +92,23 @@ def blend_to_file(
     """
     path = temporary_file(".mkv" if settings.codec == LOSSLESS_CODEC else ".mp4")
     pictures, masks, small_masks = [], [], []
+    timeline, score = tokens.timeline, result_score()
 
     def keep(index: int, composited: Composited) -> None:
+        score.observe(index, replace(composited, seconds=float(timeline.times[index])))
         small_masks.append(small_mask(composited))
         if all_frames or not pictures:
             picture, mask = picture_and_mask(composited)
             pictures.append(picture)
             masks.append(mask)
 
-    timeline, started = tokens.timeline, time.monotonic()
+    started = time.monotonic()
     with faces.open_reader() as reader:
         frames = composite(reader.frames_at(timeline.source), iter(generated), blend.crops, blend.strength)
         with clip_writer(Path(path), reader.info, timeline, waveform_of(tokens.audio), settings) as writer:
             write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
     synced = np.array([bool(mask.any()) for mask in small_masks])
-    lines = [result_text(synced, timeline, time.monotonic() - started)]
+    lines = [result_text(synced, timeline, time.monotonic() - started), result_sentence(score, tokens)]
     show_in_node("\n".join([*lines, LOSSLESS_SAVED] if settings.codec == LOSSLESS_CODEC else lines))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
 

@@ -5,7 +5,7 @@ It drives the server through tools/queue_workflow.py, so whatever the tests rely
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Run:
     executed: list[str] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
     progress: list[tuple[str, int, int]] = field(default_factory=list)  # node, done, total
+    bars: list[dict[str, float]] = field(default_factory=list)  # node on the canvas -> how full its bar is, over time
     previews: list[Image.Image] = field(default_factory=list)  # pictures of nodes at work
     texts: list[tuple[str, str]] = field(default_factory=list)  # node, line of text shown while it works
     error: dict[str, Any] | None = None  # node_id, node_type, exception_type, exception_message, traceback
@@ -117,7 +118,18 @@ def record(run: Run, event: str, data: dict[str, Any]) -> None:
         run.cached += data["nodes"]
     elif event == "progress":
         run.progress.append((data["node"], data["value"], data["max"]))
+    elif event == "progress_state":
+        run.bars.append(shown_bars(data["nodes"].values()))
     elif event == "execution_error":
         run.error = data
     elif event == "execution_interrupted":
         run.interrupted = True
+
+
+def shown_bars(states: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """How full the page shows the bars of nodes at work: of a node that unfolded, the least full that is not empty."""
+    shares: dict[str, list[float]] = {}
+    for state in states:
+        if state["state"] == "running":
+            shares.setdefault(state["display_node_id"], []).append(state["value"] / state["max"])
+    return {node: min((share for share in found if share), default=0.0) for node, found in shares.items()}

@@ -115,14 +115,18 @@ def test_what_it_has_not_is_refused(modules, node_classes, graph):
     refused = modules.errors.LatentSyncError
     with pytest.raises(refused, match="set the sampler's cfg to 1"):
         sample(graph.model, graph, cfg=2.0)
-    with pytest.raises(refused, match="KSampler with 1 step and cfg 1"):
-        node_classes["LatentSyncSampler"].execute(
-            graph.model, graph.positive, graph.negative, graph.latent, 20, 1.5, SEED, "ddim"
-        )
+    with pytest.raises(refused, match="no steps between which to reuse features"):
+        node_classes["LatentSyncFeatureReuse"].execute(graph.model, 3, 0)
     with pytest.raises(refused, match="no feather and no grow"):
         node_classes["LatentSyncFaceBlend"].execute(
             graph.faces, graph.tokens, "mouth", 16, "ffv1", "first frame", latent=graph.latent, vae=graph.vae, grow=2.0
         )
+
+
+def test_our_sampler_redraws_as_a_stock_one_does(node_classes, graph):
+    inputs = graph.model, graph.positive, graph.negative, graph.latent
+    ours = node_classes["LatentSyncSampler"].execute(*inputs, 20, 1.5, SEED, "ddim").args[0]["samples"]
+    assert relative(ours, sample(graph.model, graph)) < 1e-5  # a sampler's step from other noise rounds otherwise
 
 
 def test_faces_voice_and_model_of_different_generators_are_told_apart(modules, node_classes, narrow, graph, clip):

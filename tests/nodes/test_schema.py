@@ -26,8 +26,8 @@ def test_the_nodes_are_as_recorded(pack, recorded):
 def test_every_node_and_input_says_what_it_does(pack):
     for node_id, info in node_infos(pack).items():
         assert info["description"], node_id
-        for group in info["input"].values():
-            for name, (_, options) in group.items():
+        for group in ("required", "optional"):
+            for name, (_, options) in info["input"].get(group, {}).items():
                 assert options.get("tooltip"), f"{node_id}.{name}"
 
 
