@@ -6,7 +6,6 @@ Every finding survives a broken installation: a package that fails to import is 
 import importlib
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import re
 import shutil
@@ -29,6 +28,7 @@ from ..models.catalog import (
     is_complete,
     places,
 )
+from ..models.safetensors_header import read_header
 
 PYTHON_MINIMUM = (3, 10)
 FACE_WEIGHTS = Path(__file__).parents[1] / "faces" / "networks" / "weights"
@@ -259,19 +259,7 @@ def unknown_unets(directory: Path) -> list[Path]:
 
 def is_whole_safetensors(path: Path) -> bool:
     """Whether the file is as long as its own header says: a checkout without its large files has stubs instead."""
-    if not path.is_file():
-        return False
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        header_size = int.from_bytes(file.read(8), "little")
-        if not 0 < header_size <= size - 8:
-            return False
-        try:
-            header = json.loads(file.read(header_size))
-        except ValueError:
-            return False
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return size == 8 + header_size + max(ends, default=0)
+    return path.is_file() and read_header(path) is not None
 
 
 def nearest_existing(path: Path) -> Path:

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LatentSyncError
+from .safetensors_header import METADATA_PREFIX, read_header
 
 HUB = "https://huggingface.co"
 MODELS_VARIABLE = "LATENTSYNC_MODELS"
+SOURCE_SHA256 = METADATA_PREFIX + "source_sha256"  # in an fp16 copy's header: of the published file it was made of
 EMBEDDED_NAME = "embedded micro model (it really speaks, but knows one portrait only)"
 NATIVE_RESOLUTION = {"1.5": 256, "1.6": 512}  # pixels, the side of the face crop each release was trained on
 
@@ -36,11 +38,17 @@ class ModelFile:
     licence: str
     other_places: tuple[str, ...] = ()  # further paths below the models folder where users keep it
     release: str | None = None  # of a LatentSync UNet, "1.5" or "1.6": both are published under one name
+    fp16_name: str | None = None  # of its safetensors copy in half the size, see models/fp16_copy.py
 
     @property
     def target(self) -> str:
         """The file's path below the models folder, with forward slashes."""
         return f"{self.folder}/{self.name}"
+
+    @property
+    def fp16_target(self) -> str | None:
+        """Its fp16 copy's path below the models folder; None where there is no such copy."""
+        return f"{self.folder}/{self.fp16_name}" if self.fp16_name else None
 
     @property
     def page(self) -> str:
@@ -69,6 +77,7 @@ UNET_1_6 = ModelFile(
     licence="CreativeML Open RAIL++-M",
     other_places=UNET_PLACES + HUB_FOLDERS["1.6"],
     release="1.6",
+    fp16_name="latentsync_unet_1.6_fp16.safetensors",
 )
 UNET_1_5 = ModelFile(
     name="latentsync_unet_1.5.pt",
@@ -82,6 +91,7 @@ UNET_1_5 = ModelFile(
     licence="CreativeML Open RAIL++-M",
     other_places=UNET_PLACES + HUB_FOLDERS["1.5"],
     release="1.5",
+    fp16_name="latentsync_unet_1.5_fp16.safetensors",
 )
 MUSETALK_FOLDERS = ("", "musetalk/", "MuseTalk/", "checkpoints/")  # below which its repository's own layout is kept
 MUSETALK_1_5 = ModelFile(
@@ -95,6 +105,7 @@ MUSETALK_1_5 = ModelFile(
     sha256="7ebf6c98c181e20838e4c0054e96e944ac60d5d692cc01db42839fe11b787007",
     licence="CreativeML Open RAIL-M",
     other_places=tuple(folder + "musetalkV15/unet.pth" for folder in MUSETALK_FOLDERS),
+    fp16_name="musetalk_1.5_fp16.safetensors",
 )
 MUSETALK_1_0 = ModelFile(
     name="musetalk_1.0.bin",
@@ -107,6 +118,7 @@ MUSETALK_1_0 = ModelFile(
     sha256="0ee7d5ea03ea75d8dca50ea7a76df791e90633687a135c4a69393abfc0475ffe",
     licence="CreativeML Open RAIL-M",
     other_places=tuple(folder + "musetalk/pytorch_model.bin" for folder in MUSETALK_FOLDERS),
+    fp16_name="musetalk_1.0_fp16.safetensors",
 )
 WHISPER_TINY = ModelFile(
     name="whisper_tiny.pt",
@@ -222,12 +234,19 @@ def user_data_directory() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
 
 
-def places(model: ModelFile, directory: Path) -> Iterator[Path]:
+def published_places(model: ModelFile, directory: Path) -> Iterator[Path]:
     """Every existing file below `directory` under one of the paths of `model`, the canonical one first."""
     for relative in (model.target, *model.other_places):
         path = directory / relative
         if path.is_file():
             yield path
+
+
+def places(model: ModelFile, directory: Path) -> Iterator[Path]:
+    """Every existing file of `model` below `directory`: as published, then its fp16 copy."""
+    yield from published_places(model, directory)
+    if model.fp16_target and (directory / model.fp16_target).is_file():
+        yield directory / model.fp16_target
 
 
 def find(model: ModelFile, directory: str | Path) -> Path | None:
@@ -260,8 +279,16 @@ def check_model_file(path: Path) -> None:
 
 
 def is_complete(model: ModelFile, path: Path) -> bool:
-    """Whether the file at `path` has the published size of `model`; an interrupted download has not."""
-    return path.stat().st_size == model.size
+    """Whether the file at `path` has the published size of `model` or is its fp16 copy; an interrupted one is neither."""
+    return path.stat().st_size == model.size or is_fp16_copy(model, path)
+
+
+def is_fp16_copy(model: ModelFile, path: Path) -> bool:
+    """Whether the file at `path` is whole, and records that it was made of the published file of `model`."""
+    if model.fp16_name is None or path.suffix != ".safetensors":
+        return False
+    header = read_header(path) or {}
+    return header.get("__metadata__", {}).get(SOURCE_SHA256) == model.sha256
 
 
 RELEASE_IN_NAME = re.compile(r"(?<!\d)1[._]([56])(?!\d)")

@@ -1,9 +1,9 @@
 """Fetch a published model file from the Hugging Face Hub: resumed where interrupted, verified, then moved into place.
 
-This is the only code in the package that opens a connection, and only the ``download`` command calls it. The Hub's
-plain HTTP interface is used rather than its client library, whose current versions discard an interrupted file:
-here the bytes are appended to ``<name>.part`` beside the final path, a second call requests the rest only (HTTP Range),
-and the final name appears only when size and SHA-256 are right.
+This is the only code in the package that opens a connection, and only the ``download`` command and the button Get
+models of the loader nodes call it. The Hub's plain HTTP interface is used rather than its client library, whose
+current versions discard an interrupted file: here the bytes are appended to ``<name>.part`` beside the final path, a
+second call requests the rest only (HTTP Range), and the final name appears only when size and SHA-256 are right.
 """
 
 import errno
@@ -39,6 +39,7 @@ CHUNK_BYTES = 1 << 16  # a broken connection loses at most so much
 SPARE_DISK_BYTES = 64 << 20  # left free beside the file
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 RETRY_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0)  # between attempts that received nothing
+OTHER_FOLDER = "--models or LATENTSYNC_MODELS, in ComfyUI extra_model_paths.yaml"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -97,10 +98,41 @@ def download(
     if present is not None and is_complete(model, present):
         on_progress(model.size, model.size)
         return present
-    target = directory / model.target
+    return download_to(model, directory / model.target, on_progress, check_cancelled, endpoint, token)
+
+
+def download_to(
+    model: ModelFile,
+    target: Path,
+    on_progress: OnProgress = ignore_progress,
+    check_cancelled: CheckCancelled = never_cancelled,
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> Path:
+    """Fetch `model` as the file `target`, which must not exist; its folder is created if necessary.
+
+    on_progress, check_cancelled, endpoint, token, and what is raised: as of `download`.
+    """
+    part = fetch_part(model, target, on_progress, check_cancelled, endpoint, token)
+    try:
+        os.replace(part, target)
+    except OSError as error:
+        raise unwritable(model, target.parent, error) from error
+    return target
+
+
+def fetch_part(
+    model: ModelFile,
+    target: Path,
+    on_progress: OnProgress,
+    check_cancelled: CheckCancelled,
+    endpoint: str | None,
+    token: str | None,
+) -> Path:
+    """The part file beside `target`, whole and verified, still under its own name; arguments as of `download_to`."""
     refuse_if_forbidden(model, target)
     url = resolve_url(model, endpoint)
-    part_path = target.with_name(target.name + ".part")
+    part_path = part_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(part_path, "ab") as file:
@@ -114,17 +146,26 @@ def download(
                 f"{model.sha256[:12]}..., so it was removed; download it again, and if that repeats, "
                 f"{urlsplit(url).netloc} serves another file."
             )
-        os.replace(part_path, target)
     except OSError as error:
         raise unwritable(model, target.parent, error) from error
     finally:
         remove_if_empty(part_path)
-    return target
+    return part_path
+
+
+def part_of(target: Path) -> Path:
+    """Where the bytes of `target` are collected until they are all there."""
+    return target.with_name(target.name + ".part")
+
+
+def hub_is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to ask the Hub, read as its own client library does."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def refuse_if_forbidden(model: ModelFile, target: Path) -> None:
     """Raise before anything is written: where HF_HUB_OFFLINE forbids it, or where a file of the user is in the way."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    if hub_is_offline():
         raise LatentSyncError(
             f"HF_HUB_OFFLINE is set, so {model.name} was not downloaded; unset it, or {by_hand(model, target)}."
         )
@@ -141,7 +182,7 @@ def require_disk_space(model: ModelFile, folder: Path, missing: int) -> None:
     if missing + SPARE_DISK_BYTES > free:
         raise LatentSyncError(
             f"{folder} has {free / 1e9:.1f} GB free, but {model.name} needs {missing / 1e9:.1f} GB more; "
-            "make room or choose another models folder (--models or LATENTSYNC_MODELS)."
+            f"make room or choose another models folder ({OTHER_FOLDER})."
         )
 
 
@@ -149,12 +190,12 @@ def unwritable(model: ModelFile, folder: Path, error: OSError) -> LatentSyncErro
     """The error for a folder that cannot be written to, or whose disk is full."""
     if error.errno == errno.ENOSPC:
         return LatentSyncError(
-            f"The disk of {folder} filled up while {model.name} was being downloaded; make room and run the same "
-            "command again: it goes on where it stopped."
+            f"The disk of {folder} filled up while {model.name} was being downloaded; make room and start it "
+            "again: it goes on where it stopped."
         )
     return LatentSyncError(
         f"{model.name} cannot be written to {folder} ({error.strerror or error}); choose another models folder "
-        "(--models or LATENTSYNC_MODELS)."
+        f"({OTHER_FOLDER})."
     )
 
 
@@ -202,7 +243,7 @@ def fetch(
             if failed_attempts == len(RETRY_PAUSES_S):
                 raise LatentSyncError(
                     f"The download of {model.name} stopped at {part.size / 1e6:,.1f} of {model.size / 1e6:,.1f} MB "
-                    f"({interruption}); run the same command again: it goes on where it stopped."
+                    f"({interruption}); start it again: it goes on where it stopped."
                 ) from interruption
             logger.warning("%s: %s; going on at byte %d", model.name, interruption, part.size)
             time.sleep(RETRY_PAUSES_S[failed_attempts])

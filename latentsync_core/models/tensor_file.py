@@ -15,8 +15,8 @@ from torch import Tensor
 from ..errors import LatentSyncError
 from ..file_names import utf8_path
 from .catalog import check_model_file
+from .safetensors_header import METADATA_PREFIX
 
-METADATA_PREFIX = "latentsync."  # of our own strings in a safetensors header
 NESTED_UNDER = ("state_dict", "model_state_dict")  # where .pt files keep their tensors, if not at the top
 QUICK_LAYERS = 64  # so many are built quickly, whatever the file states
 NAME_SHOWN, REASON_SHOWN = 60, 200  # characters of what was found in a file that is no model

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ...errors import LatentSyncError
 from ...file_names import utf8_path, valid_text
-from ..tensor_file import METADATA_PREFIX, TensorFile, fits, read_tensors, refuse_more_layers, refusing_misfits
+from ..safetensors_header import METADATA_PREFIX
+from ..tensor_file import TensorFile, fits, read_tensors, refuse_more_layers, refusing_misfits
 from .config import MUSETALK_CHANNELS, MotionModuleConfig, UNetConfig
 from .model import UNet3DConditionModel
 
@@ -92,10 +93,18 @@ def load_unet(
 
 def save_unet(model: UNet3DConditionModel, path: Path | str, metadata: Mapping[str, str] | None = None) -> None:
     """Write a UNet as safetensors with its configuration and `metadata` (strings), which loading needs."""
-    strings = {"config": json.dumps(model.config.to_dict()), **(metadata or {})}
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_checkpoint(Checkpoint(Path(path), model.state_dict(), model.config, dict(metadata or {})))
+
+
+def write_checkpoint(checkpoint: Checkpoint) -> None:
+    """Write tensors, configuration and metadata (strings) as the safetensors file `checkpoint.path`.
+
+    Raises OSError or safetensors.SafetensorError where the disk takes no more.
+    """
+    strings = {"config": json.dumps(checkpoint.config.to_dict()), **checkpoint.metadata}
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state_dict.items()}
     about = {METADATA_PREFIX + name: valid_text(value) for name, value in strings.items()}
-    with utf8_path(path) as openable:
+    with utf8_path(checkpoint.path) as openable:
         save_file(tensors, openable, about)
 
 
