@@ -8,6 +8,7 @@ from .conditioning import Conditioning
 from .draft import Draft
 from .faces import FaceEncode, FaceTrack
 from .host.folders import register_model_folder
+from .host.model_routes import register_routes
 from .lip_sync import LipSync
 from .load import LoadModel, LoadMuseTalkModel, LoadVAE, LoadWhisper
 from .sample_clip import SampleClip
@@ -20,6 +21,7 @@ class LatentSyncExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_model_folder()  # the loaders' lists read it
+        register_routes()
         return [
             LipSync,
             SampleClip,

@@ -279,7 +279,7 @@ def check_model_file(path: Path) -> None:
 
 
 def is_complete(model: ModelFile, path: Path) -> bool:
-    """Whether the file at `path` has the published size of `model` or is its fp16 copy; an interrupted one is neither."""
+    """Whether the file at `path` has the size of `model` as published, or is its fp16 copy; half a file is neither."""
     return path.stat().st_size == model.size or is_fp16_copy(model, path)
 
 

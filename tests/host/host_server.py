@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,15 +89,26 @@ def write_full_vae(folder: Path) -> None:
 
 
 @contextmanager
-def start_server(comfyui: Path, python: str, base: Path, *flags: str) -> Iterator[HostServer]:
-    """Run ComfyUI on the CPU with `base` as its base folder until the block ends."""
+def start_server(
+    comfyui: Path,
+    python: str,
+    base: Path,
+    *flags: str,
+    offline: bool = True,
+    environment: Mapping[str, str] = {},  # noqa: B006 (only read)
+) -> Iterator[HostServer]:
+    """Run ComfyUI on the CPU with `base` as its base folder until the block ends.
+
+    offline: as --disable-api-nodes makes it. environment: further variables of the process.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     host = HostServer(f"http://127.0.0.1:{port}", base, base / "comfyui.log")
     options = ("--port", str(port), "--base-directory", str(base), "--database-url", "sqlite:///:memory:")
-    command = [python, "main.py", "--cpu", *options, "--disable-api-nodes", *flags]
-    own = {**os.environ, "LATENTSYNC_CACHE": str(base / "cache")}
+    kept_offline = ["--disable-api-nodes"] if offline else []
+    command = [python, "main.py", "--cpu", *options, *kept_offline, *flags]
+    own = {**os.environ, "LATENTSYNC_CACHE": str(base / "cache"), **environment}
     with host.log_file.open("ab") as log:
         process = subprocess.Popen(command, cwd=comfyui, env=own, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -1,16 +1,11 @@
 """Downloads against a real server on the loopback: whole, resumed, refused. Nothing outside this machine is asked."""
 
-import contextlib
 import hashlib
-import logging
-import re
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback_hub import running_hub
 
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models import download as download_module
@@ -33,68 +28,6 @@ MODEL = ModelFile(
 )
 
 
-@dataclass
-class Hub:
-    """A Hub of one file. As the real one, it describes the file, then redirects to a store under another host name."""
-
-    url: str
-    content: bytes = CONTENT
-    announced_hash: str = MODEL.sha256
-    announced_size: int = MODEL.size
-    knows_range: bool = True
-    cuts: list[int] = field(default_factory=list)  # the next answers end after so many bytes
-    refusals: list[int] = field(default_factory=list)  # the next requests get these HTTP statuses
-    requests: list[dict[str, str]] = field(default_factory=list)
-
-    def ranges(self) -> list[str | None]:
-        """The Range header of every request that reached the store."""
-        return [seen.get("Range") for seen in self.requests if seen["path"].startswith("/store/")]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):  # noqa: N802 (http.server's name)
-        hub = self.server.hub
-        hub.requests.append({"path": self.path, **self.headers})
-        if hub.refusals:
-            return self.answer(hub.refusals.pop(0))
-        if self.path == f"/{MODEL.repo_id}/resolve/{REVISION}/sub%20folder/unet.pt":
-            return self.answer(
-                302,
-                {
-                    "Location": f"http://localhost:{self.server.server_port}/store/unet?signature=1",
-                    "X-Repo-Commit": REVISION,
-                    "X-Linked-Etag": f'"{hub.announced_hash}"',
-                    "X-Linked-Size": str(hub.announced_size),
-                },
-            )
-        return self.send_content(hub) if self.path.startswith("/store/") else self.answer(404)
-
-    def answer(self, status, headers=()):
-        self.send_response(status)
-        for name, value in dict(headers).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def send_content(self, hub):
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        start = int(wanted[1]) if wanted and hub.knows_range else 0
-        body = hub.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(hub.content) - 1}/{len(hub.content)}")
-        self.end_headers()
-        self.close_connection = True
-        with contextlib.suppress(ConnectionError):  # a client that stops listening is one of the cases
-            self.wfile.write(body[: hub.cuts.pop(0)] if hub.cuts else body)
-
-    def log_message(self, *arguments):
-        logging.getLogger(__name__).debug(*arguments)
-
-
 @pytest.fixture
 def hub(monkeypatch):
     """A running Hub; proxies and Hub settings of the machine are kept out of the test."""
@@ -103,14 +36,10 @@ def hub(monkeypatch):
     for variable in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(variable, "127.0.0.1,localhost")
     monkeypatch.setattr(download_module, "RETRY_PAUSES_S", (0, 0, 0))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield server.hub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running_hub() as hub:
+        hub.publish(MODEL, CONTENT)
+        hub.announced_hash, hub.announced_size = MODEL.sha256, MODEL.size
+        yield hub
 
 
 def files(folder: Path) -> list[str]:
@@ -196,7 +125,7 @@ def test_a_busy_server_is_asked_again(hub, tmp_path):
 
 
 def test_wrong_bytes_are_refused_and_removed(hub, tmp_path):
-    hub.content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    hub.publish(MODEL, CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     with pytest.raises(LatentSyncError, match="SHA-256 .* removed"):
         download(MODEL, tmp_path, endpoint=hub.url)
     assert files(tmp_path) == []
