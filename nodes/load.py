@@ -6,14 +6,17 @@ from comfy_api.latest import io
 
 from ..latentsync_core.options import MOST_BBOX_SHIFT, MUSETALK_RELEASES, PRECISIONS, UNET_GENERATORS
 from .host import folders
+from .host.published_files import UNET_FOLDERS, VAE_FOLDERS, WHISPER_FOLDERS
 from .types import CATEGORY, MuseTalkBox, WhisperType
 
 EMBEDDED = "embedded (one portrait)"
 EMBEDDED_ANY_FACE = "embedded (any face)"
-UNET_FOLDERS = (folders.FOLDER, "diffusion_models")
-WHISPER_FOLDERS = (folders.FOLDER, "audio_encoders")
-VAE_FOLDER = "vae"
 HOST_PRECISIONS = ("fp8_e4m3fn", "fp8_e5m2")  # the host's own names; it alone computes from such weights
+DTYPE_TOOLTIP = (
+    "Precision of the stored weights. auto lets the host choose for your hardware; bf16 or fp32 help when the result turns "
+    "black or noisy. fp8 takes a quarter of the memory of fp32, half of fp16, and costs some exactness; it is cast to the "
+    "working precision layer by layer."
+)
 
 
 class LoadModel(io.ComfyNode):
@@ -54,9 +57,7 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "dtype",
                     options=[*PRECISIONS, *HOST_PRECISIONS],
-                    tooltip="Precision of the stored weights. auto lets the host choose for your hardware; bf16 or fp32 "
-                    "help when the result turns black or noisy. fp8 takes a quarter of the memory of fp32, half of fp16, "
-                    "and costs some exactness; it is cast to the working precision layer by layer.",
+                    tooltip=DTYPE_TOOLTIP,
                 ),
             ],
             outputs=[
@@ -66,6 +67,10 @@ class LoadModel(io.ComfyNode):
                 io.Int.Output(display_name="resolution", tooltip="The crop size this model wants; feeds Face Encode."),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str | None) -> bool | str:
+        return folders.file_is_there(checkpoint, UNET_FOLDERS, EMBEDDED, EMBEDDED_ANY_FACE)
 
     @classmethod
     def execute(cls, checkpoint: str, noise: str, resolution: int, dtype: str) -> io.NodeOutput:
@@ -125,9 +130,8 @@ class LoadMuseTalkModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "dtype",
-                    options=list(PRECISIONS),
-                    tooltip="Precision of the stored weights. auto lets the host choose for your hardware; bf16 or fp32 "
-                    "help when the result turns black or noisy.",
+                    options=[*PRECISIONS, *HOST_PRECISIONS],
+                    tooltip=DTYPE_TOOLTIP,
                 ),
             ],
             outputs=[
@@ -137,17 +141,21 @@ class LoadMuseTalkModel(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, checkpoint: str | None) -> bool | str:
+        return folders.file_is_there(checkpoint, UNET_FOLDERS, EMBEDDED)
+
+    @classmethod
     def execute(cls, checkpoint: str, release: str, bbox_shift: int, dtype: str) -> io.NodeOutput:
         from ..latentsync_core.generators.musetalk.loading import release_of, resolution_of
         from ..latentsync_core.models.embedded import MUSETALK
-        from ..latentsync_core.models.loading import DTYPES
         from ..latentsync_core.models.unet import read_checkpoint
+        from .host.native_model import stored_dtype
         from .host.native_musetalk import native_musetalk
 
         path = MUSETALK if checkpoint == EMBEDDED else folders.model_path(checkpoint, *UNET_FOLDERS)
         loaded = read_checkpoint(path, generator="musetalk")
         release = release_of(loaded.metadata, loaded.path) if release == "auto" else release
-        model = native_musetalk(loaded, DTYPES.get(dtype), MuseTalkBox(release, bbox_shift))
+        model = native_musetalk(loaded, stored_dtype(dtype), MuseTalkBox(release, bbox_shift))
         model.model.crop_size = resolution_of(loaded.metadata, loaded.path)
         return io.NodeOutput(model, model.model.crop_size)
 
@@ -183,6 +191,10 @@ class LoadWhisper(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, whisper: str | None) -> bool | str:
+        return folders.file_is_there(whisper, WHISPER_FOLDERS, EMBEDDED)
+
+    @classmethod
     def execute(cls, whisper: str, generator: str = UNET_GENERATORS[0]) -> io.NodeOutput:
         from ..latentsync_core.models.embedded import WHISPER
         from ..latentsync_core.models.whisper import load_whisper
@@ -197,7 +209,7 @@ class LoadVAE(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        files = folders.model_files(VAE_FOLDER, likely=("sd-vae-ft-mse", "ft-mse", "ft-ema", "sd-vae"))
+        files = folders.model_files(*VAE_FOLDERS, likely=("sd-vae-ft-mse", "ft-mse", "ft-ema", "sd-vae"))
         return io.Schema(
             node_id="LatentSyncLoadVAE",
             display_name="LatentSync Load VAE",
@@ -216,6 +228,10 @@ class LoadVAE(io.ComfyNode):
                 io.Vae.Output(display_name="vae", tooltip="For Face Encode and Face Blend, and for stock VAE nodes.")
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, vae: str | None) -> bool | str:
+        return folders.file_is_there(vae, VAE_FOLDERS, EMBEDDED)
 
     @classmethod
     def execute(cls, vae: str) -> io.NodeOutput:

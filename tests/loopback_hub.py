@@ -21,8 +21,8 @@ SLOW_CHUNK = 1 << 14  # bytes between two pauses of a slow hub
 class Hub:
     """As the real one, it describes a file, then redirects to a store under another host name.
 
-    announced_hash, announced_size: said of every file in place of its own. cuts: the next answers of the store end after
-    so many bytes. refusals: the next requests get these HTTP statuses. seconds_per_chunk: how slow the store is.
+    announced_hash, announced_size: said of every file in place of its own. cuts: the next answers of the store end
+    after so many bytes. refusals: the next requests get these HTTP statuses. seconds_per_chunk: how slow the store is.
     """
 
     url: str
@@ -86,8 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         body = body[: hub.cuts.pop(0)] if hub.cuts else body
         with contextlib.suppress(ConnectionError):  # a client that stops listening is one of the cases
-            for begin in range(0, len(body), SLOW_CHUNK if hub.seconds_per_chunk else len(body) or 1):
-                self.wfile.write(body[begin : begin + SLOW_CHUNK] if hub.seconds_per_chunk else body)
+            step = SLOW_CHUNK if hub.seconds_per_chunk else len(body) or 1
+            for begin in range(0, len(body), step):
+                self.wfile.write(body[begin : begin + step])
                 time.sleep(hub.seconds_per_chunk)
 
     def log_message(self, *arguments):

@@ -5,6 +5,7 @@ import re
 import pytest
 from record_nodes import LOCALES, SCHEMA, keys, read
 
+WEB = LOCALES.parent / "web"
 LANGUAGES = sorted(folder.name for folder in LOCALES.iterdir())
 SCHEMA_PARTS = ("inputs", "outputs")
 
@@ -25,6 +26,17 @@ def test_the_texts_belong_to_the_recorded_nodes(language):
 @pytest.mark.parametrize("name", ["nodeDefs.json", "main.json"])
 def test_chinese_says_all_that_english_says_and_no_more(name):
     assert keys(read(LOCALES / "zh" / name)) == keys(read(LOCALES / "en" / name))
+
+
+def test_the_button_and_its_dialog_have_all_their_words():
+    scripts = "".join(path.read_text(encoding="utf-8") for path in sorted((WEB / "js").glob("get_models*.js")))
+    used = set(re.findall(r'(?<![\w.])text\("(\w+)"', scripts)) | {"file", "size", "licence", "source"}
+    for language in LANGUAGES:
+        words = read(LOCALES / language / "main.json")["latentsync"]["getModels"]
+        assert set(words) == used
+        for name, word in words.items():
+            places = re.findall(r"<(\w+)>", read(LOCALES / "en" / "main.json")["latentsync"]["getModels"][name])
+            assert sorted(re.findall(r"<(\w+)>", word)) == sorted(places), f"{language}: {name}"
 
 
 def test_chinese_explains_every_option_by_the_word_on_the_canvas():

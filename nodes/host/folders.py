@@ -4,7 +4,7 @@ import logging
 import os
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,8 +44,24 @@ def model_path(name: str, *folders: str) -> str:
         path = folder_paths.get_full_path(folder, name)
         if path is not None:
             return path
-    raise LatentSyncError(
-        f"{name} is in none of the folders {', '.join(folders)}; put it there and press R to refresh the lists."
+    raise LatentSyncError(not_there(name, folders))
+
+
+def file_is_there(name: str | None, folders: Sequence[str], *embedded: str) -> bool | str:
+    """What a loader node says of its file when queued: True, or the sentence that it is missing and how to get it.
+
+    name: None where a link gives it, which is only known when the node runs. embedded: choices that need no file.
+    """
+    if name is None or name in embedded or any(folder_paths.get_full_path(folder, name) for folder in folders):
+        return True
+    return not_there(name, folders)
+
+
+def not_there(name: str, folders: Sequence[str]) -> str:
+    """The sentence for a model file that is missing."""
+    return (
+        f"{name} is in none of the folders {', '.join(folders)}; press Get models on this node, or put the file there and "
+        "press R to refresh the lists."
     )
 
 

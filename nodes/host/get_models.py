@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.models.catalog import ModelFile
-from ...latentsync_core.models.download import download_to
 from .published_files import FOLDERS, LOADERS, listed_files, listed_name, offline_reason, target_of
 
 log = logging.getLogger(__name__)
@@ -97,6 +96,8 @@ class Downloads:
 
     def _fetch(self, model: ModelFile, fp16: bool) -> str:
         """The name under which the loaders list what has come."""
+        from ...latentsync_core.models.download import download_to
+
         target, progress = target_of(model), StageClock(self)
         if fp16 and model.fp16_name:
             from ...latentsync_core.models.fp16_copy import download_fp16

@@ -1,6 +1,7 @@
 """The published files of each loader node on this host: where they are, where they would go, what stands against it."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from ...latentsync_core.models.catalog import (
     is_complete,
     is_fp16_copy,
 )
-from ...latentsync_core.models.download import hub_is_offline, part_of
 from .folders import FOLDER
 
 UNET_FOLDERS = (FOLDER, "diffusion_models")
@@ -61,6 +61,8 @@ def files_of(loader: str) -> list[dict]:
 
 def describe(model: ModelFile, own: bool) -> dict:
     """One file, see `files_of`. own: whether the loader node loads it, or a run needs it besides."""
+    from ...latentsync_core.models.download import part_of
+
     about = {
         "name": model.name,
         "purpose": model.purpose,
@@ -120,13 +122,13 @@ def nearest_existing(folder: Path) -> Path:
 
 def free_space(folder: Path) -> int:
     """Bytes free on the disk of a folder that may not exist yet."""
-    import shutil
-
     return shutil.disk_usage(nearest_existing(folder)).free
 
 
 def offline_reason() -> str | None:
     """Why nothing is fetched, in a sentence, where this host was started to stay offline; None where it was not."""
+    from ...latentsync_core.models.download import hub_is_offline
+
     if hub_is_offline():
         return "HF_HUB_OFFLINE is set, so nothing is fetched; start ComfyUI without it, or put the files there by hand."
     if args.disable_api_nodes:

@@ -87,6 +87,15 @@ def test_one_step_is_the_librarys_pass_whatever_the_noise(modules, checkpoint, g
     assert relative(sample(graph.model, graph, steps=3, seed=SEED + 1) * SCALE, expected) < 1e-4
 
 
+@pytest.mark.parametrize(("name", "unit"), [("fp8_e4m3fn", 2**-4), ("fp8_e5m2", 2**-3)])
+def test_weights_stored_in_fp8_are_rounded_and_no_more(node_classes, checkpoint, graph, name, unit):
+    """The bound is that of Load Model's weights in tests/nodes/test_native_model.py, of which this has fewer."""
+    model, _ = node_classes["LatentSyncLoadMuseTalkModel"].execute(checkpoint.name, "auto", 4, name).args
+    assert str(model.model.get_dtype()) == f"torch.{name.replace('fp8', 'float8')}"
+    assert model.model_size() < sum(weight.nelement() for weight in model.model.diffusion_model.parameters()) * 1.2
+    assert 0 < relative(sample(model, graph), sample(graph.model, graph)) < 4 * unit
+
+
 def test_faces_and_voice_are_musetalks_own(modules, graph, clip):
     assert graph.model.model.box == type(graph.model.model.box)("1.0", 4) and graph.side == 64
     assert graph.crops.shape == (FRAMES, 64, 64, 3)

@@ -85,7 +85,7 @@ class Row {
     const file = status.stage === "round" ? text("rounding", { file: status.file }) : status.file;
     const number = status.files > 1 ? `${status.number}/${status.files} ` : "";
     const left = status.seconds_left === null ? "" : `, ${text("left", { time: duration(status.seconds_left) })}`;
-    this.label.textContent = `${number}${file} ${Math.floor(100 * share)} %${left}`;
+    this.label.textContent = `${Math.floor(100 * share)} %${left} ${number}${file}`;
     this.label.title = status.stage === "download" ? `${bytes(status.done)} / ${bytes(status.total)}` : "";
     this.bar.style.setProperty("--share", `${100 * share}%`);
     this.state(BUTTON_HEIGHT, { bar: true });
