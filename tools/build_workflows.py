@@ -1,10 +1,11 @@
-"""Write the example workflows, for the canvas and for the API, from their descriptions in tools/workflows.
+"""Write the example workflows, for the canvas and for the API, and the subgraphs, from their descriptions.
 
     python tools/build_workflows.py --server http://127.0.0.1:8188
 
-A development tool. Each description is a Python file with a function ``describe(w)`` (see workflow_builder.py); what
+A development tool. Each description is a Python file with a function ``describe(w)``: in tools/workflows for the canvas
+and the API (workflow_builder.py), in tools/subgraphs with a NAME for the list of nodes (subgraph_builder.py). What
 the nodes take and give is read from a running ComfyUI with this pack. With --check nothing is written: exit code 2
-means that a workflow differs from its description.
+means that a file differs from its description.
 """
 
 import argparse
@@ -13,14 +14,18 @@ import json
 import re
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from subgraph_builder import Subgraph
 from workflow_builder import Workflow
 
 CHECKOUT = Path(__file__).parents[1]
-DESCRIPTIONS = Path(__file__).parent / "workflows"
+TOOLS = Path(__file__).parent
 EXAMPLES = CHECKOUT / "workflows"  # ComfyUI offers its files as templates
+SUBGRAPHS = CHECKOUT / "subgraphs"  # ComfyUI lists its files among the nodes
 CORE_MODULES = ("nodes", "comfy_extras")
 
 
@@ -42,31 +47,30 @@ def read_packs(object_info: dict[str, Any], comfyui_version: str) -> dict[str, t
     return core | own
 
 
-def read_descriptions() -> dict[str, Any]:
-    """Name -> the describing function, in the order of their names."""
-    found = {}
-    for path in sorted(DESCRIPTIONS.glob("*.py")):
+def read_descriptions(kind: str) -> Iterator[ModuleType]:
+    """The descriptions of a kind, "workflows" or "subgraphs", in the order of their names."""
+    for path in sorted((TOOLS / kind).glob("*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found[path.stem] = module.describe
-    return found
+        yield module
 
 
 def build(server: str) -> dict[Path, str]:
     """Every file that the descriptions give, with its text."""
     object_info = fetch(f"{server}/object_info")
     packs = read_packs(object_info, fetch(f"{server}/system_stats")["system"]["comfyui_version"])
-    files = {}
-    for name, describe in read_descriptions().items():
-        workflow = Workflow(name, object_info, packs)
-        describe(workflow)
-        for path, document in (
-            (EXAMPLES / f"{name}.json", workflow.canvas()),
-            (EXAMPLES / "api" / f"{name}.json", workflow.api()),
-        ):
-            files[path] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    return files
+    documents = {}
+    for module in read_descriptions("workflows"):
+        workflow = Workflow(module.__name__, object_info, packs)
+        module.describe(workflow)
+        documents[EXAMPLES / f"{workflow.name}.json"] = workflow.canvas()
+        documents[EXAMPLES / "api" / f"{workflow.name}.json"] = workflow.api()
+    for module in read_descriptions("subgraphs"):
+        subgraph = Subgraph(module.NAME, object_info, packs)
+        module.describe(subgraph)
+        documents[SUBGRAPHS / f"{subgraph.name}.json"] = subgraph.blueprint()
+    return {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in documents.items()}
 
 
 def main() -> int:

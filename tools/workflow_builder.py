@@ -14,7 +14,7 @@ not fit the nodes raises ValueError.
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +121,7 @@ class Workflow:
         self.name, self.object_info, self.packs = name, object_info, packs or {}
         self.nodes: list[Node] = []
         self.columns: list[tuple[str, list[Node]]] = []
+        self.extra: dict[str, Any] = {}
 
     def column(self, title: str = "") -> None:
         """Start a column to the right of the others; with a title it becomes a group."""
@@ -200,14 +201,14 @@ class Workflow:
             if node.type != "MarkdownNote"
         }
 
+    def app_view(self, inputs: Sequence[tuple[Node, str]], outputs: Sequence[Node]) -> None:
+        """Say what the app view of newer hosts shows in place of the graph: widgets (node, input), and results."""
+        asked = [[node.id, name] for node, name in inputs]
+        self.extra = {"linearData": {"inputs": asked, "outputs": [node.id for node in outputs]}}
+
     def canvas(self) -> dict[str, Any]:
         """The form that the canvas saves and loads (workflow JSON 0.4)."""
-        groups = self._arrange()
-        links: list[list[Any]] = []
-        nodes = [self._canvas_node(node, links) for node in self.nodes]
-        for link, source, slot, *_ in links:
-            output = nodes[source - 1]["outputs"][slot]
-            output["links"] = [*(output["links"] or []), link]
+        nodes, links, groups = self.laid_out()
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, self.name)),
             "revision": 0,
@@ -217,9 +218,21 @@ class Workflow:
             "links": links,
             "groups": groups,
             "config": {},
-            "extra": {},
+            "extra": self.extra,
             "version": 0.4,
         }
+
+    def laid_out(self) -> tuple[list[dict[str, Any]], list[list[Any]], list[dict[str, Any]]]:
+        """Nodes, links [id, from, slot, to, slot, type] and groups as the canvas has them, each in its place."""
+        groups = self._arrange()
+        links: list[list[Any]] = []
+        nodes = [self._canvas_node(node, links) for node in self.nodes]
+        by_id = {node["id"]: node for node in nodes}
+        for link, source, slot, *_ in links:
+            if source in by_id:  # not what comes into a subgraph from outside
+                output = by_id[source]["outputs"][slot]
+                output["links"] = [*(output["links"] or []), link]
+        return nodes, links, groups
 
     def _canvas_node(self, node: Node, links: list[list[Any]]) -> dict[str, Any]:
         inputs = []

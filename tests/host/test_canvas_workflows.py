@@ -9,7 +9,9 @@ import pytest
 from latentsync_core.demo import CLIP, VOICE
 from latentsync_core.models.catalog import MUSETALK_1_5, UNET_1_6, VAE_FT_MSE, WHISPER_TINY
 
-CANVASES = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
+CHECKOUT = Path(__file__).parents[2]
+CANVASES = sorted((CHECKOUT / "workflows").glob("*.json"))
+SUBGRAPHS = sorted((CHECKOUT / "subgraphs").glob("*.json"))
 
 
 def test_workflows_are_what_their_descriptions_give(host, client):
@@ -20,7 +22,7 @@ def test_workflows_are_what_their_descriptions_give(host, client):
     if version not in built_with:
         pytest.skip(f"the workflows were not built with ComfyUI {version}")
     files = build(host.address)
-    assert {path for path in files if path.parent.name != "api"} == set(CANVASES)
+    assert {path for path in files if path.parent.name != "api"} == {*CANVASES, *SUBGRAPHS}
     assert [path.name for path, text in files.items() if path.read_text() != text] == []
 
 

@@ -17,4 +17,6 @@ def describe(w):
         resolution=model["resolution"],
     )
     w.column("Result")
-    save(w, synced, "lipsync")
+    saved = save(w, synced, "lipsync")
+    asked = [(synced, name) for name in ("face", "length", "preset", "seed")]
+    w.app_view([(video, "file"), (audio, "audio"), *asked], [saved])

@@ -34,4 +34,5 @@ def describe(w):
         guidance=1.5,
     )
     w.column("Result")
-    save(w, synced, "lipsync_embedded")
+    saved = save(w, synced, "lipsync_embedded")
+    w.app_view([(synced, name) for name in ("steps", "guidance", "seed")], [saved])
