@@ -121,8 +121,10 @@ class FaceTrack(io.ComfyNode):
         from .host.native_musetalk import box_of
         from .host.shown import shown_pictures
         from .host.tracking import track_clip
+        from .host.unfolded import refuse_second_clip
         from .host.video_source import open_clip
 
+        refuse_second_clip()
         given = None if face_mask is None else face_mask.reshape(-1, *face_mask.shape[-2:])[0].float().cpu().numpy()
         selection = parse_face(face) if given is None else mask_selection(given, "face_mask")
         settings = TrackingSettings(detection_threshold=round(detection_threshold, 6), max_gap=max_gap)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import comfy.utils
 from comfy_execution.progress import get_progress_state
-from comfy_execution.utils import get_executing_context
 from PIL import Image
 
 from ...latentsync_core.progress import Callbacks
 from .memory import check_cancelled
 from .messages import show_in_node
+from .unfolded import unfolded_from
 
 STAGES = {
     "voice": "Encoding the voice",
@@ -24,7 +24,6 @@ STAGES = {
     "write": "Pasting and writing",
     "score": "Scoring",
 }
-UNFOLDING = "LatentSyncLipSync"
 SHARES = {"faces": (0, 15), "encode": (15, 25), "voice": (25, 30), "sample": (30, 85), "write": (85, 100)}
 WHOLE = 100  # of which SHARES are: in the order in which the stages come, about as long as each takes
 TEXT_SECONDS = 0.5  # between two lines of text
@@ -111,13 +110,8 @@ class SharedBar:
     @classmethod
     def of(cls, stage: str) -> "SharedBar | None":
         """For a stage of the node that is running; None where nothing unfolded into it."""
-        context = get_executing_context()
-        if context is None or stage not in SHARES:
-            return None
-        graph = get_progress_state().dynprompt
-        node = graph.get_display_node_id(context.node_id)
-        unfolded = node != context.node_id and graph.get_node(node)["class_type"] == UNFOLDING
-        return cls(node, *SHARES[stage]) if unfolded else None
+        node = unfolded_from() if stage in SHARES else None
+        return None if node is None else cls(node, *SHARES[stage])
 
     def reach(self, done: float) -> float:
         """How full the bar is when so much, 0 to 1, of the stage is done; it never goes back.

@@ -1,5 +1,6 @@
 """Every bundled workflow runs in a real ComfyUI, repeats only what changed, stops when told to, refuses in words."""
 
+import shutil
 import time
 import wave
 from io import BytesIO
@@ -230,3 +231,29 @@ def test_images_work_in_place_of_a_video(client, media):
     run = client.run(workflow)
     assert run.error is None, run.error["exception_message"]
     check_result(next(file for file in run.files if file.suffix == ".mp4"))
+
+
+@pytest.fixture
+def folder_of_clips(client, object_info, tmp_path) -> dict:
+    """The host's node that gives every clip of a folder, here two of the demo's."""
+    if "LoadVideoDataSetFromFolder" not in object_info:
+        pytest.skip("this ComfyUI has no node that loads a folder of videos")
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(CLIP, tmp_path / name)
+        client.upload(tmp_path / name, "clips")
+    return {"class_type": "LoadVideoDataSetFromFolder", "inputs": {"folder": "clips"}}
+
+
+def test_a_folder_of_clips_gives_a_result_of_each(client, media, folder_of_clips):
+    workflow = bundled("lipsync", media)
+    workflow[node_of(workflow, "LoadVideo")] = folder_of_clips
+    run = client.run(workflow)
+    assert run.error is None, run.error["exception_message"]
+    assert len([file for file in run.files if file.suffix == ".mp4"]) == 2
+
+
+def test_the_node_that_does_it_all_refuses_a_list_rather_than_lose_most_of_it(client, media, folder_of_clips):
+    workflow = bundled("lipsync_simple", media)
+    workflow[node_of(workflow, "LoadVideo")] = folder_of_clips
+    error = client.run(workflow).error
+    assert error["exception_message"].startswith("Lip Sync takes one clip at a time and a list of them came")
