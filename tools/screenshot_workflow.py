@@ -1,6 +1,7 @@
 """Open a canvas workflow in ComfyUI's own page, report its faults, and take a screenshot.
 
     python tools/screenshot_workflow.py workflows/lipsync.json --out lipsync.jpg --server http://127.0.0.1:8188
+    python tools/screenshot_workflow.py workflows/try_without_download.json --run --app --out docs/canvas_app.jpg
 
 A development tool: it needs aiohttp and Chromium (on PATH, or where CHROMIUM says). Over the DevTools protocol it loads
 the file as a user's drop would and inspects the page: unknown nodes, dialogs, nodes that overlap, and the API form that
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,19 +30,22 @@ FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars --mute-audio"
 ).split()
-START_SECONDS = 60
+START_SECONDS = 180  # on a machine that has other work
 SETTLE_SECONDS = 1.5  # dialogs and media previews come a little after the nodes
 FRAME = 600  # pixels that the page's own bars may take off the window, more than enough
 MARGIN = 24  # pixels around the workflow in its picture
 TITLE = 30  # pixels, the height of a node's title; a node's position is below it
 
 READY = "Boolean(window.app?.graph && app.canvas && app.ui && window.LiteGraph?.registered_node_types?.KSampler)"
+RUN_SECONDS = 1200  # a workflow that takes longer hangs
+APP_WINDOW = {"width": 1280, "height": 800}  # pixels
 LOAD = "app.loadGraphData(%s, true, false, null, {showMissingModelsDialog: false})"
 BOXES = f"""[
   ...app.graph.nodes.map(n => ({{
+    id: n.id,
     name: (n.title ?? n.type) + ' (' + n.id + ')',
     at: [n.pos[0], n.pos[1] - {TITLE}],
-    size: [n.size[0], (n.flags.collapsed ? 0 : n.size[1]) + {TITLE}],
+    size: [n.flags.collapsed ? n._collapsed_width : n.size[0], (n.flags.collapsed ? 0 : n.size[1]) + {TITLE}],
   }})),
   ...app.graph.groups.map(g => ({{name: 'group', at: [...g.pos], size: [...g.size]}})),
 ]"""
@@ -53,6 +57,14 @@ INSPECT = f"""(async () => ({{
   canvas: app.graph.serialize(),
   api: (await app.graphToPrompt()).output,
 }}))()"""
+IDLE = """(async () => {
+  const queue = await (await fetch('/api/queue')).json();
+  return queue.queue_running.length + queue.queue_pending.length === 0;
+})()"""
+CLOSE_WELCOME = """(() => {
+  const buttons = [...document.querySelectorAll('[role=dialog] button')];
+  buttons.find(button => button.innerText.trim() === 'Skip')?.click();
+})()"""
 ONLY_THE_GRAPH = """document.head.appendChild(document.createElement('style')).textContent = `
   body * { visibility: hidden !important }
   #graph-canvas, .dom-widget, .dom-widget *, .lg-node, .lg-node * { visibility: visible !important }`"""
@@ -122,9 +134,30 @@ class Page:
         faults += [f"{a['name']} overlaps {b['name']}" for a, b in itertools.combinations(nodes, 2) if overlap(a, b)]
         return Inspection(faults, seen["canvas"], seen["api"])
 
-    async def picture(self, path: Path, width: int) -> None:
-        """Write the loaded graph, and nothing of the page around it, as a JPEG or PNG at most `width` pixels wide."""
-        boxes = await self.run(BOXES)
+    async def run_to_its_end(self) -> None:
+        """Queue what the page shows, and wait until it is done."""
+        await self.run("app.queuePrompt(0)")
+        for _ in range(RUN_SECONDS):
+            await asyncio.sleep(1)
+            if await self.run(IDLE):
+                return
+        raise PageError(f"the workflow did not end within {RUN_SECONDS} s")
+
+    async def app_picture(self, path: Path) -> None:
+        """Write the window with the app view, which newer hosts show in place of the graph."""
+        await self.send("Emulation.setDeviceMetricsOverride", **APP_WINDOW, deviceScaleFactor=1, mobile=False)
+        await asyncio.sleep(SETTLE_SECONDS)
+        await self.run(CLOSE_WELCOME)
+        await asyncio.sleep(SETTLE_SECONDS)
+        shot = await self.send("Page.captureScreenshot", **picture_kind(path))
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    async def picture(self, path: Path, width: int, nodes: Collection[int] | None = None) -> None:
+        """Write the loaded graph, and nothing of the page around it, as a JPEG or PNG at most `width` pixels wide.
+
+        nodes: ids of those that the picture is to show; all, and the groups, by default.
+        """
+        boxes = [box for box in await self.run(BOXES) if nodes is None or box.get("id") in nodes]
         left, top = (min(box["at"][axis] for box in boxes) - MARGIN for axis in (0, 1))
         right, bottom = (max(box["at"][axis] + box["size"][axis] for box in boxes) + MARGIN for axis in (0, 1))
         scale = min(1.0, width / (right - left))
@@ -135,10 +168,14 @@ class Page:
         await asyncio.sleep(SETTLE_SECONDS)
         x, y = await self.run(PLACE % (scale, -left, -top))
         await asyncio.sleep(SETTLE_SECONDS)
-        kind = {"format": "png"} if path.suffix.lower() == ".png" else {"format": "jpeg", "quality": 90}
         clip = {"x": x, "y": y, "width": size[0], "height": size[1], "scale": 1}
-        shot = await self.send("Page.captureScreenshot", **kind, clip=clip)
+        shot = await self.send("Page.captureScreenshot", **picture_kind(path), clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def picture_kind(path: Path) -> dict[str, Any]:
+    """How the page is to encode a picture: by the file's name."""
+    return {"format": "png"} if path.suffix.lower() == ".png" else {"format": "jpeg", "quality": 85}
 
 
 def overlap(a: dict[str, Any], b: dict[str, Any]) -> bool:
@@ -192,9 +229,13 @@ async def find_page(session: aiohttp.ClientSession, port_file: Path, address: st
 
 async def main_async(arguments: argparse.Namespace) -> int:
     workflow = json.loads(arguments.workflow.read_text(encoding="utf-8"))
+    workflow["extra"]["linearMode"] = arguments.app
+    out = arguments.out or arguments.workflow.with_suffix(".jpg")
     async with open_comfyui(arguments.server.rstrip("/"), find_chromium()) as page:
         inspection = await page.load(workflow)
-        await page.picture(arguments.out or arguments.workflow.with_suffix(".jpg"), arguments.width)
+        if arguments.run:
+            await page.run_to_its_end()
+        await (page.app_picture(out) if arguments.app else page.picture(out, arguments.width))
     for fault in inspection.faults:
         print(fault, file=sys.stderr)
     return 2 if inspection.faults else 0
@@ -205,6 +246,8 @@ def main() -> int:
     parser.add_argument("workflow", type=Path, help="canvas workflow (.json)")
     parser.add_argument("--out", type=Path, help="the picture, .jpg or .png (beside the workflow)")
     parser.add_argument("--width", type=int, default=1600, help="at most so many pixels wide (%(default)s)")
+    parser.add_argument("--run", action="store_true", help="run it first, so that the nodes show results")
+    parser.add_argument("--app", action="store_true", help="the app view of newer ComfyUI in place of the graph")
     parser.add_argument("--server", default="http://127.0.0.1:8188", help="address of ComfyUI (%(default)s)")
     return asyncio.run(main_async(parser.parse_args()))
 

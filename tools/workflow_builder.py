@@ -124,7 +124,10 @@ class Workflow:
         self.extra: dict[str, Any] = {}
 
     def column(self, title: str = "") -> None:
-        """Start a column to the right of the others; with a title it becomes a group."""
+        """Start a column to the right of the others; with a title it becomes a group.
+
+        A group's title is the same for everybody, so ours say it in English and in Chinese.
+        """
         self.columns.append((title, []))
 
     def add(self, node_type: str, /, **values: Any) -> Node:
@@ -151,7 +154,7 @@ class Workflow:
 
     def note(self, markdown: str, width: int = WIDTH) -> Node:
         """Add a text for the reader to the column."""
-        node = Node(len(self.nodes) + 1, "MarkdownNote", {"output": [], "output_name": []}, title="Note")
+        node = Node(len(self.nodes) + 1, "MarkdownNote", {"output": [], "output_name": []}, title="Note · 说明")
         node.values = {"": markdown.strip()}
         characters = width // NOTE_CHARACTER
         lines = sum(1 + len(line) // characters for line in node.values[""].splitlines())
@@ -247,6 +250,8 @@ class Workflow:
             shown |= {"widget": {"name": entry.name}} if entry.is_widget else {}
             inputs.append(shown | ({} if entry.required else {"shape": OPTIONAL_SHAPE}))
         names, kinds = node.info["output_name"], node.info["output"]
+        # A title that is the node's own is left out: the canvas then shows it in the user's language.
+        titled = {} if node.title == node.info.get("display_name") else {"title": node.title}
         return {
             "id": node.id,
             "type": node.type,
@@ -257,7 +262,7 @@ class Workflow:
             "mode": 0,
             "inputs": inputs,
             "outputs": [{"name": n, "type": t, "links": None} for n, t in zip(names, kinds, strict=True)],
-            "title": node.title,
+            **titled,
             "properties": node.properties,
             "widgets_values": list(widget_values(node)),
             **node.style,

@@ -23,20 +23,20 @@ Press R, then choose your clip and your voice, then Run.
 
 def inputs(w):
     """The clip and the voice."""
-    w.column("Inputs")
+    w.column("Inputs · 输入")
     return w.add("LoadVideo", file="clip.mp4"), w.add("LoadAudio", audio="voice.wav")
 
 
 def sample_inputs(w):
     """The clip and the voice that come with the nodes: video, audio."""
-    w.column("Inputs")
+    w.column("Inputs · 输入")
     given = w.add("LatentSyncSample")
     return given["video"], given["audio"]
 
 
 def models(w):
     """The three networks: model, whisper, vae."""
-    w.column("Models")
+    w.column("Models · 模型")
     model = w.add("LatentSyncLoadModel", checkpoint="latentsync_unet_1.6.pt")
     whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt")
     vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
@@ -46,7 +46,7 @@ def models(w):
 
 def embedded_models(w):
     """The three networks that come with the nodes: model, whisper, vae."""
-    w.column("Models")
+    w.column("Models · 模型")
     model = w.add("LatentSyncLoadModel", checkpoint=EMBEDDED)
     whisper = w.add("LatentSyncLoadWhisper", whisper=EMBEDDED)
     return model, whisper, w.add("LatentSyncLoadVAE", vae=EMBEDDED)
@@ -54,10 +54,10 @@ def embedded_models(w):
 
 def track_and_encode(w, video, audio, model, whisper, vae):
     """The inputs of the conditioning node: faces, face latents, audio chunks."""
-    w.column("Face and voice")
+    w.column("Face and voice · 人脸与语音")
     faces = w.add("LatentSyncFaceTrack", video=video)
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
-    w.column("Encode")
+    w.column("Encode · 编码")
     latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
     chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
     return faces, latents, chunks

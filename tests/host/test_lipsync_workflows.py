@@ -234,12 +234,12 @@ def test_images_work_in_place_of_a_video(client, media):
 
 
 @pytest.fixture
-def folder_of_clips(client, object_info, tmp_path) -> dict:
-    """The host's node that gives every clip of a folder, here two of the demo's."""
+def folder_of_clips(client, object_info, short_clip, tmp_path) -> dict:
+    """The host's node that gives every clip of a folder, here two short ones."""
     if "LoadVideoDataSetFromFolder" not in object_info:
         pytest.skip("this ComfyUI has no node that loads a folder of videos")
     for name in ("a.mp4", "b.mp4"):
-        shutil.copy(CLIP, tmp_path / name)
+        shutil.copy(client.host.base / "input" / short_clip, tmp_path / name)
         client.upload(tmp_path / name, "clips")
     return {"class_type": "LoadVideoDataSetFromFolder", "inputs": {"folder": "clips"}}
 

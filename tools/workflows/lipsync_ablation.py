@@ -8,10 +8,10 @@ def describe(w):
     model, whisper, vae = models(w)
     faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
     for mode in ("off", "on"):
-        w.column(f"Positions {mode}")
+        w.column(f"Positions {mode} · 位置 {mode}")
         tokens, conditioned = conditioning(w, latents, chunks, model, mode)
         sampled = {guidance: sample(w, model, conditioned, guidance=guidance) for guidance in (1.0, 1.5)}
-        w.column(f"Results, positions {mode}")
+        w.column(f"Results, positions {mode} · 结果，位置 {mode}")
         for guidance, latent in sampled.items():
             blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)
             save(w, blended["video"], f"ablation_positions_{mode}_guidance_{guidance}")

@@ -7,7 +7,7 @@ def describe(w):
     video, audio = inputs(w)
     model, whisper, vae = models(w)
     faces, latents, chunks = track_and_encode(w, video, audio, model, whisper, vae)
-    w.column("Generate")
+    w.column("Generate · 生成")
     tokens, conditioned = conditioning(w, latents, chunks, model)
     sampled = w.add(
         "KSampler",
@@ -22,6 +22,6 @@ def describe(w):
         scheduler="ddim_uniform",
         denoise=1.0,
     )
-    w.column("Result")
+    w.column("Result · 结果")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
     save(w, blended["video"], "lipsync_ksampler")

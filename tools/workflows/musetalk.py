@@ -5,17 +5,17 @@ from workflow_parts import VAE, conditioning, inputs, save
 
 def describe(w):
     video, audio = inputs(w)
-    w.column("Models")
+    w.column("Models · 模型")
     model = w.add("LatentSyncLoadMuseTalkModel", checkpoint="musetalk_1.5.pth")
     whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt", generator="musetalk")
     vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
-    w.column("Face and voice")
+    w.column("Face and voice · 人脸与语音")
     faces = w.add("LatentSyncFaceTrack", video=video, model=model["model"])
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
-    w.column("Encode")
+    w.column("Encode · 编码")
     latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
     chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
-    w.column("Generate")
+    w.column("Generate · 生成")
     tokens, conditioned = conditioning(w, latents, chunks, model)
     sampled = w.add(
         "KSampler",
@@ -30,6 +30,6 @@ def describe(w):
         scheduler="simple",
         denoise=1.0,
     )
-    w.column("Result")
+    w.column("Result · 结果")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
     save(w, blended["video"], "musetalk")

@@ -27,14 +27,14 @@ def describe(w):
     results = {}
     for guidance, steps in product(GUIDANCES, STEPS):
         name = f"guidance {guidance}, {steps} steps"
-        w.column(name.capitalize())
+        w.column(f"{name.capitalize()} · 引导 {guidance}，{steps} 步")
         latent = sample(w, model, conditioned, guidance=guidance, steps=steps)
         blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)
         results[name] = blended["video"]
         score = w.add("LatentSyncSyncScore", video=blended["video"], source=video)
         w.add("PreviewImage", images=score["plot"]).look("Curves", height=210)
         w.add("PreviewAny", source=score["text"]).look("What they say", height=240)
-    w.column("All four beside one another")
+    w.column("All four beside one another · 四个结果并排")
     videos = dict(zip("abcd", results.values(), strict=True))
     compared = w.add("LatentSyncCompareVideos", **videos, labels="\n".join(results))
     save(w, compared, "sweep_guidance_steps")

@@ -17,11 +17,11 @@ Another face will not.
 
 
 def describe(w):
-    w.column("Read me")
+    w.column("Read me · 说明")
     w.note(NOTE, width=460).look(height=300)
     video, audio = sample_inputs(w)
     model, whisper, vae = embedded_models(w)
-    w.column("Lip sync")
+    w.column("Lip sync · 口型同步")
     synced = w.add(
         "LatentSyncLipSync",
         video=video,
@@ -33,6 +33,6 @@ def describe(w):
         steps=20,
         guidance=1.5,
     )
-    w.column("Result")
+    w.column("Result · 结果")
     saved = save(w, synced, "lipsync_embedded")
     w.app_view([(synced, name) for name in ("steps", "guidance", "seed")], [saved])
