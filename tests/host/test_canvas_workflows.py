@@ -41,6 +41,32 @@ def named_files(host, client):
         file.unlink()
 
 
+APP_VIEW = """(() => {
+  const stores = document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s;
+  const view = stores.get('appMode');
+  return view?.selectedInputs && [view.selectedInputs.map(([, name]) => name), view.selectedOutputs.map(Number)];
+})()"""
+WITH_APP_VIEW = [path for path in CANVASES if "linearData" in json.loads(path.read_text())["extra"]]
+
+
+@pytest.mark.parametrize("path", WITH_APP_VIEW, ids=[path.stem for path in WITH_APP_VIEW])
+def test_the_app_view_shows_what_the_workflow_says(host, chromium, path):
+    from screenshot_workflow import open_comfyui
+
+    workflow = json.loads(path.read_text())
+
+    async def load():
+        async with open_comfyui(host.address, chromium) as page:
+            await page.load(workflow)
+            return await page.run(APP_VIEW)
+
+    shown = asyncio.run(load())
+    if shown is None:
+        pytest.skip("this ComfyUI has no app view")
+    wanted = workflow["extra"]["linearData"]
+    assert shown == [[name for _, name in wanted["inputs"]], wanted["outputs"]]
+
+
 @pytest.mark.usefixtures("named_files")
 @pytest.mark.parametrize("path", CANVASES, ids=[path.stem for path in CANVASES])
 def test_the_page_takes_it_and_would_queue_its_api_form(host, chromium, path):
