@@ -251,7 +251,8 @@ class Workflow:
             inputs.append(shown | ({} if entry.required else {"shape": OPTIONAL_SHAPE}))
         names, kinds = node.info["output_name"], node.info["output"]
         # A title that is the node's own is left out: the canvas then shows it in the user's language.
-        titled = {} if node.title == node.info.get("display_name") else {"title": node.title}
+        own = node.info.get("display_name") or node.type
+        titled = {} if node.title == own else {"title": node.title}
         return {
             "id": node.id,
             "type": node.type,
