@@ -22,9 +22,11 @@ DOCS = Path(__file__).parents[1] / "web" / "docs"
 PICTURE_WIDTH = 1000  # pixels
 STEPS = 4
 SHOWN_FURTHER = {"VAEDecode": ("PreviewImage",)}  # what is linked to a neighbour and shows its result
-LINKS = "[...app.graph.links.values()].map(l => [l.origin_id, l.origin_slot, l.target_id, l.target_slot])"
+# Ids as text: newer pages keep them so.
+LINKS = """[...app.graph.links.values()].map(
+  l => [String(l.origin_id), l.origin_slot, String(l.target_id), l.target_slot])"""
 ARRANGE = """(async () => {
-  const all = %s, number = %d, further = %s, nodes = new Map(app.graph.nodes.map(n => [n.id, n]));
+  const all = %s, number = '%d', further = %s, nodes = new Map(app.graph.nodes.map(n => [String(n.id), n]));
   const middle = nodes.get(number), shows = n => n.type.startsWith('Preview') || n.type === 'SaveVideo';
   const left = all.filter(l => l[2] === number).map(l => l[0]);
   const right = all.filter(l => l[0] === number).map(l => l[2]);

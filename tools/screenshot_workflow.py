@@ -42,7 +42,7 @@ APP_WINDOW = {"width": 1280, "height": 800}  # pixels
 LOAD = "app.loadGraphData(%s, true, false, null, {showMissingModelsDialog: false})"
 BOXES = f"""[
   ...app.graph.nodes.map(n => ({{
-    id: n.id,
+    id: String(n.id),
     name: (n.title ?? n.type) + ' (' + n.id + ')',
     at: [n.pos[0], n.pos[1] - {TITLE}],
     size: [n.flags.collapsed ? n._collapsed_width : n.size[0], (n.flags.collapsed ? 0 : n.size[1]) + {TITLE}],
@@ -152,7 +152,7 @@ class Page:
         shot = await self.send("Page.captureScreenshot", **picture_kind(path))
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    async def picture(self, path: Path, width: int, nodes: Collection[int] | None = None) -> None:
+    async def picture(self, path: Path, width: int, nodes: Collection[str] | None = None) -> None:
         """Write the loaded graph, and nothing of the page around it, as a JPEG or PNG at most `width` pixels wide.
 
         nodes: ids of those that the picture is to show; all, and the groups, by default.
