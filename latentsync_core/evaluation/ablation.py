@@ -163,6 +163,8 @@ def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
     conditioning = replace(base.conditioning, **cell.conditioning)
     loss = replace(base.loss, **cell.loss)
     model = replace(base.model, unet={**base.model.unet, **cell.unet})
+    null_rate = base.optimizer.null_learning_rate if conditioning.null == "learned" else None
+    optimizer = replace(base.optimizer, null_learning_rate=null_rate)
     parts = (
         f"position-{conditioning.position_encoding}",
         f"null-{conditioning.null}",
@@ -171,7 +173,8 @@ def vary(base: TrainConfig, cell: Cell, seed: int, folder: Path) -> TrainConfig:
         *(f"{key}-{value}" for key, value in cell.unet.items()),
         f"seed-{seed}",
     )
-    return replace(base, conditioning=conditioning, loss=loss, model=model, seed=seed, output=folder / "_".join(parts))
+    varied = {"conditioning": conditioning, "loss": loss, "model": model, "optimizer": optimizer}
+    return replace(base, **varied, seed=seed, output=folder / "_".join(parts))
 
 
 def train_cell(config: TrainConfig, callbacks: Callbacks) -> Path:

@@ -13,11 +13,12 @@ from ..atomic_write import atomic_write
 from ..errors import LatentSyncError
 from ..models.tensor_file import refusing_misfits
 from ..models.unet import save_unet
-from .config import TrainConfig
+from .config import OptimizerConfig, TrainConfig
 from .lora import save_lora
 from .networks import TrainedNetworks
 
 STATE_NAME = "state.pt"
+NULL_NAME = "null_audio_tokens"  # of a learned unconditional embedding among the UNet's weights
 CHANGEABLE = ("output", "watch", "device")  # between a run and its continuation; and how many steps
 
 
@@ -29,7 +30,10 @@ class TrainingState:
         settings = config.optimizer
         self.weights = networks.trainable()
         self.optimizer = torch.optim.AdamW(
-            self.weights.values(), settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+            weight_groups(self.weights, settings),
+            settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
         )
         self.scaler = torch.amp.GradScaler(networks.unet.device.type, enabled=settings.precision == "fp16")
         self.ema = EMAModel(self.weights.values(), settings.ema, use_ema_warmup=False) if settings.ema else None
@@ -115,6 +119,18 @@ class AveragedWeights:
     def __exit__(self, *_: Any) -> None:
         if self.ema is not None:
             self.ema.restore(self.weights)
+
+
+def weight_groups(weights: dict[str, nn.Parameter], settings: OptimizerConfig) -> list[dict[str, Any]]:
+    """AdamW's groups: all weights, or all but the learned null, which then has its own rate.
+
+    `rate`: the factor on the learning rate of a step. The null starts as zeros and should not be drawn back to them.
+    """
+    if settings.null_learning_rate is None:
+        return [{"params": list(weights.values()), "rate": 1.0}]
+    others = [weight for name, weight in weights.items() if name != NULL_NAME]
+    own = {"params": [weights[NULL_NAME]], "rate": settings.null_learning_rate / settings.learning_rate}
+    return [{"params": others, "rate": 1.0}, {**own, "weight_decay": 0.0}]
 
 
 def portable(config: dict[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class OptimizerConfig:
 
     warmup: steps until learning_rate is reached; decay: "constant", or "cosine" down to a tenth by the last step.
     precision: of the forward pass. ema: decay of the averaged weights that are saved, 0 = save the last ones.
+    null_learning_rate: of a learned unconditional embedding (the null), None = that of all weights; it is warmed up and
+    decays as that does.
     """
 
     steps: int = 10_000
@@ -124,6 +126,7 @@ class OptimizerConfig:
     precision: str = "fp32"
     gradient_checkpointing: bool = False
     ema: float = 0.999
+    null_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         require_choice("optimizer.precision", self.precision, PRECISIONS)
@@ -132,6 +135,10 @@ class OptimizerConfig:
             raise LatentSyncError(
                 f"optimizer: {self.steps} steps, batch {self.batch}, accumulate {self.accumulate}; all must be at "
                 f"least 1, and the batch must divide by accumulate."
+            )
+        if self.null_learning_rate is not None and self.null_learning_rate <= 0:
+            raise LatentSyncError(
+                f"optimizer.null_learning_rate is {self.null_learning_rate}; a rate above 0 is needed, or none at all."
             )
 
 
@@ -178,6 +185,11 @@ class TrainConfig:
         if self.loss.sync and self.window != WINDOW_FRAMES:
             raise LatentSyncError(
                 f"loss.sync is above 0 and the window has {self.window} frames; StableSyncNet takes {WINDOW_FRAMES}."
+            )
+        if self.optimizer.null_learning_rate is not None and self.conditioning.null != "learned":
+            raise LatentSyncError(
+                "optimizer.null_learning_rate is set, but no null is learned: set conditioning.null to learned, or leave "
+                "it out."
             )
         if self.model.train == "lora" and self.conditioning.null == "learned":
             raise LatentSyncError(

@@ -117,7 +117,7 @@ class Trainer:
         generator = step_generator(self.config.seed, state.step, self.processes.rank)
         rate = learning_rate(state.step, settings)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate", 1.0)
         found: dict[str, float] = {}
         for part in range(settings.accumulate):
             with self.processes.without_sync(self.network, part < settings.accumulate - 1):

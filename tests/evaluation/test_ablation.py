@@ -12,7 +12,7 @@ from latentsync_core.evaluation.ablation import ABLATIONS, AblationPlan, Result,
 from latentsync_core.evaluation.scores import Scores
 from latentsync_core.evaluation.significance import across_seeds, beyond_seed_noise, comparisons
 from latentsync_core.pipeline.settings import Settings
-from latentsync_core.training.config import ConditioningConfig, DataConfig, ModelConfig, TrainConfig
+from latentsync_core.training.config import ConditioningConfig, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 
 VARIED = {"positions": "position_encoding", "dropout": "drop_probability", "null": "null", "noise": "noise_mix"}
 BASE = TrainConfig(Path("run"), DataConfig(Path("clips")))
@@ -33,6 +33,16 @@ def test_cells_differ_from_one_another_in_what_is_varied_alone(name, tmp_path):
     assert differing == {varied}
     assert all(plan.seed == 3 and plan.optimizer == BASE.optimizer for plan in plans)
     assert all(plan.model == plans[0].model for plan in plans)
+
+
+def test_a_rate_of_the_null_is_of_those_cells_alone_that_learn_one(tmp_path):
+    conditioning = ConditioningConfig("on", "learned", 0.1)
+    base = replace(BASE, conditioning=conditioning, optimizer=OptimizerConfig(null_learning_rate=0.05))
+    rates = {
+        plan.conditioning.null: plan.optimizer.null_learning_rate
+        for plan in (vary(base, cell, 0, tmp_path) for cell in ABLATIONS["null"])
+    }
+    assert rates == {"zeros": None, "learned": 0.05}
 
 
 def test_equal_runs_of_different_ablations_are_one(tmp_path):

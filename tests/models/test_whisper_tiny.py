@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from ctranslate2_weights import whisper_encoder
+
 from safetensors.torch import save_file
 from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.model import AudioEncoder, sinusoids
@@ -15,6 +15,7 @@ from whisper.model import AudioEncoder, sinusoids
 from latentsync_core.audio import extract_features
 from latentsync_core.evaluation.recorded_sentences import read_sentences
 from latentsync_core.models.whisper import WhisperEncoder, load_whisper
+from latentsync_core.training.micro.ctranslate2_weights import whisper_encoder
 
 pytestmark = pytest.mark.long
 

@@ -38,9 +38,10 @@ def same_tensors(first, second) -> bool:
 
 
 def test_six_steps_equal_three_and_three_resumed_bit_for_bit(make_config):
-    straight = make_config("straight", optimizer={"steps": 6, "warmup": 2}, conditioning={"null": "learned"})
+    optimizer, conditioning = {"warmup": 2, "null_learning_rate": 1e-2}, {"null": "learned"}
+    straight = make_config("straight", optimizer={"steps": 6, **optimizer}, conditioning=conditioning)
     whole = train(straight)
-    stopped = make_config("stopped", optimizer={"steps": 3, "warmup": 2}, conditioning={"null": "learned"})
+    stopped = make_config("stopped", optimizer={"steps": 3, **optimizer}, conditioning=conditioning)
     train(stopped)
     resumed = replace(stopped, optimizer=replace(stopped.optimizer, steps=6))
     again = train(resumed, resume=True)
@@ -94,6 +95,17 @@ def test_without_dropping_the_null_stays_zeros(make_config):
     loaded = load_unet(path)
     assert TrainedConditioning.of(loaded) == TrainedConditioning(False, None, True)
     assert "null_audio_tokens" not in loaded.state_dict()
+
+
+def test_a_null_with_its_own_rate_moves_by_that_rate_and_all_else_as_before(make_config):
+    drawn = {"null": "learned", "drop_probability": 1.0}
+    first = make_config("one", conditioning=drawn, optimizer={"steps": 1, "ema": 0})
+    second = make_config("own", conditioning=drawn, optimizer={"steps": 1, "ema": 0, "null_learning_rate": 0.1})
+    one, own = (read_tensors(train(config)).tensors for config in (first, second))
+    nulls = [weights.pop("null_audio_tokens") for weights in (one, own)]
+    # Adam's first step is as long as the rate, whatever the gradient
+    assert [null.abs().max().item() for null in nulls] == [pytest.approx(1e-3, rel=1e-3), pytest.approx(0.1, rel=1e-3)]
+    assert all(torch.equal(one[name], own[name]) for name in one)
 
 
 def test_gradient_checkpointing_changes_memory_not_gradients(make_config):
