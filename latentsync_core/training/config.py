@@ -188,8 +188,8 @@ class TrainConfig:
             )
         if self.optimizer.null_learning_rate is not None and self.conditioning.null != "learned":
             raise LatentSyncError(
-                "optimizer.null_learning_rate is set, but no null is learned: set conditioning.null to learned, or leave "
-                "it out."
+                "optimizer.null_learning_rate is set, but no null is learned: set conditioning.null to learned, or "
+                "leave it out."
             )
         if self.model.train == "lora" and self.conditioning.null == "learned":
             raise LatentSyncError(

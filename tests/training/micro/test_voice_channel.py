@@ -1,4 +1,4 @@
-"""A voice through a random channel is as long as before, in time with itself, and as noisy, dull or echoing as drawn."""
+"""A voice through a random channel keeps its length and time, and gets the noise, colour and echo that were drawn."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,10 @@ def test_a_room_adds_reflections_after_the_sound_and_nothing_before_it(clicks):
 def test_an_equaliser_changes_the_colour_and_keeps_the_phase(clicks):
     heard = [equalised(clicks, np.random.default_rng(seed)) for seed in range(8)]
     bands = (100, 400), (5000, 8000)
-    tilts = [np.log(np.divide(*(band_energy(sound, *band) / band_energy(clicks, *band) for band in bands))) for sound in heard]
+    tilts = [
+        np.log(np.divide(*(band_energy(sound, *band) / band_energy(clicks, *band) for band in bands)))
+        for sound in heard
+    ]
     assert np.std(tilts) > 0.5 and all(np.argmax(np.abs(sound)) % (RATE // 2) == 0 for sound in heard)
 
 
