@@ -42,6 +42,8 @@ def test_toml_says_the_same(tmp_path):
         ({"conditioning": {"drops": "all"}}, "choose one of audio"),
         ({"conditioning": {"drop_probability": 2}}, "between 0 and 1"),
         ({"conditioning": {"null": "learned"}, "model": {"train": "lora"}}, "LoRA file cannot carry"),
+        ({"optimizer": {"null_learning_rate": 0.1}}, "no null is learned"),
+        ({"optimizer": {"null_learning_rate": 0.0}}, "a rate above 0 is needed"),
         ({"model": {"train": "modules"}}, "model.modules names none"),
         ({"loss": {"sync": 0.05}}, "loss.syncnet names no file"),
         ({"loss": {"sync": 0.05, "syncnet": "s.pt"}, "window": 8}, "StableSyncNet takes 16"),
