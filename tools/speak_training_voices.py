@@ -97,8 +97,9 @@ class Flite:
                 timed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
                 waveform = read_waveform(path)
             names, ends = zip(*(item.rsplit(":", 1) for item in timed if ":" in item), strict=True)
-            starts = [0.0, *map(float, ends)]
-            spans = zip(names, starts, starts[1:], strict=False)
+            # the last pause is cut short in the sound
+            bounds = np.minimum([0.0, *map(float, ends)], len(waveform) / SAMPLE_RATE_HZ).tolist()
+            spans = zip(names, bounds, bounds[1:], strict=False)
             return Speech(waveform, tuple(Phoneme(Phone(name, a, b).ipa, a, b) for name, a, b in spans if a < b))
 
         return speak
