@@ -99,12 +99,13 @@ def test_without_dropping_the_null_stays_zeros(make_config):
 
 def test_a_null_with_its_own_rate_moves_by_that_rate_and_all_else_as_before(make_config):
     drawn = {"null": "learned", "drop_probability": 1.0}
-    first = make_config("one", conditioning=drawn, optimizer={"steps": 1, "ema": 0})
-    second = make_config("own", conditioning=drawn, optimizer={"steps": 1, "ema": 0, "null_learning_rate": 0.1})
+    optimizer = {"steps": 2, "ema": 0}  # in the first step a new network passes no gradient on to its inputs
+    first = make_config("one", conditioning=drawn, optimizer=optimizer)
+    second = make_config("own", conditioning=drawn, optimizer={**optimizer, "null_learning_rate": 0.1})
     one, own = (read_tensors(train(config)).tensors for config in (first, second))
     nulls = [weights.pop("null_audio_tokens") for weights in (one, own)]
-    # Adam's first step is as long as the rate, whatever the gradient
-    assert [null.abs().max().item() for null in nulls] == [pytest.approx(1e-3, rel=1e-3), pytest.approx(0.1, rel=1e-3)]
+    moved = nulls[0].abs() > 1e-5  # where the gradient is well above Adam's epsilon
+    assert moved.any() and torch.allclose(nulls[1][moved], 100 * nulls[0][moved], rtol=1e-3)
     assert all(torch.equal(one[name], own[name]) for name in one)
 
 
