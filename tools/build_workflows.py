@@ -90,4 +90,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(CHECKOUT))  # the descriptions read this checkout's catalogue of published files
     sys.exit(main())

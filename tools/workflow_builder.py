@@ -24,12 +24,14 @@ MATCHED_TYPE = "COMFY_MATCHTYPE_V3"  # an output of the type that an input turne
 UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
 MODEL_FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".gguf")
 SEEDS = ("seed", "noise_seed")
+BUTTONS = ("LatentSyncLoadModel", "LatentSyncLoadMuseTalkModel", "LatentSyncLoadWhisper", "LatentSyncLoadVAE")
+"""Nodes to which this pack's own script adds a button, web/js/get_models.js."""
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
 
 GROUP_COLOR = "#3f789e"
 
 # Pixels, as the canvas draws nodes.
-TITLE, SLOT, WIDGET, TEXT, PICTURE = 30, 20, 24, 80, 300
+TITLE, SLOT, WIDGET, BUTTON, TEXT, PICTURE = 30, 20, 24, 34, 80, 300
 WIDTH, GAP_X, GAP_Y, GROUP_PAD, GROUP_TITLE = 300, 60, 24, 20, 40
 NOTE_HEIGHT, NOTE_LINE, NOTE_CHARACTER = 90, 20, 7
 
@@ -343,6 +345,7 @@ def estimate_size(node: Node) -> tuple[int, int]:
     widgets = [entry for entry in node.inputs if entry.is_widget]
     sockets = max(len(node.inputs) - len(widgets), len(node.info["output"]))
     height = SLOT * sockets + (14 if widgets else 6) + sum(WIDGET * (1 + len(w.extra)) for w in widgets)
+    height += BUTTON * (node.type in BUTTONS)
     height += TEXT * sum(bool(w.options.get("multiline")) for w in widgets)
     if any(w.options.get("audio_upload") for w in widgets):
         height += 3 * WIDGET + 6  # the player and the upload button

@@ -1,24 +1,43 @@
 """The parts that the LatentSync workflows share."""
 
+from latentsync_core.models.catalog import MUSETALK_1_5, UNET_1_6, VAE_FT_MSE, WHISPER_TINY, ModelFile
+from latentsync_core.models.download import resolve_url
+
 EMBEDDED = "embedded (one portrait)"
 HUB = "https://huggingface.co"
-VAE = {
-    "name": "sd-vae-ft-mse.safetensors",
-    "url": f"{HUB}/stabilityai/sd-vae-ft-mse/resolve/main/diffusion_pytorch_model.safetensors",
-    "directory": "vae",
-}
-RELEASE = f"{HUB}/ByteDance/LatentSync-1.6/resolve/main"
-DOWNLOADS = f"""
-1. [latentsync_unet.pt]({RELEASE}/latentsync_unet.pt) (5 GB) into `models/latentsync` as `latentsync_unet_1.6.pt`
-2. [tiny.pt]({RELEASE}/whisper/tiny.pt) (76 MB) into `models/latentsync` as `whisper_tiny.pt`
-3. [diffusion_pytorch_model.safetensors]({VAE["url"]}) (335 MB) into `models/vae` as `{VAE["name"]}`
-"""
-MODELS_NOTE = f"""
-## Three files to download
-{DOWNLOADS.strip()}
+LATENTSYNC = (UNET_1_6, WHISPER_TINY, VAE_FT_MSE)
+MUSETALK = (MUSETALK_1_5, WHISPER_TINY, VAE_FT_MSE)
 
-Press R, then choose your clip and your voice, then Run.
-"""
+
+def download_list(files: tuple[ModelFile, ...]) -> str:
+    """Where each file is had, how large it is, where it goes and under what name."""
+    return "\n".join(
+        f"{number}. [{model.filename.rpartition('/')[2]}]({resolve_url(model, HUB)}) ({size_text(model)}) "
+        f"into `models/{model.folder}` as `{model.name}`"
+        for number, model in enumerate(files, start=1)
+    )
+
+
+def size_text(model: ModelFile) -> str:
+    """As people read it."""
+    return f"{model.size / 1e9:.1f} GB" if model.size >= 1e9 else f"{model.size / 1e6:.0f} MB"
+
+
+def models_note(w, files: tuple[ModelFile, ...]):
+    """What a workflow needs, below its loaders."""
+    loader = "Load MuseTalk Model" if files is MUSETALK else "Load Model"
+    w.note(f"""
+## Three files to download
+**Get models** on {loader} fetches them. By hand:
+{download_list(files)}
+
+Then press R, choose your clip and your voice, then Run.
+""").look(height=260)
+
+
+def suggest(node, model: ModelFile):
+    """The node with the hint by which the canvas offers the file where it is missing."""
+    return node.suggest_models({"name": model.name, "url": resolve_url(model, HUB), "directory": model.folder})
 
 
 def inputs(w):
@@ -37,10 +56,20 @@ def sample_inputs(w):
 def models(w):
     """The three networks: model, whisper, vae."""
     w.column("Models · 模型")
-    model = w.add("LatentSyncLoadModel", checkpoint="latentsync_unet_1.6.pt")
-    whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt")
-    vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
-    w.note(MODELS_NOTE).look(height=230)
+    model = suggest(w.add("LatentSyncLoadModel", checkpoint=UNET_1_6.name), UNET_1_6)
+    whisper = suggest(w.add("LatentSyncLoadWhisper", whisper=WHISPER_TINY.name), WHISPER_TINY)
+    vae = suggest(w.add("VAELoader", vae_name=VAE_FT_MSE.name), VAE_FT_MSE)
+    models_note(w, LATENTSYNC)
+    return model, whisper, vae
+
+
+def musetalk_models(w):
+    """MuseTalk's three networks: model, whisper, vae."""
+    w.column("Models · 模型")
+    model = suggest(w.add("LatentSyncLoadMuseTalkModel", checkpoint=MUSETALK_1_5.name), MUSETALK_1_5)
+    whisper = suggest(w.add("LatentSyncLoadWhisper", whisper=WHISPER_TINY.name, generator="musetalk"), WHISPER_TINY)
+    vae = suggest(w.add("VAELoader", vae_name=VAE_FT_MSE.name), VAE_FT_MSE)
+    models_note(w, MUSETALK)
     return model, whisper, vae
 
 

@@ -1,4 +1,4 @@
-"""The published files, but small: a host's copy of the catalogue has other sizes and hashes, a loopback Hub has them."""
+"""The published files, but small: a host's catalogue has other sizes and hashes, and a loopback Hub serves them."""
 
 import hashlib
 import io

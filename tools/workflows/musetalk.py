@@ -1,14 +1,11 @@
 """MuseTalk in place of LatentSync: one step of ComfyUI's own KSampler, without guidance."""
 
-from workflow_parts import VAE, conditioning, inputs, save
+from workflow_parts import conditioning, inputs, musetalk_models, save
 
 
 def describe(w):
     video, audio = inputs(w)
-    w.column("Models · 模型")
-    model = w.add("LatentSyncLoadMuseTalkModel", checkpoint="musetalk_1.5.pth")
-    whisper = w.add("LatentSyncLoadWhisper", whisper="whisper_tiny.pt", generator="musetalk")
-    vae = w.add("VAELoader", vae_name=VAE["name"]).suggest_models(VAE)
+    model, whisper, vae = musetalk_models(w)
     w.column("Face and voice · 人脸与语音")
     faces = w.add("LatentSyncFaceTrack", video=video, model=model["model"])
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)

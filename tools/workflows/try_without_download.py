@@ -1,6 +1,6 @@
 """The embedded model, without any download."""
 
-from workflow_parts import DOWNLOADS, embedded_models, sample_inputs, save
+from workflow_parts import LATENTSYNC, download_list, embedded_models, sample_inputs, save
 
 NOTE = f"""
 ## Nothing to download: press Run
@@ -11,8 +11,11 @@ The model, the Whisper and the VAE of this workflow come with the nodes. They re
 Another face will not.
 
 ## Any other face
-{DOWNLOADS.strip()}
-4. press R and open the workflow `lipsync_simple`: it takes your own clip and voice
+Press **Get models** on Load Model, or fetch by hand:
+
+{download_list(LATENTSYNC)}
+
+Then press R and open the workflow `lipsync_simple`: it takes your own clip and voice
 """
 
 
