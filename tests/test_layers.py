@@ -87,6 +87,19 @@ def test_the_library_knows_no_host():
     assert not found, "\n".join(found)
 
 
+def test_what_reads_a_voice_imports_nothing_of_openai_whisper():
+    """Its transcription brings numba, llvmlite and triton along; only its file of mel filters is read. Training may."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for folder in (CORE, NODES)
+        for path in python_files(folder)
+        if folder is NODES or room_of(path) != "training"
+        for name, line in imports(path, folder)
+        if name.split(".")[0] in {"whisper", "numba", "llvmlite", "triton", "tiktoken"}
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_only_the_host_folder_knows_the_host_inside():
     found = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
