@@ -37,12 +37,16 @@ FACE_NETWORKS = ("blazeface_full_range", "blazeface_short_range", "face_mesh")
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package a run needs. `probe` is what is imported from it: deep enough to meet a clash with its own needs."""
+    """A package a run needs. `probe` is what is imported from it: deep enough to meet a clash with its own needs.
+
+    file: the one file of it that is used, where nothing is imported: what the package itself needs may then be missing.
+    """
 
     distribution: str
     module: str
     minimum: str = ""
     probe: str = ""
+    file: str = ""
 
 
 REQUIREMENTS = (
@@ -55,7 +59,7 @@ REQUIREMENTS = (
     Requirement("tqdm", "tqdm"),
     Requirement("pillow", "PIL"),
     Requirement("diffusers", "diffusers", "0.30", probe="AutoencoderKL"),
-    Requirement("openai-whisper", "whisper", "20231117"),
+    Requirement("openai-whisper", "whisper", "20231117", file="assets/mel_filters.npz"),
     Requirement("requests", "requests"),
 )
 
@@ -164,22 +168,32 @@ def diagnose(directory: Path) -> Diagnosis:
 
 
 def examine_package(requirement: Requirement) -> PackageFinding:
-    """Import one package and compare its version."""
+    """Import one package, or look for its one file that is used, and compare its version."""
     finding = {"distribution": requirement.distribution, "minimum": requirement.minimum}
     if importlib.util.find_spec(requirement.module) is None:
         return PackageFinding(version=None, status="missing", **finding)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = importlib.import_module(requirement.module)
+            module = None if requirement.file else importlib.import_module(requirement.module)
             if requirement.probe:
                 getattr(module, requirement.probe)
+        if requirement.file:
+            require_file(requirement)
         version = installed_version(requirement, module)
     except Exception as error:  # a broken package may raise anything; which is what is to be found out
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return PackageFinding(version=installed_version(requirement), status="broken", detail=reason, **finding)
     old = bool(requirement.minimum) and numbers(version) < numbers(requirement.minimum)
     return PackageFinding(version=version, status="too old" if old else "ok", **finding)
+
+
+def require_file(requirement: Requirement) -> None:
+    """Raise FileNotFoundError where the package, which is not imported, lacks the file that is used."""
+    spec = importlib.util.find_spec(requirement.module)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not any((Path(folder) / requirement.file).is_file() for folder in folders):
+        raise FileNotFoundError(f"no {requirement.file} in {', '.join(folders) or requirement.module}")
 
 
 def installed_version(requirement: Requirement, module: object = None) -> str:

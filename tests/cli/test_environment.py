@@ -67,6 +67,17 @@ def test_a_package_that_does_not_import_is_reported_not_raised(toy_package, name
     assert "\n" not in finding.detail
 
 
+def test_a_package_of_which_one_file_is_used_may_lack_what_it_needs_itself(tmp_path, monkeypatch):
+    """As openai-whisper, installed with --no-deps."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "toy_filters").mkdir()
+    (tmp_path / "toy_filters" / "__init__.py").write_text("import latentsync_no_such_thing")
+    requirement = Requirement("no-such-distribution", "toy_filters", file="filters.npz")
+    assert examine_package(requirement).detail.startswith("FileNotFoundError: no filters.npz in ")
+    (tmp_path / "toy_filters" / "filters.npz").touch()
+    assert examine_package(requirement).status == "ok"
+
+
 def test_numbers():
     assert numbers("2.13.0+cpu") == (2, 13, 0) > numbers("2.9")
     assert numbers("unknown") > numbers("20231117")
