@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ...latentsync_core.errors import LatentSyncError
 from ...latentsync_core.models.catalog import ModelFile
@@ -30,7 +31,8 @@ class Status:
 
     state: "idle", "running", "done", "cancelled" or "failed". loader: the node type whose button was pressed. file: the
     published file, number of files. stage: "download" (done and total in bytes) or "round" (in tensors). seconds_left:
-    of the stage, None where unknown. error: a sentence. fetched: published name -> name that the loaders list.
+    of the stage, None where unknown. error: a sentence. fetched: published name -> name that the loaders list. at: when
+    it was so, Unix seconds, by which the page tells which of two answers is the later.
     """
 
     state: str = "idle"
@@ -44,6 +46,7 @@ class Status:
     seconds_left: int | None = None
     error: str | None = None
     fetched: tuple[tuple[str, str], ...] = ()
+    at: float = 0.0
 
     def as_message(self) -> dict:
         """For the page."""
@@ -71,7 +74,8 @@ class Downloads:
         with self._lock:
             if self.status.state == "running":
                 raise BusyError(f"{self.status.file} is being fetched; wait for it, or cancel it first.")
-            self.status = Status("running", loader, models[0].name, 1, len(models), total=models[0].size)
+            begun = Status("running", loader, models[0].name, 1, len(models), total=models[0].size)
+            self.status = replace(begun, at=time.time())
             self._cancel.clear()
         threading.Thread(target=self._run, args=(models, fp16), name="latentsync-get-models", daemon=True).start()
 
@@ -82,17 +86,17 @@ class Downloads:
     def _run(self, models: Sequence[ModelFile], fp16: bool) -> None:
         try:
             for number, model in enumerate(models, start=1):
-                self._show(replace(self.status, file=model.name, number=number, done=0, total=model.size))
+                self._show(file=model.name, number=number, stage="download", done=0, total=model.size)
                 name = listed_name(model) or self._fetch(model, fp16)
                 self.status = replace(self.status, fetched=(*self.status.fetched, (model.name, name)))
-            self._show(replace(self.status, state="done", seconds_left=None))
+            self._show(state="done", seconds_left=None)
         except CancelledError:
-            self._show(replace(self.status, state="cancelled", seconds_left=None))
+            self._show(state="cancelled", seconds_left=None)
         except LatentSyncError as error:
-            self._show(replace(self.status, state="failed", error=str(error)))
+            self._show(state="failed", error=str(error))
         except Exception as error:  # a thread has no caller; the page and the log are told instead
             log.exception("fetching %s failed", self.status.file)
-            self._show(replace(self.status, state="failed", error=f"{self.status.file}: {error!r}; see ComfyUI's log."))
+            self._show(state="failed", error=f"{self.status.file}: {error!r}; see ComfyUI's log.")
 
     def _fetch(self, model: ModelFile, fp16: bool) -> str:
         """The name under which the loaders list what has come."""
@@ -122,15 +126,15 @@ class Downloads:
 
     def show_stage(self, stage: str, done: int, total: int, seconds_left: int | None) -> None:
         """So much of a file's stage is done."""
-        self.status = replace(self.status, stage=stage, done=done, total=total, seconds_left=seconds_left)
-        now = time.monotonic()
+        now = time.time()
+        self.status = replace(self.status, stage=stage, done=done, total=total, seconds_left=seconds_left, at=now)
         if now - self._told >= TELL_SECONDS:
             self._told = now
             self._tell(self.status)
 
-    def _show(self, status: Status) -> None:
-        self.status = status
-        self._tell(status)
+    def _show(self, **changes: Any) -> None:
+        self.status = replace(self.status, at=time.time(), **changes)
+        self._tell(self.status)
 
 
 class StageClock:

@@ -248,6 +248,26 @@ def test_a_click_fetches_what_is_missing_and_fills_it_in(online, hub, chromium, 
     assert online.files() == [f"latentsync/{UNET}", f"latentsync/{WHISPER}", f"vae/{VAE}"]
 
 
+def test_a_failure_is_said_in_the_node_and_the_button_is_back(online, hub, chromium):
+    from screenshot_workflow import open_comfyui
+
+    async def click():
+        async with open_comfyui(online.address, chromium) as page:
+            await page.run(NODE)
+            await until(page, f"{BUTTON}?.textContent")
+            hub.refusals = [404]  # at once, before the click itself is answered
+            await page.run(f"{BUTTON}.click()")
+            await until(page, f"{DIALOG}?.innerText")
+            await page.run(f"{DIALOG}.querySelector('.latentsync-fetch').click()")
+            message = "document.querySelector('.latentsync-message')"
+            said = await until(page, f"{message}.offsetHeight > 0 && {message}.innerText")
+            await asyncio.sleep(1)
+            return said, await page.run(f"[{BUTTON}.offsetHeight > 0, {BAR}.offsetHeight, {message}.offsetHeight > 0]")
+
+    said, look = asyncio.run(click())
+    assert "has no latentsync_unet.pt" in said and look == [True, 0, True]
+
+
 def test_offline_the_dialog_says_why_and_has_nothing_to_press(host, chromium):
     from screenshot_workflow import open_comfyui
 

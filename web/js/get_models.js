@@ -19,6 +19,7 @@ const ERROR_HEIGHT = 96;
 
 const rows = new Map(); // node -> what is shown in it
 let clicked = null; // the node whose button started the download
+let shown = 0; // when the latest status was so: the answer to a click may come after the news of its end
 
 async function post(path, body) {
   const answer = await api.fetchApi(`${ROUTE}/${path}`, {
@@ -100,15 +101,18 @@ class Row {
 
   state(height, shown) {
     for (const part of ["button", "bar", "message"]) this[part].hidden = !shown[part];
-    if (height === this.height) return;
+    const taller = height - this.height;
+    if (!taller) return;
     this.height = height;
     const { node } = this;
-    node.setSize([node.size[0], Math.max(node.computeSize()[1], node.size[1] + (height > BUTTON_HEIGHT ? ERROR_HEIGHT : 0))]);
+    node.setSize([node.size[0], Math.max(node.computeSize()[1], node.size[1] + taller)]);
     node.setDirtyCanvas(true, true);
   }
 }
 
 function show(status) {
+  if (status.at < shown) return;
+  shown = status.at;
   for (const [node, row] of rows) {
     if (node.comfyClass !== status.loader) continue;
     if (status.state === "running") row.progress(status);
