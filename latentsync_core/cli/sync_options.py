@@ -162,7 +162,8 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
         default=choices.DEFAULT_FACE,
         metavar="WHO",
         help="auto (the largest and surest of each shot), largest, left, right, a number as `people` lists them, a "
-        "point x,y, a box x0,y0,x1,y1 (pixels, or shares of the frame such as 0.25,0.5), or a PNG with the face white",
+        "point x,y, a box x0,y0,x1,y1 (pixels, or shares of the frame such as 0.25,0.5; @40 behind it: in frame 40, "
+        "counted from 0), or a PNG with the face white",
     )
     group.add_argument(
         "--missing",
@@ -179,7 +180,7 @@ def add_seam_options(parser: argparse.ArgumentParser) -> None:
         "--mask",
         default="fixed",
         help="what is pasted: fixed, as published; mesh, the face below the nose; or a grey picture as large as the "
-        "video, black where nothing may change (default: %(default)s)",
+        "video or of its proportions, black where nothing may change (default: %(default)s)",
     )
     group.add_argument(
         "--feather", type=float, default=choices.DEFAULT_FEATHER, help="softness of the edge (default: %(default)s)"

@@ -30,12 +30,13 @@ def track_key(
     video: Path, cache: DiskCache, selection: FaceSelection, tracking: TrackingSettings, **parts: Any
 ) -> dict[str, Any]:
     """Everything a track depends on, but how far the video is read; parts: what else, of what JSON knows."""
+    in_frame = [selection.frame] if selection.frame else []  # none in the keys of tracks kept before there were any
     mask = None if selection.mask is None else np.ascontiguousarray(selection.mask, np.float32)
     return {
         "version": TRACK_VERSION,
         "packages": computing_versions(),
         "video": known_digest(video, cache),
-        "face": [selection.kind, selection.numbers, selection.relative],
+        "face": [selection.kind, selection.numbers, selection.relative, *in_frame],
         "mask": None if mask is None else [mask.shape, hashlib.sha256(mask.data).hexdigest()],
         "tracking": asdict(tracking),
         **parts,

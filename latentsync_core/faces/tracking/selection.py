@@ -1,5 +1,6 @@
 """Who speaks: a word, a number, a place or a mask, and the person it means."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from .tracker import Tracker, feed
 REACH = 0.3  # of a face's size: a point this far outside the mesh's box (on the hair, say) still means that face
 MASKED = 0.5  # share of the face's box, or of a smaller mask, that must be white
 HOW = f"{', '.join(FACE_WORDS)}, a number such as 1, a point x,y, a box x0,y0,x1,y1 or a mask picture"
+AT_FRAME = re.compile(r"(.+)@\s*(\d+)\s*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class FaceSelection:
     """The user's choice. text: as given, for messages; numbers: of a person, point or box; mask: (h, w) in 0..1.
 
     kind: "auto", "largest", "left", "right", "number", "point", "box" or "mask". relative: the numbers of a point or
-    box are shares of width and height, not pixels.
+    box are shares of width and height, not pixels. frame: the point or box is looked at from this frame on.
     """
 
     text: str
@@ -39,6 +41,7 @@ class FaceSelection:
     numbers: tuple[float, ...] = ()
     relative: bool = False
     mask: np.ndarray | None = None
+    frame: int = 0
 
     @property
     def is_auto(self) -> bool:
@@ -50,12 +53,15 @@ def parse_face(text: str) -> FaceSelection:
     """Parse "auto", "largest", "left", "right", "2", "x,y", "x0,y0,x1,y1" or the path of a mask picture.
 
     Points and boxes are in pixels of the upright frame; with a decimal point and none above 1 they are shares of width
-    and height. Raises LatentSyncError for anything else, and for a mask that cannot be used.
+    and height. "@40" behind one means the person there in frame 40, counted from 0, or in the first one after it that
+    shows somebody there. Raises LatentSyncError for anything else, and for a mask that cannot be used.
     """
     text = text.strip()
     if text in FACE_WORDS:
         return FaceSelection(text, text)
-    parts = [part.strip() for part in text.split(",")]
+    at_frame = AT_FRAME.fullmatch(text)
+    place, frame = (at_frame[1].strip(), int(at_frame[2])) if at_frame else (text, 0)
+    parts = [part.strip() for part in place.split(",")]
     try:
         numbers = tuple(float(part) for part in parts)
     except ValueError:
@@ -65,11 +71,11 @@ def parse_face(text: str) -> FaceSelection:
     kind = {1: "number", 2: "point", 4: "box"}.get(len(numbers))
     if kind is None or not np.isfinite(numbers).all() or min(numbers) < 0:
         raise LatentSyncError(f"The face {text!r} is no number, point or box; choose {HOW}.")
-    if kind == "number" and (numbers[0] < 1 or not parts[0].isdigit()):
+    if kind == "number" and (numbers[0] < 1 or not text.isdigit()):
         raise LatentSyncError(f"The face {text!r} is no number of a person; they count 1, 2, 3 and so on.")
     if kind == "box" and not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
         raise LatentSyncError(f"The box {text!r} is empty; give left, top, right and bottom as x0,y0,x1,y1.")
-    return FaceSelection(text, kind, numbers, "." in text and max(numbers) <= 1)
+    return FaceSelection(text, kind, numbers, "." in place and max(numbers) <= 1, frame=frame)
 
 
 def mask_selection(mask: np.ndarray, text: str) -> FaceSelection:
@@ -144,8 +150,8 @@ def split_settings(
 def choose(people: People, selection: FaceSelection, detection_threshold: float = DEFAULT_THRESHOLD) -> Person:
     """The person meant: largest, left and right as in the first frame that shows anybody, the others by place there.
 
-    A point, box or mask means who is there in the first frame in which somebody is. Raises LatentSyncError, with
-    everybody who was found, where nobody is meant, NoFaceError for no face at all.
+    A point, box or mask means who is there in the first frame, from the selection's own on, in which somebody is.
+    Raises LatentSyncError, with everybody who was found, where nobody is meant, NoFaceError for no face at all.
     """
     if not people.persons:
         raise NoFaceError(
@@ -155,7 +161,8 @@ def choose(people: People, selection: FaceSelection, detection_threshold: float 
     if selection.kind == "number":
         chosen = [person for person in people.persons if person.number == selection.numbers[0]]
     elif selection.kind in ("point", "box", "mask"):
-        chosen = first_with(people, rating_of(selection, people))
+        require_frame_of(selection, people)
+        chosen = first_with(people, rating_of(selection, people), selection.frame)
     else:
         ratings = {"left": lambda box: -middle(box)[0], "right": lambda box: middle(box)[0], "largest": side}
         chosen = first_with(people, ratings[selection.kind])
@@ -168,9 +175,18 @@ Rating = Callable[[np.ndarray], float | None]
 """How well a face's box (4,) fits a selection, None where it does not."""
 
 
-def first_with(people: People, rating: Rating) -> list[Person]:
-    """The best rated person of the first frame in which anybody is rated, or none."""
-    for index in range(people.count):
+def require_frame_of(selection: FaceSelection, people: People) -> None:
+    """Raise LatentSyncError for a selection in a frame that the clip has not."""
+    if selection.frame >= people.count:
+        raise LatentSyncError(
+            f"The face {selection.text!r} is looked for in frame {selection.frame}, but the frames are "
+            f"0-{people.count - 1}; give one of those behind the @."
+        )
+
+
+def first_with(people: People, rating: Rating, start: int = 0) -> list[Person]:
+    """The best rated person of the first frame from `start` on in which anybody is rated, or none."""
+    for index in range(start, people.count):
         rated = {number: rating(box) for number, box in people.boxes_at(index).items()}
         rated = {number: value for number, value in rated.items() if value is not None}
         if rated:

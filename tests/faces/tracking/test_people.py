@@ -170,6 +170,9 @@ MEANT = {
     "300,0,560,300": 2,
     "0,0,0.5,1.0": 1,
     " 2 ": 2,
+    "250,150@11": 1,
+    "0.45,0.5 @ 11": 1,
+    "180,60,300,260@9": 1,
 }
 
 
@@ -201,6 +204,11 @@ def test_who_is_not_there_is_refused_with_everybody_who_is(pair, text):
         choose(pair, parse_face(text))
 
 
+def test_a_place_in_a_frame_that_is_not_there_is_refused(pair):
+    with pytest.raises(LatentSyncError, match=r"looked for in frame 12, but the frames are 0-11; give one of those"):
+        choose(pair, parse_face("130,150@12"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -210,6 +218,8 @@ def test_who_is_not_there_is_refused_with_everybody_who_is(pair, text):
         ("1.5", "no number of a person"),
         ("-1", "no number, point or box"),
         ("1,2,3", "no number, point or box"),
+        ("2@4", "no number of a person"),
+        ("10,20@-4", "is unknown"),
         ("nan,1", "no number, point or box"),
         ("50,50,20,90", "box '50,50,20,90' is empty"),
         ("nowhere.png", "nowhere.png: there is no such file"),
