@@ -112,15 +112,20 @@ class FaceBlend(io.ComfyNode):
         color_match: str = DEFAULT_COLOR_MATCH,
         limit=None,
     ) -> io.NodeOutput:
+        from dataclasses import replace
+
         from ..latentsync_core.options import FadeLimits, Seam
+        from ..latentsync_core.run_log import noting_warnings
         from .host.shown import shown_video
         from .host.video import blend_to_file, clip_blend, encode_settings, mask_pictures, video_from_file
 
         generated, resolution = generated_faces(tokens, latent, vae, crops)
         settings = encode_settings(codec, crf)
         fade, seam = FadeLimits(max_yaw, max_pitch, ease), Seam(mask, feather, grow, color_match)
-        cut = faces.crops(resolution, seam, blend, mask_pictures(limit))
-        how = clip_blend(faces, tokens, blend, cut, fade)
+        with noting_warnings() as notes:
+            cut = faces.crops(resolution, seam, blend, mask_pictures(limit))
+            how = clip_blend(faces, tokens, blend, cut, fade)
+        how = replace(how, notes=tuple(notes))
         path, *pictures = blend_to_file(faces, tokens, generated, how, settings, images_out == FRAME_CHOICES[1])
         return io.NodeOutput(video_from_file(path), *pictures, ui=shown_video(path))
 
@@ -222,13 +227,14 @@ def seam_inputs() -> list:
     ]
 
 
-def limit_input() -> io.Mask.Input:
-    """Where a user lets the frames change."""
+def limit_input(raw_link: bool = False) -> io.Mask.Input:
+    """Where a user lets the frames change. raw_link: it arrives as a link, not as a value."""
     return io.Mask.Input(
         "limit",
         optional=True,
-        tooltip="Where the frames may change, as large as the video: one mask, or one for each of its frames. Black "
-        "keeps the video's pixels bit for bit.",
+        raw_link=raw_link,
+        tooltip="Where the frames may change: one mask, or one for each frame of the video, as large as it or of its "
+        "proportions. Black keeps the video's pixels bit for bit.",
     )
 
 

@@ -25,6 +25,7 @@ from ..latentsync_core.options import (
     SOLVERS,
     WINDOW_FRAMES,
 )
+from .blend import limit_input
 from .types import CATEGORY, CUSTOM, FRAME_CHOICES, IMAGES_FPS, WhisperType, found_by, preset_input
 
 MUSETALK_LOADER = "LatentSyncLoadMuseTalkModel"
@@ -137,9 +138,10 @@ class LipSync(io.ComfyNode):
                     default=DEFAULT_FACE,
                     optional=True,
                     tooltip="Who speaks: auto, largest, left, right, a number of Face Track's preview, a point x,y or a box "
-                    "x0,y0,x1,y1.",
+                    "x0,y0,x1,y1. Or choose with the mouse below.",
                 ),
                 preset_input(),
+                limit_input(raw_link=True),
             ],
             outputs=[io.Video.Output(display_name="video", tooltip="The result, with the original voice.")],
             hidden=[io.Hidden.dynprompt],
@@ -165,6 +167,7 @@ class LipSync(io.ComfyNode):
         offset=0,
         face=DEFAULT_FACE,
         preset=CUSTOM,
+        limit=None,
     ) -> io.NodeOutput:
         graph = GraphBuilder()
         # Only where it shapes the crop: whatever the model goes into is done again with every change of its LoRA.
@@ -215,6 +218,7 @@ class LipSync(io.ComfyNode):
             schedule=SOLVERS[0],
             preset=preset,
         )
+        limited = {} if limit is None else {"limit": limit}
         blended = graph.node(
             "LatentSyncFaceBlend",
             faces=faces.out(0),
@@ -225,6 +229,7 @@ class LipSync(io.ComfyNode):
             crf=DEFAULT_CRF,
             codec=CODECS[0],
             images_out=FRAME_CHOICES[0],
+            **limited,
         )
         return io.NodeOutput(blended.out(0), expand=graph.finalize())
 

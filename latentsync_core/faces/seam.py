@@ -3,6 +3,7 @@
 The class of these options keeps the name that callers use, `Seam`.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,8 @@ MOST_SHIFT = (
 KeptPart = Callable[[int], torch.Tensor]
 """``kept(resolution)``: (resolution, resolution), 1 where a generator keeps the face; a function of its module."""
 
+log = logging.getLogger(__name__)
+
 __all__ = ["KeptPart", "MouthMasks", "Seam", "match_color", "mouth_masks", "mouth_share", "read_limit"]
 
 
@@ -44,14 +47,16 @@ __all__ = ["KeptPart", "MouthMasks", "Seam", "match_color", "mouth_masks", "mout
 class MouthMasks:
     """Which part of a generated face is pasted in each frame of a clip.
 
-    contours: (N, K, 2) lower faces by source frame in pixels, None for the fixed shape. limit: (1 or N, H, W) float32
-    in 0..1 by source frame, None where the whole frame may change.
+    contours: (N, K, 2) lower faces by source frame in pixels, None for the fixed shape. limit: (1 or N, h, w) float32
+    in 0..1 by source frame, None where the whole frame may change; `frame`, height and width of the video in pixels, is
+    what it is scaled to where it has another size.
     """
 
     resolution: int
     seam: Seam
     contours: np.ndarray | None = None
     limit: np.ndarray | None = None
+    frame: tuple[int, int] | None = None
 
     def share(self, index: int, matrix: np.ndarray) -> torch.Tensor:
         """The face's share in source frame `index`: (resolution, resolution) in 0..1, in the crop of `matrix`."""
@@ -65,40 +70,74 @@ class MouthMasks:
         if self.limit is None:
             return None
         left, top, right, bottom = box
-        return self.limit[index if len(self.limit) > 1 else 0, top:bottom, left:right]
+        picture = self.limit[index if len(self.limit) > 1 else 0]
+        if self.frame is not None and picture.shape != self.frame:
+            picture = scaled(picture, self.frame)
+        return picture[top:bottom, left:right]
 
 
 def mouth_masks(track: FaceTrack, resolution: int, seam: Seam, limit: np.ndarray | None = None) -> MouthMasks:
-    """The masks of a tracked clip; limit: as in MouthMasks, by default the picture that `seam` names, if any."""
+    """The masks of a tracked clip; limit: as in MouthMasks, by default the picture that `seam` names, if any.
+
+    A limit of another size but the video's shape is scaled, with a warning. Raises LatentSyncError for one of another
+    shape, and for neither one picture nor one per frame.
+    """
+    frame = (track.height, track.width)
     if limit is None and seam.limit_file is not None:
-        limit = read_limit(seam.limit_file, track.height, track.width)
-    if limit is not None and (limit.shape[1:] != (track.height, track.width) or len(limit) not in (1, len(track))):
-        raise LatentSyncError(
-            f"The mask has {len(limit)} pictures of {limit.shape[2]}x{limit.shape[1]} pixels; the video has "
-            f"{len(track)} frames of {track.width}x{track.height}: give one mask, or one per frame, of that size."
-        )
+        limit = read_limit(seam.limit_file, *frame)
+    if limit is not None:
+        limit = fitted_limit(limit, len(track), frame)
     contours = None
     if seam.mask == "mesh":
         points = track.mesh[:, LOWER_FACE + BELOW_NOSE, :2].astype(np.float64)
         starts = sorted({start for start, _ in track.runs()} | set(track.cuts))
         contours = smooth_points(points, track.present, starts)
-    return MouthMasks(resolution, seam, contours, limit)
+    return MouthMasks(resolution, seam, contours, limit, frame)
+
+
+def fitted_limit(limit: np.ndarray, frames: int, frame: tuple[int, int]) -> np.ndarray:
+    """A limit (1 or N, h, w) for a video of `frames` frames: a single picture scaled to `frame`, many as they are."""
+    count, (height, width) = len(limit), limit.shape[1:]
+    if not has_shape((height, width), frame) or count not in (1, frames):
+        raise LatentSyncError(
+            f"The mask has {count} pictures of {width}x{height} pixels; the video has {frames} frames of "
+            f"{frame[1]}x{frame[0]}: give one mask, or one per frame, of that size or shape."
+        )
+    if (height, width) != frame:
+        log.warning("The mask has %dx%d pixels, the video %dx%d; it is scaled to that.", width, height, *frame[::-1])
+    if not limit.any():
+        log.warning("The mask is black throughout, so nothing changes; paint white where the video may change.")
+    return limit if count > 1 or (height, width) == frame else scaled(limit[0], frame)[None]
+
+
+def has_shape(size: tuple[int, int], frame: tuple[int, int]) -> bool:
+    """Whether a picture (height, width) has the proportions of a frame, but for half a pixel that it was rounded by."""
+    return abs(size[1] * frame[0] - size[0] * frame[1]) <= max(frame) / 2
+
+
+def scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) float32 in another size (height, width), bilinear: what is black there stays black."""
+    planes = torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None, None]
+    return F.interpolate(planes, size, mode="bilinear", align_corners=False, antialias=True)[0, 0].numpy()
 
 
 def read_limit(path: Path, height: int, width: int) -> np.ndarray:
-    """The user's grey picture as a limit (1, height, width) float32 in 0..1. Raises LatentSyncError for any other."""
+    """The user's grey picture as a limit (1, h, w) float32 in 0..1, for a video of `height` x `width` pixels.
+
+    Raises LatentSyncError for what is no picture, and for one of another shape.
+    """
     try:
         with Image.open(path) as picture:
             grey = np.asarray(picture.convert("L"), np.float32) / 255
     except (OSError, UnidentifiedImageError) as error:
         raise LatentSyncError(
             f"{path}: this mask cannot be read as a picture ({type(error).__name__}); "
-            f"give {', '.join(MASKS)} or a grey PNG as large as the video."
+            f"give {', '.join(MASKS)} or a grey PNG of the video's size."
         ) from error
-    if grey.shape != (height, width):
+    if not has_shape(grey.shape, (height, width)):
         raise LatentSyncError(
             f"{path}: this mask has {grey.shape[1]}x{grey.shape[0]} pixels, the video {width}x{height}; "
-            "make it as large."
+            "make it as large, or of that shape."
         )
     return grey[None]
 

@@ -21,6 +21,7 @@ from ...latentsync_core.generators.generator import generated_faces
 from ...latentsync_core.generators.segments import plan_segments
 from ...latentsync_core.media import resample_waveform
 from ...latentsync_core.models.embedded import embedded_mouth_predictor
+from ...latentsync_core.run_log import noting_warnings
 from ...latentsync_core.settings import Settings
 from ...latentsync_core.visualize.voice_strip import voice_strip
 from ..types import ClipTokens, TrackedFaces, VoiceFeatures
@@ -32,8 +33,10 @@ STRIP_SECONDS = 60  # of a voice that is looked at
 
 def draft_blend(faces: TrackedFaces, tokens: ClipTokens, fade: FadeLimits, limit: np.ndarray | None) -> Blend:
     """What of each frame may move, and how far. limit: (1 or frames, H, W) in 0..1."""
-    masks = mouth_masks(faces.track, ALIGNED, Seam(), limit)
-    return Blend(moved_faces(faces.track, masks), mouth_strength(faces, tokens, "mouth", fade))
+    with noting_warnings() as notes:
+        masks = mouth_masks(faces.track, ALIGNED, Seam(), limit)
+        strength = mouth_strength(faces, tokens, "mouth", fade)
+    return Blend(moved_faces(faces.track, masks), strength, tuple(notes))
 
 
 def drafted_faces(faces: TrackedFaces, tokens: ClipTokens, blend: Blend, reader) -> Iterator[tuple[int, Tensor]]:

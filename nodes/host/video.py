@@ -49,11 +49,12 @@ def video_from_file(path: str):
 class Blend:
     """How a clip's generated faces go into its frames: into which crops, and how much of each output frame's mouth.
 
-    strength: (frames,) in 0..1.
+    strength: (frames,) in 0..1. notes: what the library warned of, to be said with the result.
     """
 
     crops: FaceCrops
     strength: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def clip_blend(faces: TrackedFaces, tokens: ClipTokens, blend: str, crops: FaceCrops, fade: FadeLimits) -> Blend:
@@ -109,7 +110,8 @@ def blend_to_file(
             write_clip(writer, frames, timeline, replace(node_callbacks(), on_frame=keep))
     synced = np.array([bool(mask.any()) for mask in small_masks])
     lines = [result_text(synced, timeline, time.monotonic() - started), result_sentence(score, tokens)]
-    show_in_node("\n".join([*lines, LOSSLESS_SAVED] if settings.codec == LOSSLESS_CODEC else lines))
+    lines += [*blend.notes, *([LOSSLESS_SAVED] if settings.codec == LOSSLESS_CODEC else [])]
+    show_in_node("\n".join(lines))
     return path, torch.stack(pictures), torch.stack(masks), torch.stack(small_masks)
 
 

@@ -154,8 +154,26 @@ def test_one_mask_serves_all_frames_and_a_batch_each_its_own(track):
     each = MouthMasks(RESOLUTION, Seam(), limit=np.arange(3, dtype=np.float32)[:, None, None] * np.ones((3, 4, 4)))
     assert single.limit_at(2, (0, 0, 4, 4)).shape == (4, 4)
     assert each.limit_at(2, (1, 0, 3, 4)).shape == (4, 2) and (each.limit_at(2, (1, 0, 3, 4)) == 2).all()
-    with pytest.raises(LatentSyncError, match="2 pictures of 4x4 pixels; the video has 8 frames of 512x512"):
-        mouth_masks(track, RESOLUTION, Seam(), np.ones((2, 4, 4), np.float32))
+    for wrong in (np.ones((2, 512, 512), np.float32), np.ones((1, 4, 8), np.float32)):
+        with pytest.raises(LatentSyncError, match=r"pictures of \d+x\d+ pixels; the video has 8 frames of 512x512"):
+            mouth_masks(track, RESOLUTION, Seam(), wrong)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_mask_of_another_size_is_scaled_and_that_is_said(track, count, caplog):
+    small = np.zeros((count, 64, 64), np.float32)
+    small[-1, :, 32:] = 1
+    masks = mouth_masks(track, RESOLUTION, Seam(), small)
+    assert "64x64 pixels, the video 512x512; it is scaled" in caplog.text
+    part = masks.limit_at(7, (200, 10, 300, 20))
+    assert part.shape == (10, 100) and (part[:, :48] == 0).all() and (part[:, 64:] == 1).all()
+    assert 0 < part[0, 55] < 1  # the edge is as soft as a pixel was large
+    assert masks.limit_at(0, (0, 0, 512, 512)).any() == (count == 1)
+
+
+def test_a_mask_without_white_is_pointed_out(track, caplog):
+    mouth_masks(track, RESOLUTION, Seam(), np.zeros((1, 512, 512), np.float32))
+    assert "black throughout, so nothing changes" in caplog.text
 
 
 def test_a_masks_file_is_read_and_one_that_does_not_fit_refused(tmp_path):

@@ -74,8 +74,10 @@ def test_black_in_the_limit_keeps_the_pixels(modules, clip):
     images, mask, _ = blend(modules, clip, limit=limit)
     assert torch.equal(images[:, :, :256], clip[0][:, :, :256]) and mask[:, :, :256].max() == 0
     assert not torch.equal(images[0, :, 256:], clip[0][0, :, 256:])
-    with pytest.raises(modules.errors.LatentSyncError, match="1 pictures of 8x8 pixels"):
-        blend(modules, clip, limit=torch.ones(1, 8, 8))
+    small = blend(modules, clip, limit=limit[:, ::8, ::8])[0]
+    assert torch.equal(small[:, :, :248], clip[0][:, :, :248]) and not torch.equal(small[0], clip[0][0])
+    with pytest.raises(modules.errors.LatentSyncError, match="1 pictures of 8x6 pixels"):
+        blend(modules, clip, limit=torch.ones(1, 6, 8))
 
 
 def test_shape_and_width_are_as_asked_for(modules, clip):
