@@ -7,6 +7,7 @@ from .blend import FaceBlend
 from .conditioning import Conditioning
 from .draft import Draft
 from .faces import FaceEncode, FaceTrack
+from .host.clip_route import register_clip_route
 from .host.folders import register_model_folder
 from .host.model_routes import register_routes
 from .lip_sync import LipSync
@@ -21,6 +22,7 @@ class LatentSyncExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_model_folder()  # the loaders' lists read it
+        register_clip_route()
         register_routes()
         return [
             LipSync,

@@ -9,6 +9,7 @@ from .picture.frame import Frame
 from .read.audio import AudioInfo, probe_audio, read_channels, read_waveform, stream_audio
 from .read.image_reader import ImageReader
 from .read.info import VideoInfo, probe_video
+from .read.single_frame import FrameTimes
 from .read.video_part import VideoPart
 from .read.video_reader import VideoReader, is_variable
 from .sound.blocks import waveform_blocks
@@ -21,6 +22,7 @@ __all__ = [
     "AudioInfo",
     "EncodeSettings",
     "Frame",
+    "FrameTimes",
     "ImageReader",
     "VideoInfo",
     "VideoPart",
