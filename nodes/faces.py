@@ -15,6 +15,7 @@ from .types import (
 )
 
 PREVIEW_FRAMES = 8
+SHOWN_FRAMES = 24  # below the node, small, to look through
 PREVIEW_RESOLUTION = 256  # pixels of the crop whose mask is shown
 BATCH_FRAMES = 16
 
@@ -68,7 +69,8 @@ class FaceTrack(io.ComfyNode):
                     default=DEFAULT_FACE,
                     optional=True,
                     tooltip="Who speaks: auto (the largest and surest face of each shot), largest, left, right, a number "
-                    "of the preview, a point x,y or a box x0,y0,x1,y1 in pixels or as shares of the frame (0.25,0.5).",
+                    "of the preview, a point x,y or a box x0,y0,x1,y1 in pixels or as shares of the frame (0.25,0.5). "
+                    "Or choose with the mouse below.",
                 ),
                 io.Mask.Input(
                     "face_mask",
@@ -117,9 +119,9 @@ class FaceTrack(io.ComfyNode):
         from ..latentsync_core.faces import mask_selection, parse_face
         from ..latentsync_core.faces.tracking.search import TrackingSettings
         from ..latentsync_core.media import is_variable
-        from ..latentsync_core.visualize.track_preview import preview_frames
+        from ..latentsync_core.visualize.track_preview import draw_preview
         from .host.native_musetalk import box_of
-        from .host.shown import shown_pictures
+        from .host.shown import SHOWN_SIDE, shown_frames
         from .host.tracking import track_clip
         from .host.unfolded import refuse_second_clip
         from .host.video_source import open_clip
@@ -142,8 +144,17 @@ class FaceTrack(io.ComfyNode):
                 box=None if model is None else box_of(model),
             )
             cut = faces.crops(PREVIEW_RESOLUTION, Seam())
-            preview, mask = preview_frames(reader, tracked.track, cut.soft_mask, PREVIEW_FRAMES, people)
-        return io.NodeOutput(faces, preview, mask, ui=shown_pictures(preview))
+            preview = draw_preview(
+                reader,
+                tracked.track,
+                cut.soft_mask,
+                people,
+                images=PREVIEW_FRAMES,
+                shown=SHOWN_FRAMES,
+                side=SHOWN_SIDE,
+            )
+        shown = shown_frames(preview.shown, len(tracked.track), tracked.track.width, tracked.track.height)
+        return io.NodeOutput(faces, preview.images, preview.masks, ui=shown)
 
 
 class FaceEncode(io.ComfyNode):

@@ -1,6 +1,7 @@
 """Preview of the tracking: a few frames with the number of each person, and the mask of the generated mouth."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,42 +21,71 @@ SoftMask = Callable[[int, int, int], np.ndarray]
 """``soft_mask(frame, height, width)``: the new mouth's share in every pixel of a source frame, (height, width)."""
 
 
-def preview_frames(
-    reader, track: FaceTrack, soft_mask: SoftMask, count: int, people: People | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Up to `count` frames spread over the clip.
+@dataclass(frozen=True)
+class ShownFrame:
+    """A frame to look at: its index, it with a numbered box for everybody, shrunk, and the boxes in its own pixels."""
+
+    index: int
+    picture: Image.Image
+    boxes: dict[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A tracked clip in pictures.
+
+    images (n, H, W, 3), masks (n, H, W): a few frames and their mouth masks, float32 in 0..1; a frame without the face
+    to sync has an empty mask. shown: those frames, and more, small.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    shown: tuple[ShownFrame, ...]
+
+
+def draw_preview(
+    reader, track: FaceTrack, soft_mask: SoftMask, people: People, *, images: int, shown: int, side: int
+) -> Preview:
+    """Frames spread over the clip, from one pass over it.
 
     Args:
         reader: yields the track's frames.
         track: of the face to sync.
         soft_mask: of a generator's faces, as `AlignedFaces` and `BoxedFaces` have it.
-        count: of frames.
-        people: all people, to be numbered; None = only the face to sync.
-
-    Returns images (n, H, W, 3) and mouth masks (n, H, W), float32 in 0..1; a frame without the face to sync has an
-    empty mask.
+        people: everybody, to be numbered.
+        images: frames in full size, at most.
+        shown: small frames, at least as far as the clip has so many; everybody is on one of them.
+        side: of a small frame, pixels at most.
     """
-    chosen = np.unique(np.linspace(0, len(track) - 1, count).round().astype(int)).tolist()
-    pictures, masks = [], []
-    for frame in reader.frames_at(chosen):
+    full = spread(len(track), images)
+    kept, masks, small = [], [], []
+    middles = [int(person.frames[len(person.frames) // 2]) for person in people.persons if len(person.frames)]
+    for frame in reader.frames_at(sorted({*full, *spread(len(track), shown), *middles})):
         index, image = frame.index, frame.rgb()
         present = bool(track.present[index])
         box, points = (track.boxes[index], track.points[index]) if present else (None, None)
-        picture = draw_people(image, numbered_boxes(people, index, box), points)
-        mask = np.zeros(image.shape[:2], np.float32)
-        if present:
+        boxes = numbered_boxes(people, index, box)
+        picture = draw_people(image, boxes, points)
+        if index in full:
             height, width = image.shape[:2]
-            mask = soft_mask(index, height, width)
-        pictures.append(torch.from_numpy(np.array(picture)).float() / 255)
-        masks.append(torch.from_numpy(mask))
-    return torch.stack(pictures), torch.stack(masks)
+            mask = soft_mask(index, height, width) if present else np.zeros((height, width), np.float32)
+            kept.append(torch.from_numpy(np.array(picture)).float() / 255)
+            masks.append(torch.from_numpy(mask))
+        picture.thumbnail((side, side))
+        small.append(ShownFrame(index, picture, boxes))
+    return Preview(torch.stack(kept), torch.stack(masks), tuple(small))
 
 
-def numbered_boxes(people: People | None, index: int, synced: np.ndarray | None) -> dict[int, np.ndarray]:
+def spread(count: int, wanted: int) -> list[int]:
+    """Up to `wanted` of `count` indices, from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, wanted).round().astype(int)).tolist()
+
+
+def numbered_boxes(people: People, index: int, synced: np.ndarray | None) -> dict[int, np.ndarray]:
     """Number -> box (4,) of every person in frame `index`; the `synced` face is 1 where no person is known."""
-    boxes = {} if people is None else people.boxes_at(index)
+    boxes = people.boxes_at(index)
     known = synced is None or any(overlap(synced, box[None])[0] > SAME_FACE for box in boxes.values())
-    if not known and (people is None or not people.persons):
+    if not known and not people.persons:
         boxes[1] = synced
     return boxes
 

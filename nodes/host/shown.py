@@ -1,12 +1,12 @@
 """What a node shows below itself when it is done: pictures, and its result as a playing video."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from comfy_api.latest import io
 from PIL import Image
 
+from ...latentsync_core.visualize.track_preview import ShownFrame
 from .folders import TemporaryFile, temporary_file
 
 SHOWN_SIDE = 1024  # pixels at most of a picture that is only looked at
@@ -14,9 +14,20 @@ JPEG_QUALITY = 90
 PLAYED = (".mp4",)  # by every browser
 
 
-def shown_pictures(images: torch.Tensor) -> dict:
-    """IMAGE frames (n, H, W, 3) as small pictures below the node."""
-    return {"images": [saved(Image.fromarray(levels(image))) for image in images]}
+def shown_frames(frames: Sequence[ShownFrame], count: int, width: int, height: int) -> dict:
+    """Numbered frames of a clip below the node, and for web/js/face_picker.js what is where in them.
+
+    frames: to show, of `count` frames of width x height pixels in the clip.
+    """
+    faces = [
+        {
+            "frame": shown.index,
+            "faces": {str(number): box.round().astype(int).tolist() for number, box in shown.boxes.items()},
+        }
+        for shown in frames
+    ]
+    clip = {"frames": count, "width": width, "height": height}
+    return {"images": [saved(shown.picture) for shown in frames], "latentsync_faces": faces, "latentsync_clip": [clip]}
 
 
 def shown_picture(picture: Image.Image) -> dict:
@@ -54,8 +65,3 @@ class ShownName(str):
 def entry(name: str) -> dict[str, str]:
     """A file of the temp folder as the page asks for it."""
     return {"filename": name, "subfolder": "", "type": io.FolderType.temp.value}
-
-
-def levels(image: torch.Tensor) -> np.ndarray:
-    """(H, W, 3) in 0..1 as uint8."""
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
