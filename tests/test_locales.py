@@ -28,14 +28,23 @@ def test_chinese_says_all_that_english_says_and_no_more(name):
     assert keys(read(LOCALES / "zh" / name)) == keys(read(LOCALES / "en" / name))
 
 
-def test_the_button_and_its_dialog_have_all_their_words():
-    scripts = "".join(path.read_text(encoding="utf-8") for path in sorted((WEB / "js").glob("get_models*.js")))
-    used = set(re.findall(r'(?<![\w.])text\("(\w+)"', scripts)) | {"file", "size", "licence", "source"}
+@pytest.mark.parametrize(
+    ("group", "scripts", "named"),
+    [
+        ("getModels", "get_models*.js", {"file", "size", "licence", "source"}),
+        ("chooseFace", "*face*.js", set()),
+        ("dropFiles", "drop_files.js", set()),
+    ],
+)
+def test_what_is_added_to_the_page_has_all_its_words(group, scripts, named):
+    written = "".join(path.read_text(encoding="utf-8") for path in sorted((WEB / "js").glob(scripts)))
+    used = set(re.findall(r'(?<![\w.])text\("(\w+)"', written)) | named
+    english = read(LOCALES / "en" / "main.json")["latentsync"][group]
     for language in LANGUAGES:
-        words = read(LOCALES / language / "main.json")["latentsync"]["getModels"]
+        words = read(LOCALES / language / "main.json")["latentsync"][group]
         assert set(words) == used
         for name, word in words.items():
-            places = re.findall(r"<(\w+)>", read(LOCALES / "en" / "main.json")["latentsync"]["getModels"][name])
+            places = re.findall(r"<(\w+)>", english[name])
             assert sorted(re.findall(r"<(\w+)>", word)) == sorted(places), f"{language}: {name}"
 
 

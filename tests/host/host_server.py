@@ -29,7 +29,7 @@ UNET, WHISPER, VAE = "narrow_unet.safetensors", "tiny_whisper.pt", "seeded_vae.s
 MUSETALK = "tiny_musetalk_1.5.safetensors"
 FAST_VAE = "taesd"  # what the stock VAE loader calls the pair in models/vae_approx
 FOLDERS = ("custom_nodes", "models", "input", "output", "user", "temp")
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)
