@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from node_heights import shown_height
+
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 MATCHED_TYPE = "COMFY_MATCHTYPE_V3"  # an output of the type that an input turned out to have
@@ -279,7 +281,7 @@ class Workflow:
             y, width = 0, max((node.size[0] for node in nodes), default=WIDTH)
             for node in nodes:
                 node.at = (x, y)
-                y += node.size[1] + TITLE + GAP_Y
+                y += shown_height(node) + GAP_Y
             if title:
                 top = -TITLE - GROUP_TITLE
                 box = [x - GROUP_PAD, top, width + 2 * GROUP_PAD, y - GAP_Y - TITLE + GROUP_PAD - top]

@@ -13,4 +13,5 @@ def describe(w):
     sampled = sample(w, model, conditioned)
     w.column("Result · 结果")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
+    w.column("Video · 视频")
     save(w, blended["video"], "lipsync")

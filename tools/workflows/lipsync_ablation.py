@@ -11,7 +11,7 @@ def describe(w):
         w.column(f"Positions {mode} · 位置 {mode}")
         tokens, conditioned = conditioning(w, latents, chunks, model, mode)
         sampled = {guidance: sample(w, model, conditioned, guidance=guidance) for guidance in (1.0, 1.5)}
-        w.column(f"Results, positions {mode} · 结果，位置 {mode}")
         for guidance, latent in sampled.items():
+            w.column(f"Positions {mode}, guidance {guidance} · 位置 {mode}，引导 {guidance}")
             blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=latent, vae=vae)
             save(w, blended["video"], f"ablation_positions_{mode}_guidance_{guidance}")

@@ -16,4 +16,5 @@ def describe(w):
     w.note("Put a face restorer or an upscaler in place of **Image Sharpen**: any node from IMAGE to IMAGE will do.")
     w.column("Result · 结果")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, crops=sharpened)
+    w.column("Video · 视频")
     save(w, blended["video"], "lipsync_restored")

@@ -24,4 +24,5 @@ def describe(w):
     )
     w.column("Result · 结果")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
+    w.column("Video · 视频")
     save(w, blended["video"], "lipsync_ksampler")

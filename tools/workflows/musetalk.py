@@ -7,8 +7,10 @@ def describe(w):
     video, audio = inputs(w)
     model, whisper, vae = musetalk_models(w)
     w.column("Face and voice · 人脸与语音")
-    faces = w.add("LatentSyncFaceTrack", video=video, model=model["model"])
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
+    faces = w.add(
+        "LatentSyncFaceTrack", video=video, model=model["model"]
+    )  # below, since it grows when it shows the clip
     w.column("Encode · 编码")
     latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
     chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
@@ -29,4 +31,5 @@ def describe(w):
     )
     w.column("Result · 结果")
     blended = w.add("LatentSyncFaceBlend", faces=faces["faces"], tokens=tokens, latent=sampled, vae=vae)
+    w.column("Video · 视频")
     save(w, blended["video"], "musetalk")
