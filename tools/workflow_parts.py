@@ -85,7 +85,7 @@ def track_and_encode(w, video, audio, model, whisper, vae):
     """The inputs of the conditioning node: faces, face latents, audio chunks."""
     w.column("Face and voice · 人脸与语音")
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
-    faces = w.add("LatentSyncFaceTrack", video=video)  # below, since it grows when it shows the clip
+    faces = w.add("LatentSyncFaceTrack", video=video)  # below: it grows
     w.column("Encode · 编码")
     latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
     chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])

@@ -10,7 +10,7 @@ def describe(w):
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
     faces = w.add(
         "LatentSyncFaceTrack", video=video, model=model["model"]
-    )  # below, since it grows when it shows the clip
+    )  # below: it grows
     w.column("Encode · 编码")
     latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
     chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
