@@ -39,8 +39,11 @@ ARRANGE = """(async () => {
     if (shown.has(from) && shown.has(to) && (from === number || to === number || right.includes(from)))
       nodes.get(from).connect(slot, nodes.get(to), input);
   for (const node of nodes.values()) node.pos = [100000, 0];
+  for (const group of [...app.graph.groups]) app.graph.remove(group);
   const place = (node, x, y, open) => {
     node.flags.collapsed = !open;
+    node.whole ??= node.title;
+    node.title = open ? node.whole : node.whole.replace('LatentSync ', '');  // longer ones are cut off
     node.pos = [x, y];
     if (!open) return y + 54;
     const pictures = node.imgs?.length || node.type === 'SaveVideo' ? 300 : node.type === 'PreviewAny' ? 220 : 0;
@@ -51,9 +54,8 @@ ARRANGE = """(async () => {
   for (const id of new Set(left)) y = place(nodes.get(id), 0, y, false);
   place(middle, left.length ? 330 : 0, 0, true);
   y = 0;
-  const x = (left.length ? 330 : 0) + 430, first = id => shows(nodes.get(id));
-  const ends = [...new Set(right)].sort((a, b) => first(b) - first(a));
-  for (const id of ends) y = place(nodes.get(id), x, y, first(id));
+  const x = (left.length ? 330 : 0) + 430;
+  for (const id of new Set(right)) y = place(nodes.get(id), x, y, shows(nodes.get(id)));
   app.canvas.deselectAll();
   app.canvas.setDirty(true, true);
   await new Promise(resolve => setTimeout(resolve, 800));  // widgets and pictures settle
