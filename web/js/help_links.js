@@ -11,7 +11,7 @@ function stores() {
   return root?.config.globalProperties.$pinia?._s ?? new Map();
 }
 
-function openPage(name) {
+async function openPage(name) {
   const help = stores().get("nodeHelp");
   const node = stores().get("nodeDef")?.nodeDefsByName?.[name];
   if (help?.isHelpOpen && node) {
@@ -19,7 +19,10 @@ function openPage(name) {
     return;
   }
   const chinese = app.extensionManager?.setting?.get("Comfy.Locale") === "zh";
-  window.open(new URL(`../docs/${name}${chinese ? "/zh" : ""}.md`, import.meta.url), "_blank", "noopener");
+  const tab = window.open("", "_blank"); // at once, or the browser takes it for an advertisement
+  const answer = await fetch(new URL(`../docs/${name}${chinese ? "/zh" : ""}.md`, import.meta.url));
+  // The host serves .md as a download.
+  tab.location = URL.createObjectURL(new Blob([await answer.text()], { type: "text/plain;charset=utf-8" }));
 }
 
 app.registerExtension({
