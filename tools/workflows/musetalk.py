@@ -8,9 +8,7 @@ def describe(w):
     model, whisper, vae = musetalk_models(w)
     w.column("Face and voice · 人脸与语音")
     features = w.add("LatentSyncAudioFeatures", audio=audio, whisper=whisper)
-    faces = w.add(
-        "LatentSyncFaceTrack", video=video, model=model["model"]
-    )  # below: it grows
+    faces = w.add("LatentSyncFaceTrack", video=video, model=model["model"])  # below: it grows
     w.column("Encode · 编码")
     latents = w.add("LatentSyncFaceEncode", faces=faces["faces"], vae=vae, resolution=model["resolution"])
     chunks = w.add("LatentSyncAudioChunks", features=features, faces=faces["faces"])
