@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GENERATORS = ("latentsync", "musetalk", "draft")
 UNET_GENERATORS = ("latentsync", "musetalk")  # each with a kind of features of its own
 MUSETALK_RELEASES = ("1.5", "1.0")
-SOLVERS = ("ddim", "dpm++2m", "unipc", "euler")
+SOLVERS = ("ddim", "dpm++2m", "unipc", "euler", "ddim-trailing", "lcm")
 POSITIONS = ("auto", "on", "off")
 JOINS = ("overlap", "reference")
 ALIGNMENTS = ("smooth", "reference")

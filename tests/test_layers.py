@@ -11,7 +11,7 @@ CORE, NODES = ROOT / "latentsync_core", ROOT / "nodes"
 FLOORS = (  # from the ground up; a room may import from floors below its own, and rooms on the ground from one another
     (
         *("__init__", "errors", "file_names", "input_files", "atomic_write", "disk_cache", "progress", "options"),
-        *("presets", "intervals", "demo", "settings", "entry_file", "digests", "versions", "run_log"),
+        *("presets", "intervals", "demo", "settings", "entry_file", "digests", "versions", "run_log", "student"),
     ),
     ("media",),
     ("audio",),

@@ -14,36 +14,57 @@ class Step:
 
 
 class DDIMSchedule:
-    """Evenly spaced timesteps, and the step from each to the next.
+    """Falling timesteps, and the step from each to the next.
 
     Args:
         alphas_cumprod: (T,) float32, share of the signal's variance at every training timestep.
-        steps: denoising steps, at most T.
-        steps_offset: added to every timestep.
+        timesteps: (steps,) int64, falling; see `leading_timesteps` and `trailing_timesteps`.
 
-    timesteps: (steps,) int64, falling. init_noise_sigma: 1, the standard deviation that sampling starts with.
+    init_noise_sigma: 1, the standard deviation that sampling starts with.
     """
 
     init_noise_sigma = 1.0
 
-    def __init__(self, alphas_cumprod: Tensor, steps: int, steps_offset: int):
+    def __init__(self, alphas_cumprod: Tensor, timesteps: Tensor):
         self.alphas_cumprod = alphas_cumprod
-        self.stride = len(alphas_cumprod) // steps
-        self.timesteps = torch.arange(steps).mul(self.stride).flip(0) + steps_offset
+        self.timesteps = timesteps
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The network's input at a timestep: the latents as they are."""
         return latents
 
+    def next_timestep(self, timestep: Tensor | int) -> int:
+        """Where the step from `timestep` ends: at the next lower timestep, the last at 0, not free of noise."""
+        lower = self.timesteps[self.timesteps < int(timestep)]
+        return int(lower[0]) if len(lower) else 0
+
     def step(self, predicted_noise: Tensor, timestep: Tensor, latents: Tensor) -> Step:
-        """One step from `timestep` on; the last ends at the first training timestep, not free of noise."""
-        alpha = self.alphas_cumprod[timestep]
-        next_alpha = self.alphas_cumprod[max(int(timestep) - self.stride, 0)]
-        clean = (latents - (1 - alpha) ** 0.5 * predicted_noise) / alpha**0.5
-        return Step(next_alpha**0.5 * clean + (1 - next_alpha) ** 0.5 * predicted_noise)
+        """One step from `timestep` on."""
+        alpha, next_alpha = self.alphas_cumprod[timestep], self.alphas_cumprod[self.next_timestep(timestep)]
+        return Step(ddim_step(latents, predicted_noise, alpha, next_alpha))
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Latents (b, ...) as they are at `timesteps` (b,): sqrt(alpha) clean + sqrt(1 - alpha) noise."""
         alphas = self.alphas_cumprod.to(device=clean.device, dtype=clean.dtype)[timesteps.to(clean.device)]
         alphas = alphas.reshape(-1, *[1] * (clean.ndim - 1))
         return alphas**0.5 * clean + (1 - alphas) ** 0.5 * noise
+
+
+def ddim_step(latents: Tensor, predicted_noise: Tensor, alpha: Tensor, next_alpha: Tensor) -> Tensor:
+    """From latents where the share of signal is `alpha` to those where it is `next_alpha`; all broadcast."""
+    clean = (latents - (1 - alpha) ** 0.5 * predicted_noise) / alpha**0.5
+    return next_alpha**0.5 * clean + (1 - next_alpha) ** 0.5 * predicted_noise
+
+
+def leading_timesteps(train_steps: int, steps: int, offset: int) -> Tensor:
+    """(steps,) int64, evenly spaced from `offset` upwards and turned round: 951, 901, ... 1 for 20 of 1000."""
+    return torch.arange(steps).mul(train_steps // steps).flip(0) + offset
+
+
+def trailing_timesteps(train_steps: int, steps: int) -> Tensor:
+    """(steps,) int64, evenly spaced from the last one downwards: 999, 749, 499, 249 for 4 of 1000.
+
+    Sampling starts where training has nearly nothing but noise (arXiv 2305.08891, section 3.3), which counts where
+    steps are few. Those of n steps are among those of a multiple of n.
+    """
+    return torch.tensor([round(train_steps * (steps - place) / steps) - 1 for place in range(steps)])

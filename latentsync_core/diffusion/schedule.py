@@ -1,11 +1,12 @@
-"""The diffusion schedules: DDIM and diffusers' solvers, all with LatentSync's betas and timestep spacing."""
+"""The diffusion schedules: DDIM, consistency and diffusers' solvers, all with LatentSync's betas."""
 
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..options import check_steps
-from .ddim import DDIMSchedule
+from .consistency import ConsistencySchedule
+from .ddim import DDIMSchedule, leading_timesteps, trailing_timesteps
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -25,18 +26,21 @@ SCHEDULERS = {  # solvers of diffusers: the class, and what it needs besides
     "unipc": ("UniPCMultistepScheduler", {}),
     "euler": ("EulerDiscreteScheduler", {}),
 }
+TRAILING = {"ddim-trailing": DDIMSchedule, "lcm": ConsistencySchedule}
 
 
 def make_schedule(solver: str, steps: int) -> "DDIMSchedule | SchedulerMixin":
     """A fresh schedule of `steps` denoising steps, starting near t = 951 for 20 steps (REFERENCE section 1).
 
-    solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler". The multistep solvers keep a history, so
-    every group of windows needs its own schedule. Raises LatentSyncError for an unknown solver or a step count
-    outside 1..500.
+    solver: "ddim" (the reference's, eta 0), "dpm++2m", "unipc" or "euler"; for few-step students "ddim-trailing",
+    which starts at t = 999, or "lcm". Some keep a history, so every group of windows needs its own schedule. Raises
+    LatentSyncError for an unknown solver or a step count outside 1..500.
     """
     check_steps(solver, steps)
     if solver == "ddim":
-        return DDIMSchedule(training_alphas(), steps, SETTINGS["steps_offset"])
+        return DDIMSchedule(training_alphas(), leading_timesteps(TRAIN_STEPS, steps, SETTINGS["steps_offset"]))
+    if solver in TRAILING:
+        return TRAILING[solver](training_alphas(), trailing_timesteps(TRAIN_STEPS, steps))
     import diffusers  # seconds, which a run with LatentSync's own solver does not wait for
 
     name, options = SCHEDULERS[solver]
@@ -52,12 +56,12 @@ def training_alphas() -> torch.Tensor:
     return torch.cumprod(1 - betas, dim=0)
 
 
-def reference_sigmas(steps: int) -> torch.Tensor:
-    """The DDIM schedule in k-diffusion's terms: (steps + 1,) noise levels, falling.
+def reference_sigmas(steps: int, solver: str = "ddim") -> torch.Tensor:
+    """The schedule of "ddim" or "ddim-trailing" in k-diffusion's terms: (steps + 1,) noise levels, falling.
 
     Euler steps over them equal the reference when the noise is scaled by sqrt(1 + s^2) / s for the first level s. The
     last level is the model's smallest, 0.029, not 0, since the reference ends there (REFERENCE section 1).
     """
-    schedule = make_schedule("ddim", steps)
+    schedule = make_schedule(solver, steps)
     alphas = schedule.alphas_cumprod[torch.cat([schedule.timesteps, torch.zeros(1, dtype=torch.int64)])].double()
     return ((1 - alphas) / alphas).sqrt().float()

@@ -94,6 +94,7 @@ class TrainingState:
             **kept,
             **self.networks.conditioning.metadata(self.config.conditioning.dropout()),
             **self.networks.inputs.record,
+            **({} if self.config.distill is None else self.config.distill.student().metadata()),
             "resolution": str(models.resolution),
             "step": str(self.step),
             "weights": f"averaged, decay {settings.ema:g}" if settings.ema else "last step",
@@ -135,7 +136,7 @@ def weight_groups(weights: dict[str, nn.Parameter], settings: OptimizerConfig) -
 
 def portable(config: dict[str, Any]) -> dict[str, Any]:
     """The config without the folders of the machine it ran on."""
-    names = {"output", "clips", "cache", "vae", "whisper", "syncnet", "checkpoint"}
+    names = {"output", "clips", "cache", "vae", "whisper", "syncnet", "checkpoint", "lora"}
     return {
         key: portable(value) if isinstance(value, dict) else Path(value).name if key in names and value else value
         for key, value in config.items()
@@ -147,11 +148,13 @@ def refuse_changes(path: Path, before: dict[str, Any], now: dict[str, Any]) -> N
     changed = [
         f"{group}.{key} was {old.get(key)!r}, is {now[group].get(key)!r}"
         for group, old in before.items()
-        if isinstance(old, dict) and group not in CHANGEABLE
+        if isinstance(old, dict) and isinstance(now.get(group), dict) and group not in CHANGEABLE
         for key in old
         if old.get(key) != now[group].get(key) and (group, key) != ("optimizer", "steps")
     ]
     changed += [f"{key} was {before[key]!r}, is {now[key]!r}" for key in ("seed", "window") if before[key] != now[key]]
+    if (before.get("distill") is None) != (now["distill"] is None):
+        changed.append(f"distill was {before.get('distill')!r}, is {now['distill']!r}")
     if changed:
         raise LatentSyncError(
             f"{path} was written with other settings ({'; '.join(changed[:3])}); resume with the same config, or start "

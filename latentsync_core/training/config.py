@@ -1,6 +1,8 @@
 """The configuration of a training run: one JSON or TOML file, read into frozen dataclasses; unknown keys are errors."""
 
 import json
+import math
+import operator
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -9,12 +11,16 @@ from typing import Any
 
 from ..diffusion.conditioning import DEFAULT_DROPOUT, ConditionDropout
 from ..errors import LatentSyncError
-from ..options import POSITIONS, WINDOW_FRAMES
+from ..options import DEFAULT_GUIDANCE, DEFAULT_STEPS, MAX_STEPS, POSITIONS, WINDOW_FRAMES
+from ..student import Student
 
 TRAINED_GENERATORS = ("latentsync", "musetalk")
 NULLS = ("zeros", "learned")
 PRECISIONS = ("fp32", "bf16", "fp16")
 TRAINABLE = ("all", "lora", "modules")
+DISTILLATIONS = ("trajectory", "consistency")
+DISTANCES = ("huber", "l2")
+MOST_STUDENT_STEPS = 8
 LORA_TARGETS = ("attn1.to_", "attn2.to_", "ff.net.")
 
 
@@ -41,6 +47,7 @@ class ModelConfig:
     unet: entries of the UNet's config; beside a checkpoint those that add parts to it, newly initialised.
     vae, whisper: files; None = those that belong to the checkpoint. resolution: of the face crop in pixels, None = the
     checkpoint's. train: "all" weights, "lora" matrices, or "modules" whose names contain one of `modules`.
+    lora: a file of the same rank and targets, whose matrices are trained further; None = new ones.
     """
 
     generator: str = "latentsync"
@@ -54,6 +61,7 @@ class ModelConfig:
     lora_rank: int = 16
     lora_alpha: float | None = None  # None = the rank
     lora_targets: tuple[str, ...] = LORA_TARGETS
+    lora: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,43 @@ class LossConfig:
             raise LatentSyncError(f"loss.from_noise is {self.from_noise}; a share of the windows, 0 to 1, is needed.")
         if self.sync and self.syncnet is None:
             raise LatentSyncError("loss.sync is above 0 but loss.syncnet names no file; give stable_syncnet.pt.")
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """A student of few steps, see `distillation`: its teacher is model.checkpoint.
+
+    steps: of the student. method: "trajectory" or "consistency". guidance: of the teacher, folded into the student.
+    teacher_steps: of the teacher's DDIM, a multiple of steps. start: of a trajectory's stretches, "student" (the
+    student's own points, from pure noise) or "clips" (clips with noise added). distance: "huber" or "l2".
+    """
+
+    steps: int = 4
+    method: str = "trajectory"
+    guidance: float = DEFAULT_GUIDANCE
+    teacher_steps: int = DEFAULT_STEPS
+    start: str = "student"
+    distance: str = "huber"
+
+    def __post_init__(self) -> None:
+        require_choice("distill.method", self.method, DISTILLATIONS)
+        require_choice("distill.start", self.start, ("student", "clips"))
+        require_choice("distill.distance", self.distance, DISTANCES)
+        if not 1 <= self.steps <= MOST_STUDENT_STEPS:
+            raise LatentSyncError(
+                f"distill.steps is {self.steps}; 1 to {MOST_STUDENT_STEPS} are possible, 2 or 4 usual."
+            )
+        if self.teacher_steps < self.steps or self.teacher_steps % self.steps or self.teacher_steps > MAX_STEPS:
+            raise LatentSyncError(
+                f"distill.teacher_steps is {self.teacher_steps}; a multiple of distill.steps, {self.steps}, is needed, "
+                f"at most {MAX_STEPS}."
+            )
+        if not 1 <= self.guidance < math.inf:
+            raise LatentSyncError(f"distill.guidance is {self.guidance}; 1 (none) to 3 is usual.")
+
+    def student(self) -> Student:
+        """What the student's file records of how it samples."""
+        return Student(self.steps, "ddim-trailing" if self.method == "trajectory" else "lcm", self.guidance)
 
 
 @dataclass(frozen=True)
@@ -160,7 +205,10 @@ class WatchConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run. output: folder for checkpoints, state, logs and sample grids. seed: of every random draw."""
+    """A whole run. output: folder for checkpoints, state, logs and sample grids. seed: of every random draw.
+
+    distill: None trains on clips; else a student of few steps is trained on its teacher.
+    """
 
     output: Path
     data: DataConfig
@@ -169,6 +217,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
+    distill: DistillConfig | None = None
     seed: int = 0
     window: int = WINDOW_FRAMES
     device: str = "auto"
@@ -178,6 +227,8 @@ class TrainConfig:
         require_choice("model.generator", self.model.generator, TRAINED_GENERATORS)
         if self.model.generator == "musetalk":
             self.refuse_denoising()
+        if self.distill is not None:
+            self.refuse_undistilled()
         if self.model.train == "modules" and not self.model.modules:
             raise LatentSyncError(
                 'model.train is "modules" but model.modules names none; try ["attn2", "motion_modules"].'
@@ -191,6 +242,8 @@ class TrainConfig:
                 "optimizer.null_learning_rate is set, but no null is learned: set conditioning.null to learned, or "
                 "leave it out."
             )
+        if self.model.lora is not None and self.model.train != "lora":
+            raise LatentSyncError(f'model.lora is given and model.train is {self.model.train!r}; "lora" is needed.')
         if self.model.train == "lora" and self.conditioning.null == "learned":
             raise LatentSyncError(
                 "A LoRA file cannot carry a learned null: set conditioning.null to zeros, or model.train to modules."
@@ -198,18 +251,50 @@ class TrainConfig:
 
     def refuse_denoising(self) -> None:
         """LatentSyncError naming the settings that only a generator with noise and guidance has."""
-        found = {
-            "conditioning.drop_probability": (self.conditioning.drop_probability, 0.0),
-            "conditioning.null": (self.conditioning.null, "zeros"),
-            "loss.from_noise": (self.loss.from_noise, 0.0),
-            "loss.min_snr": (self.loss.min_snr, None),
-        }
-        wrong = [f"{name} is {value!r}" for name, (value, unused) in found.items() if value != unused]
+        wrong = self.found_other(
+            {
+                "conditioning.drop_probability": 0.0,
+                "conditioning.null": "zeros",
+                "loss.from_noise": 0.0,
+                "loss.min_snr": None,
+            }
+        )
+        if self.distill is not None:
+            raise LatentSyncError("distill is given, but MuseTalk takes a single step as it is: leave it out.")
         if wrong:
             raise LatentSyncError(
-                f"{'; '.join(wrong)}, but MuseTalk is trained without noise and used without guidance: set "
+                f"{wrong}, but MuseTalk is trained without noise and used without guidance: set "
                 f"conditioning.drop_probability to 0 and leave the others out."
             )
+
+    def refuse_undistilled(self) -> None:
+        """LatentSyncError naming the settings that a student, which learns from its teacher alone, has no use for."""
+        if self.model.checkpoint is None or self.model.unet:
+            raise LatentSyncError(
+                "distill is given, but model.checkpoint names no teacher, or model.unet would change it: name the "
+                "checkpoint that the student is to equal, and leave model.unet out."
+            )
+        wrong = self.found_other(
+            {
+                "conditioning.drop_probability": 0.0,
+                "conditioning.null": "zeros",
+                "loss.from_noise": 0.0,
+                "loss.min_snr": None,
+                "loss.noise_mix": 1.0,
+                "loss.pixel": 0.0,
+                "loss.sync": 0.0,
+            }
+        )
+        if wrong:
+            raise LatentSyncError(
+                f"{wrong}, but a student learns from its teacher alone, from shared noise and without dropout: set "
+                f"conditioning.drop_probability to 0 and leave the others out."
+            )
+
+    def found_other(self, expected: dict[str, Any]) -> str:
+        """Those of some settings, by their dotted names, that have another value than expected, for an error."""
+        found = {name: operator.attrgetter(name)(self) for name in expected}
+        return "; ".join(f"{name} is {value!r}" for name, value in found.items() if value != expected[name])
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, paths as text."""

@@ -1,6 +1,7 @@
 """Low-rank adaptation (arXiv 2106.09685) of chosen layers, in a file that ComfyUI's stock LoRA loader takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import LatentSyncError
 from ..file_names import utf8_path, valid_text
-from ..models.tensor_file import METADATA_PREFIX
+from ..models.tensor_file import METADATA_PREFIX, read_tensors
 from ..models.unet.lora_file import (
     ALPHA,
     DOWN,
@@ -25,6 +26,7 @@ class LoraLayer(nn.Module):
     def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float, generator: torch.Generator):
         super().__init__()
         self.base, self.alpha = base.requires_grad_(False), alpha
+        self.active = True  # False: the layer as it was, see `without_lora`
         factory_kwargs = {"device": base.weight.device, "dtype": torch.float32}
         inputs, outputs = base.weight.shape[1:], base.weight.shape[0]
         down = torch.randn(rank, *inputs, generator=generator) / inputs.numel() ** 0.5
@@ -32,6 +34,8 @@ class LoraLayer(nn.Module):
         self.up = nn.Parameter(torch.zeros(outputs, rank, *(1 for _ in inputs[1:]), **factory_kwargs))
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return self.base(x)
         scale = self.alpha / len(self.down)
         if isinstance(self.base, nn.Linear):
             return self.base(x) + scale * F.linear(F.linear(x, self.down), self.up)
@@ -75,6 +79,18 @@ def add_lora(
     return layers
 
 
+@contextmanager
+def without_lora(layers: Mapping[str, LoraLayer]) -> Iterator[None]:
+    """A context in which the network is the one that the LoRA was added to."""
+    for layer in layers.values():
+        layer.active = False
+    try:
+        yield
+    finally:
+        for layer in layers.values():
+            layer.active = True
+
+
 def lora_tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
     """The layers under the names of the host's generic LoRA format."""
     tensors = {}
@@ -91,3 +107,20 @@ def save_lora(layers: Mapping[str, LoraLayer], path: Path | str, metadata: Mappi
     about = {METADATA_PREFIX + name: valid_text(value) for name, value in metadata.items()}
     with utf8_path(path) as openable:
         save_file(lora_tensors(layers), openable, about)
+
+
+@torch.no_grad()
+def read_lora(layers: Mapping[str, LoraLayer], path: Path | str) -> None:
+    """Set the layers to what `save_lora` wrote of such layers. Raises LatentSyncError where they differ."""
+    file = read_tensors(path)
+    expected = lora_tensors(layers)
+    for key, tensor in expected.items():
+        if key not in file.tensors or file.tensors[key].shape != tensor.shape:
+            found = tuple(file.tensors[key].shape) if key in file.tensors else "nothing"
+            raise LatentSyncError(
+                f"{path} has {found} at {key} where {tuple(tensor.shape)} is needed; give the rank and the targets it "
+                f"was trained with (model.lora_rank, model.lora_targets)."
+            )
+    for name, layer in layers.items():
+        layer.up.copy_(file.tensors[HOST_PREFIX + name + UP])
+        layer.down.copy_(file.tensors[HOST_PREFIX + name + DOWN])

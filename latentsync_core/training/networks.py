@@ -16,7 +16,7 @@ from ..models.vae import AutoencoderCodec, load_vae
 from ..models.whisper import load_whisper
 from .config import ModelConfig, TrainConfig
 from .generator_inputs import INPUTS, GeneratorInputs
-from .lora import LoraLayer, add_lora
+from .lora import LoraLayer, add_lora, read_lora
 
 NEW_MODEL = "a new UNet"
 
@@ -63,6 +63,10 @@ def load_networks(config: TrainConfig, device: torch.device) -> TrainedNetworks:
             f"records otherwise: set it to auto."
         )
     lora = select_weights(unet, settings, config.seed)
+    if settings.lora is not None:
+        read_lora(lora, settings.lora)
+    if config.distill is not None and unet.null_audio_tokens is not None:
+        unet.null_audio_tokens.requires_grad_(False)  # a student is used without guidance
     unet.enable_gradient_checkpointing(config.optimizer.gradient_checkpointing)
     return TrainedNetworks(models, INPUTS[settings.generator], TrainedConditioning.of_models(models, position), lora)
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..diffusion.ddim import DDIMSchedule
-from ..diffusion.schedule import SETTINGS, TRAIN_STEPS, training_alphas
+from ..diffusion.ddim import DDIMSchedule, trailing_timesteps
+from ..diffusion.schedule import TRAIN_STEPS, training_alphas
 
 FIRST_STEPS = range(750, TRAIN_STEPS)  # where sampling starts, with 4 steps or more
 
 
 def training_schedule() -> DDIMSchedule:
-    """The schedule of the sampler, for adding noise."""
-    return DDIMSchedule(training_alphas(), TRAIN_STEPS, SETTINGS["steps_offset"])
+    """A schedule through every training timestep, for adding noise."""
+    return DDIMSchedule(training_alphas(), trailing_timesteps(TRAIN_STEPS, TRAIN_STEPS))
 
 
 def mixed_noise(shape: tuple[int, ...], mix: float, generator: torch.Generator) -> Tensor:

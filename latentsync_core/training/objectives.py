@@ -40,10 +40,28 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
+class WindowSampling:
+    """The sampler of inference, in windows of `window` frames."""
+
+    conditioning: TrainedConditioning
+    sampler: SamplerSettings
+    window: int
+
+    def sample(self, unet: NoisePredictor, condition: Tensor, voice: Tensor, generator: torch.Generator) -> Tensor:
+        """As of `Objective.sample`, from noise of the generator."""
+        frames = condition.shape[2]
+        spans = [Window(start, start + self.window) for start in range(0, frames, self.window)]
+        null = self.conditioning.learned_null(voice)
+        inputs = TensorConditioning(self.conditioning.with_null(condition), voice, null)
+        noise = shared_noise(condition.shape[-1], generator)
+        return sample_clip(unet, noise, inputs, window_groups(spans), self.sampler, frames=frames)
+
+
+@dataclass(frozen=True)
 class Denoising:
     """Predict the noise of windows at random timesteps, some of them with conditions dropped (REFERENCE section 1).
 
-    mask: (h, w) at latent size, 1 = kept. sampler: for `sample`, in windows of `window` frames.
+    mask: (h, w) at latent size, 1 = kept. sampling: for `sample`.
     """
 
     settings: LossConfig
@@ -52,8 +70,7 @@ class Denoising:
     pictures: PictureLosses
     mask: Tensor
     schedule: DDIMSchedule
-    sampler: SamplerSettings
-    window: int
+    sampling: WindowSampling
 
     def losses(self, batch: TrainingBatch, predict: Predict, generator: torch.Generator) -> dict[str, Tensor]:
         """Add noise, drop conditions, predict, and compare the noise."""
@@ -75,12 +92,7 @@ class Denoising:
 
     def sample(self, unet: NoisePredictor, condition: Tensor, voice: Tensor, generator: torch.Generator) -> Tensor:
         """By the sampler of inference, from noise of the generator."""
-        frames = condition.shape[2]
-        spans = [Window(start, start + self.window) for start in range(0, frames, self.window)]
-        null = self.conditioning.learned_null(voice)
-        inputs = TensorConditioning(self.conditioning.with_null(condition), voice, null)
-        noise = shared_noise(condition.shape[-1], generator)
-        return sample_clip(unet, noise, inputs, window_groups(spans), self.sampler, frames=frames)
+        return self.sampling.sample(unet, condition, voice, generator)
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,19 @@ from torch import Tensor
 from ..diffusion import SamplerSettings
 from ..errors import LatentSyncError
 from ..faces import latent_mask
-from ..models.loading import DTYPES
 from ..models.syncnet import load_syncnet
 from ..progress import Callbacks, CheckCancelled, never_cancelled
 from .batches import TrainingWindows
 from .checkpointing import STATE_NAME, TrainingState
 from .config import LossConfig, TrainConfig
 from .dataset import Clip, Preparation, find_clips, prepare_clips
+from .distillation import build_distillation
 from .distributed import Processes, process_group
 from .losses import SYNCNET_FPS, PictureLosses, PixelLoss, SyncLoss
 from .networks import TrainedNetworks, load_networks
 from .noise import training_schedule
-from .objectives import Denoising, Objective, OneStep
+from .objectives import Denoising, Objective, OneStep, Predict, WindowSampling
+from .precision import mixed_precision
 from .run_log import RunLog
 from .sample_grids import GridSampler
 
@@ -69,7 +70,7 @@ class Trainer:
         self.networks = load_networks(config, self.device)
         self.conditioning = self.networks.conditioning
         pictures = build_picture_losses(config.loss, self.networks)
-        self.objective = build_objective(config, self.networks, pictures)
+        self.objective = build_objective(config, self.networks, pictures, self.predict_averaged)
         clips, held_out = prepared_clips(config, self.networks, processes, check_cancelled)
         resolution = self.networks.models.resolution
         self.windows = TrainingWindows(
@@ -147,9 +148,14 @@ class Trainer:
 
     def predict(self, sample: Tensor, timesteps: Tensor, voice: Tensor) -> Tensor:
         """A forward pass of the UNet in the config's precision; shapes as of `objectives.Predict`."""
-        precision = self.config.optimizer.precision
-        with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
+        with mixed_precision(self.device, self.config.optimizer.precision):
             return self.network(sample, timesteps, voice)
+
+    @torch.no_grad()
+    def predict_averaged(self, sample: Tensor, timesteps: Tensor, voice: Tensor) -> Tensor:
+        """The same with the averaged weights, without gradient."""
+        with self.state.averaged():
+            return self.predict(sample, timesteps, voice)
 
     def sample_grids(self, record: RunLog) -> None:
         """Sample every grid with the averaged weights, and log the images and the mean correlation of the lips."""
@@ -203,12 +209,17 @@ def build_picture_losses(settings: LossConfig, networks: TrainedNetworks) -> Pic
     return PictureLosses(pixel=pixel, pixel_weight=settings.pixel, sync=sync, sync_weight=settings.sync)
 
 
-def build_objective(config: TrainConfig, networks: TrainedNetworks, pictures: PictureLosses) -> Objective:
-    """What the config's generator is trained to predict."""
+def build_objective(
+    config: TrainConfig, networks: TrainedNetworks, pictures: PictureLosses, averaged: Predict
+) -> Objective:
+    """What the config's generator is trained to predict. averaged: a forward pass of the averaged weights."""
     models, watch = networks.models, config.watch
     mask = latent_mask(networks.inputs.mask(models.resolution))
     if config.model.generator == "musetalk":
         return OneStep(pictures=pictures, mask=mask, kept_weight=config.loss.kept_weight)
+    if config.distill is not None:
+        return build_distillation(config, networks, averaged)
+    sampler = SamplerSettings(steps=watch.sample_steps, guidance=watch.guidance, device=models.device)
     return Denoising(
         settings=config.loss,
         conditioning=networks.conditioning,
@@ -216,8 +227,7 @@ def build_objective(config: TrainConfig, networks: TrainedNetworks, pictures: Pi
         pictures=pictures,
         mask=mask,
         schedule=training_schedule(),
-        sampler=SamplerSettings(steps=watch.sample_steps, guidance=watch.guidance, device=models.device),
-        window=config.window,
+        sampling=WindowSampling(networks.conditioning, sampler, config.window),
     )
 
 
