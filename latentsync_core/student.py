@@ -48,3 +48,12 @@ class Student:
             f"a student of {self.steps} steps by {self.solver}, without guidance: its teacher's, {self.guidance:g}, is "
             f"folded in"
         )
+
+    def objection(self, steps: int, solver: str, scale: float) -> str | None:
+        """A sentence on how such sampling differs from what it was trained for; None where it does not."""
+        if (steps, solver) == (self.steps, self.solver) and scale <= DISTILLED_SCALE:
+            return None
+        return (
+            f"This model is {self.describe()}; {steps} steps by {solver} with a guidance of {scale:g} were asked for, "
+            f"which it was not trained for."
+        )

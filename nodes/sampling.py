@@ -1,5 +1,7 @@
 """Generate the faces: our sampler with the reference's numerics, and what stock samplers need to match it."""
 
+import logging
+
 from comfy_api.latest import io
 
 from ..latentsync_core.options import (
@@ -12,10 +14,12 @@ from ..latentsync_core.options import (
     PUBLISHED_REUSE,
     SOLVERS,
 )
-from ..latentsync_core.presets import find_preset
+from ..latentsync_core.presets import STUDENT_PRESET, find_preset, student_preset
 from .types import CATEGORY, CUSTOM, GuidanceType, preset_input
 
 ONE_PASS = "MuseTalk redraws every frame in one pass: steps, guidance, seed, schedule, reuse and preset were not used."
+log = logging.getLogger(__name__)
+SIGMA_SCHEDULES = ("ddim", "ddim-trailing")  # those whose steps are Euler's over noise levels
 
 
 class FeatureReuse(io.ComfyNode):
@@ -159,7 +163,8 @@ class Sampler(io.ComfyNode):
                 io.Combo.Input(
                     "schedule",
                     options=list(SOLVERS),
-                    tooltip="ddim is the reference. dpm++2m and unipc reach a similar picture in about half the steps.",
+                    tooltip="ddim is the reference. dpm++2m and unipc reach a similar picture in about half the steps. "
+                    "ddim-trailing and lcm are for few-step students, with a guidance of 1.",
                 ),
                 GuidanceType.Input("guidance_options", optional=True, tooltip="From LatentSync Guidance Options."),
                 io.Int.Input(
@@ -206,13 +211,27 @@ class Sampler(io.ComfyNode):
             return io.NodeOutput({**latent, "samples": samples})
         reuse_null = None
         if preset != CUSTOM:
-            chosen = find_preset(preset)
+            model, chosen = preset_of(model, preset)
             steps, guidance, schedule = chosen.steps, chosen.guidance, chosen.solver
             reuse, reuse_null = chosen.reuse, chosen.reuse_null
         options = replace(guidance_options or Guidance(), scale=guidance)
         settings = SamplerSettings(steps=steps, guidance=options, solver=schedule, reuse=reuse, reuse_null=reuse_null)
         samples = sample_natively(model, positive, negative, latent["samples"], settings, seed)
         return io.NodeOutput({**latent, "samples": samples})
+
+
+def preset_of(model, name: str):
+    """A MODEL and the values of the preset `name` for it; turbo makes the embedded model its student."""
+    from .host.students import as_student
+
+    if name != STUDENT_PRESET:
+        return model, find_preset(name)
+    model, student = as_student(model)
+    if student is None:
+        log.warning("There is no student of this model, so that the preset turbo samples as fast does.")
+        return model, find_preset(name)
+    log.info("The model is %s.", student.describe())
+    return model, student_preset(student)
 
 
 class SharedNoise(io.ComfyNode):
@@ -281,6 +300,13 @@ class Sigmas(io.ComfyNode):
                 io.Int.Input(
                     "steps", default=DEFAULT_STEPS, min=1, max=MAX_STEPS, tooltip="Denoising steps: 20 to 50."
                 ),
+                io.Combo.Input(
+                    "schedule",
+                    options=list(SIGMA_SCHEDULES),
+                    optional=True,
+                    tooltip="ddim is the reference. ddim-trailing starts at the noisiest level, as few-step students are "
+                    "trained: with one, its own number of steps and a guidance of 1.",
+                ),
             ],
             outputs=[
                 io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustomAdvanced and LatentSync Noise.")
@@ -288,7 +314,7 @@ class Sigmas(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, steps: int) -> io.NodeOutput:
+    def execute(cls, steps: int, schedule: str = SIGMA_SCHEDULES[0]) -> io.NodeOutput:
         from ..latentsync_core.diffusion import reference_sigmas
 
-        return io.NodeOutput(reference_sigmas(steps))
+        return io.NodeOutput(reference_sigmas(steps, schedule))

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import LatentSyncError
-from ..options import GENERATORS
-from ..presets import PRESETS
+from ..models.students import student_of
+from ..options import DEFAULT_SEED, DEFAULT_STEPS, GENERATORS, SOLVERS
+from ..presets import PRESETS, STUDENT_PRESET
 from ..progress import Callbacks
+from ..student import DISTILLED_SCALE
 from .first_checks import announce, check_inputs, check_model_files
 from .sync_options import add_model_options
 from .terminal import StageBars, show_log
@@ -41,10 +43,12 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="what draws the mouth; musetalk is evaluated with positions as trained and as its scripts add them, and "
         "has neither steps nor guidance (default: %(default)s)",
     )
-    parser.add_argument("--steps", type=int, default=20, help="denoising steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help=f"denoising steps (default: a student's own, else {DEFAULT_STEPS})")
     parser.add_argument(
-        "--guidance", type=float, nargs="+", default=GUIDANCES, metavar="SCALE", help="(default: 1.5 1 2 3)"
+        "--guidance", type=float, nargs="+", metavar="SCALE", help="(default: 1 for a student, else 1.5 1 2 3)"
     )
+    parser.add_argument("--solver", choices=SOLVERS, help="(default: a student's own, else ddim)")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the noise (default: %(default)s)")
     parser.add_argument(
         "--recorded",
         type=Path,
@@ -140,15 +144,29 @@ def chosen_ways(args: argparse.Namespace) -> dict:
     if args.generator == "musetalk":
         return {f"positions {position}": Settings(position=position) for position in MUSETALK_POSITIONS}
     if args.presets:
-        return {name: Settings(**preset.values()) for name, preset in PRESETS.items()}
-    return {f"guidance {scale:g}": Settings(steps=args.steps, guidance=Guidance(scale)) for scale in args.guidance}
+        kept = {name: preset for name, preset in PRESETS.items() if name != STUDENT_PRESET}
+        return {name: Settings(**preset.values(), seed=args.seed) for name, preset in kept.items()}
+    steps, solver, scales = sampling_from(args)
+    every = {"steps": steps, "solver": solver, "seed": args.seed}
+    return {f"guidance {scale:g}": Settings(**every, guidance=Guidance(scale)) for scale in scales}
+
+
+def sampling_from(args: argparse.Namespace) -> tuple[int, str, tuple[float, ...]]:
+    """Steps, solver and guidance scales: as given, else as a student was trained for, else the reference's."""
+    student = student_of(args.lora, args.checkpoint) if args.generator == GENERATORS[0] else None
+    steps = args.steps or (student.steps if student else DEFAULT_STEPS)
+    solver = args.solver or (student.solver if student else SOLVERS[0])
+    return steps, solver, tuple(args.guidance or ((DISTILLED_SCALE,) if student else GUIDANCES))
 
 
 def steps_text(args: argparse.Namespace) -> str:
     """What a table's title says of the steps."""
     if args.generator == "musetalk":
         return "one step"
-    return "the presets" if args.presets else f"{args.steps} steps"
+    if args.presets:
+        return "the presets"
+    steps, solver, _ = sampling_from(args)
+    return f"{steps} steps" if solver == SOLVERS[0] else f"{steps} steps by {solver}"
 
 
 def recorded(args: argparse.Namespace, bars: StageBars) -> str:
@@ -233,7 +251,7 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
         clips=exams,
         load=load_trained,
         folder=args.runs or args.out / "runs",
-        sample_steps=args.steps,
+        sample_steps=args.steps or DEFAULT_STEPS,
     )
     for result in run_ablations(plan, callbacks=Callbacks(on_progress=bars.on_progress)):
         results.append(result)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..generators.choice import GeneratorChoice
 from ..input_files import check_readable
 from ..models.catalog import check_model_file
+from .sync_settings import lora_from
 
 
 def check_inputs(*inputs: tuple[Path, str]) -> None:
@@ -33,7 +34,7 @@ def choice_from(args: argparse.Namespace) -> GeneratorChoice:
         vae=args.vae,
         whisper=args.whisper,
         directory=args.models,
-        lora=args.lora,
+        lora=lora_from(args),
         lora_strength=args.lora_strength,
         device=args.device,
         precision=args.precision,

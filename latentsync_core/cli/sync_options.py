@@ -82,10 +82,9 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generation")
     group.add_argument(
         "--preset",
-        default=DEFAULT_PRESET,
         metavar="NAME",
-        help=f"steps, guidance, solver and reuse at once: {', '.join(PRESETS)} (default: %(default)s; see "
-        "docs/SPEED.md); what is given by itself goes before it",
+        help=f"steps, guidance, solver and reuse at once: {', '.join(PRESETS)} (default: what a student was trained "
+        f"for, else {DEFAULT_PRESET}; see docs/SPEED.md); what is given by itself goes before it",
     )
     group.add_argument("--steps", type=int, help="denoising steps, 20 to 50 (default: the preset's)")
     group.add_argument("--guidance", type=float, help="the voice's strength, 1 to 3 (default: the preset's)")

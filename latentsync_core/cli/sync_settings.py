@@ -9,8 +9,10 @@ from typing import Any
 from .. import options as choices
 from ..disk_cache import DiskCache, default_folder, default_limit, parse_limit
 from ..errors import LatentSyncError
+from ..models.catalog import models_directory
+from ..models.students import student_lora, student_of
 from ..options import EncodeSettings, FadeLimits, Guidance, Seam
-from ..presets import DEFAULT_PRESET, PRESETS, Preset, find_preset
+from ..presets import DEFAULT_PRESET, PRESETS, STUDENT_PRESET, Preset, find_preset, student_preset
 from ..settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,29 @@ def chosen_presets(args: argparse.Namespace) -> tuple[Preset, str]:
     """The preset of sampling, and the encoder's effort, which `--preset` named until 0.2.0."""
     if args.preset in choices.ENCODER_PRESETS and args.preset not in PRESETS:
         log.warning("--preset %s is the encoder's effort: it is now called --encoder-preset.", args.preset)
-        return find_preset(DEFAULT_PRESET), args.preset
-    return find_preset(args.preset), args.encoder_preset
+        return sampling_preset(args, None), args.preset
+    return sampling_preset(args, args.preset), args.encoder_preset
+
+
+def sampling_preset(args: argparse.Namespace, name: str | None) -> Preset:
+    """The preset of that name; where none is named, or turbo, what a student was trained for, if there is one."""
+    diffuses = args.generator == choices.GENERATORS[0]
+    student = student_of(lora_from(args), args.checkpoint) if diffuses else None
+    if student is not None and name in (None, STUDENT_PRESET):
+        log.info("The model is %s.", student.describe())
+        return student_preset(student)
+    if name == STUDENT_PRESET:
+        log.warning("There is no student of this checkpoint, so that preset turbo samples as preset fast does.")
+    return find_preset(name or DEFAULT_PRESET)
+
+
+def lora_from(args: argparse.Namespace) -> Path | None:
+    """The LoRA that is asked for: by name, or as the student that the preset turbo takes."""
+    if args.lora is not None or args.preset != STUDENT_PRESET or args.generator != choices.GENERATORS[0]:
+        return args.lora
+    if student_of(None, args.checkpoint) is not None:
+        return None  # it is a student itself
+    return student_lora(args.checkpoint, models_directory(args.models))
 
 
 def sampling_values(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:

@@ -261,6 +261,11 @@ def find(model: ModelFile, directory: str | Path) -> Path | None:
     return None
 
 
+def newest_unet(directory: str | Path) -> Path | None:
+    """The newest published LatentSync UNet in the models folder; None where there is none."""
+    return next((path for model in UNETS if (path := find(model, directory))), None)
+
+
 def check_model_file(path: Path) -> None:
     """Raise LatentSyncError unless `path` is a plain file this user may read; what is in it is another question."""
     needed = "a model file (.pt or .safetensors) is needed here"

@@ -10,15 +10,16 @@ import torch
 
 from ..errors import LatentSyncError
 from ..options import PRECISIONS, PUBLISHED_WIDTH
+from ..student import Student
 from .catalog import (
     NATIVE_RESOLUTION,
-    UNETS,
     VAE_FT_MSE,
     WHISPER_TINY,
     ModelFile,
     find,
     identify_release,
     models_directory,
+    newest_unet,
 )
 from .compiled import compile_network
 from .embedded import EMBEDDED_NAME, embedded_models
@@ -50,6 +51,14 @@ class Models:
     resolution: int | None = None
     sources: dict[str, Any] = field(default_factory=dict)
     fallback: bool = False
+
+    @property
+    def student(self) -> Student | None:
+        """How the UNet samples in few steps; None where it was not distilled. Errors name its file."""
+        try:
+            return Student.recorded(getattr(self.unet, "metadata", None) or {})
+        except LatentSyncError as error:
+            raise LatentSyncError(f"{self.sources.get('unet', 'The UNet')}: {error}") from error
 
     def working_resolution(self, asked: int | None) -> int:
         """The crop size to use; warns when `asked` is not the size the checkpoint was trained at."""
@@ -184,7 +193,7 @@ def _choose_unet(checkpoint: Path | str | None, folder: Path) -> Path | None:
         return None
     if checkpoint is not None:
         return Path(checkpoint)
-    found = next((path for model in UNETS if (path := find(model, folder))), None)
+    found = newest_unet(folder)
     if found is None:
         log.warning(
             "No LatentSync checkpoint in %s: using the %s; for real lip-sync: python -m latentsync_core download 1.6",

@@ -33,6 +33,11 @@ class LoraLayer(nn.Module):
         self.down = nn.Parameter(down.to(**factory_kwargs))  # (rank, inputs) or (rank, inputs, k, k)
         self.up = nn.Parameter(torch.zeros(outputs, rank, *(1 for _ in inputs[1:]), **factory_kwargs))
 
+    @property
+    def weight(self) -> nn.Parameter:
+        """Of the layer as it was: the network asks its first one for dtype and device."""
+        return self.base.weight
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.active:
             return self.base(x)

@@ -1,6 +1,7 @@
 """LatentSync behind the generators' protocol: face latents, windows denoised with guidance, decoded faces."""
 
 import contextlib
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -26,6 +27,8 @@ from .conditioning import ClipConditioning
 from .known_face import check_known, face_error
 from .sampling import sample_segment, sampler_settings, window_seconds
 
+log = logging.getLogger(__name__)
+
 
 class LatentSync(LatentGenerator):
     """LatentSync with the networks of `models`. instead: for faces that the embedded model does not know."""
@@ -39,10 +42,16 @@ class LatentSync(LatentGenerator):
         self.instead = instead
 
     def check(self, settings: Settings) -> None:
-        """Raise LatentSyncError for a resolution or a position encoding that cannot be."""
+        """Raise LatentSyncError for a resolution or a position encoding that cannot be; warn where a student is
+        sampled otherwise than it was trained for.
+        """
         super().check(settings)
         fixed_mask(settings.resolution)
         TrainedConditioning.of_models(self.models, settings.position)
+        student = self.models.student
+        objection = student and student.objection(settings.steps, settings.solver, settings.guidance.scale)
+        if objection:
+            log.warning(objection)
 
     def face_crops(self, track: FaceTrack, settings: Settings) -> AlignedFaces:
         """Faces aligned by a similarity transform."""

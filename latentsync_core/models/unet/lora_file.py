@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import LatentSyncError
+from ...student import Student
 from ..tensor_file import read_tensors
 
 HOST_PREFIX = "diffusion_model."  # the UNet's name inside the host's MODEL
@@ -17,6 +18,7 @@ UP, DOWN, ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
 def merge_lora(unet: nn.Module, path: Path | str, strength: float = 1.0) -> None:
     """Add a LoRA file to the weights of a UNet without LoRA layers, as the host's loader does.
 
+    A student's LoRA makes the UNet a student, and its metadata say so from then on.
     Raises LatentSyncError for a file that is none, or that does not fit the UNet; nothing is added then.
     """
     file = read_tensors(path)
@@ -30,11 +32,14 @@ def merge_lora(unet: nn.Module, path: Path | str, strength: float = 1.0) -> None
             raise LatentSyncError(
                 f"{file.path} does not fit this UNet at {name}; use the checkpoint it was trained on."
             )
+    student = Student.recorded(file.about)
     for name, weight in weights.items():
         up, down = file.tensors[name + UP].float(), file.tensors[name + DOWN].float()
         alpha = float(file.tensors.get(name + ALPHA, torch.tensor(float(len(down)))))
         change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
         weight += (strength * alpha / len(down) * change).to(weight)
+    if student is not None:
+        unet.metadata.update(student.metadata())
 
 
 def lora_fits(tensors: Mapping[str, Tensor], name: str, weight: Tensor) -> bool:
