@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+LOG_NAME = "log.jsonl"
 log = logging.getLogger(__name__)
 
 
@@ -18,7 +19,7 @@ class RunLog:
     def __init__(self, folder: Path, step: int = 0):
         self.folder, self.started = folder, time.monotonic()
         (folder / "samples").mkdir(parents=True, exist_ok=True)
-        self.path = folder / "log.jsonl"
+        self.path = folder / LOG_NAME
         self._drop_after(step)
         self.lines = self.path.open("a", encoding="utf-8")
         self.events = event_writer(folder / "tensorboard", step)
