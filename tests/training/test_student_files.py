@@ -14,6 +14,7 @@ from latentsync_core.student import Student
 from latentsync_core.training import train
 from latentsync_core.training.distributed import Processes
 from latentsync_core.training.lora import add_lora, read_lora, save_lora
+from latentsync_core.training.micro.student import pack_student
 from latentsync_core.training.networks import load_networks
 from latentsync_core.training.teacher import teacher_predictor
 from latentsync_core.training.trainer import Trainer
@@ -52,6 +53,8 @@ def test_two_steps_equal_one_and_one_resumed_bit_for_bit(make_distillation, meth
     assert any(tensor.abs().sum() > 0 for name, tensor in first.tensors.items() if "lora_up" in name)
     student = Student(2, "ddim-trailing" if method == "trajectory" else "lcm", 2.0)
     assert recorded_student(whole) == student  # before torch has looked at it
+    packed = pack_student(whole, whole.with_name("packed.safetensors"))
+    assert recorded_student(packed) == student and packed.stat().st_size < 0.7 * whole.stat().st_size
     assert load_models("embedded", lora=whole, device="cpu").student == student
     assert load_models("embedded", device="cpu").student is None
     with pytest.raises(LatentSyncError, match="distill.guidance was 2.0, is 3.0"):
