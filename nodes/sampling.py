@@ -204,6 +204,7 @@ class Sampler(io.ComfyNode):
         from .host.messages import show_in_node
         from .host.native_model import is_musetalk, sample_natively
         from .host.native_musetalk import redraw_natively
+        from .host.students import warn_of_other_sampling
 
         if is_musetalk(model):
             samples = redraw_natively(model, positive, negative, latent["samples"])
@@ -214,6 +215,8 @@ class Sampler(io.ComfyNode):
             model, chosen = preset_of(model, preset)
             steps, guidance, schedule = chosen.steps, chosen.guidance, chosen.solver
             reuse, reuse_null = chosen.reuse, chosen.reuse_null
+        else:
+            warn_of_other_sampling(model, steps, schedule, guidance)
         options = replace(guidance_options or Guidance(), scale=guidance)
         settings = SamplerSettings(steps=steps, guidance=options, solver=schedule, reuse=reuse, reuse_null=reuse_null)
         samples = sample_natively(model, positive, negative, latent["samples"], settings, seed)
@@ -221,17 +224,24 @@ class Sampler(io.ComfyNode):
 
 
 def preset_of(model, name: str):
-    """A MODEL and the values of the preset `name` for it; turbo makes the embedded model its student."""
+    """A MODEL and the values of the preset `name` for it; turbo makes the embedded model its student, and says so."""
+    from .host.messages import show_in_node
     from .host.students import as_student
 
     if name != STUDENT_PRESET:
         return model, find_preset(name)
     model, student = as_student(model)
     if student is None:
-        log.warning("There is no student of this model, so that the preset turbo samples as fast does.")
-        return model, find_preset(name)
-    log.info("The model is %s.", student.describe())
-    return model, student_preset(student)
+        text, chosen = (
+            "There is no student of this model, so that the preset turbo samples as fast does.",
+            find_preset(name),
+        )
+        log.warning(text)
+    else:
+        text, chosen = f"The model is {student.describe()}.", student_preset(student)
+        log.info(text)
+    show_in_node(text)
+    return model, chosen
 
 
 class SharedNoise(io.ComfyNode):
