@@ -12,7 +12,7 @@ from latentsync_core.__main__ import build_parser
 from latentsync_core.cli.first_checks import choice_from
 from latentsync_core.cli.sync_settings import settings_from
 from latentsync_core.errors import LatentSyncError
-from latentsync_core.models.metadata import METADATA_PREFIX
+from latentsync_core.models.safetensors_header import METADATA_PREFIX
 from latentsync_core.models.students import EMBEDDED_STUDENT, STUDENT_NAME, recorded_student
 from latentsync_core.pipeline.settings import Settings
 from latentsync_core.presets import DEFAULT_PRESET, PRESETS, STUDENT_PRESET, find_preset
