@@ -22,16 +22,17 @@ def test_turbo_adds_the_package_s_lora_and_takes_its_steps(pack):
     expected = modules(pack, "latentsync_core.models.loading").load_models(
         "embedded", lora=students.EMBEDDED_STUDENT, device="cpu", precision="fp32"
     )
-    inputs = torch.randn(1, 13, 4, 8, 8), torch.tensor([500.0])
-    tokens = torch.randn(4, 50, expected.unet.config.cross_attention_dim)
+    draw = importlib.import_module("seeded").draw
+    inputs = torch.from_numpy(draw("sample", 1, 13, 4, 8, 8)), torch.tensor([500.0])
+    tokens = torch.from_numpy(draw("tokens", 4, 50, expected.unet.config.cross_attention_dim))
     patched.patch_model(device_to=torch.device("cpu"))
     with torch.no_grad():
         found = patched.model.diffusion_model(*inputs, context=tokens)
         wanted = expected.unet(*inputs, tokens)
         plain = embedded.embedded_unet()(*inputs, tokens)
     patched.detach()
-    assert float((found - wanted).norm() / wanted.norm()) < 1e-3
-    assert float((plain - wanted).norm() / wanted.norm()) > 1e-2
+    change = float((plain - wanted).norm() / wanted.norm())
+    assert change > 1e-3 and float((found - wanted).norm() / wanted.norm()) < 0.1 * change
     assert not native.patches  # the MODEL that came in stays as it was
 
 
