@@ -10,10 +10,13 @@ import pytest
 from latentsync_core import training
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models.embedded import UNET
+from latentsync_core.models.students import EMBEDDED_STUDENT, recorded_student
 from latentsync_core.models.unet import UNetConfig, read_checkpoint
 from latentsync_core.training import TrainConfig, from_dict, read_config
 
 MINIMAL = {"output": "run", "data": {"clips": "clips"}}
+STUDENT = {"distill": {}, "model": {"checkpoint": "embedded"}, "conditioning": {"drop_probability": 0}}
+MUSETALK = {"model": {"generator": "musetalk"}, "conditioning": {"drop_probability": 0}}
 
 
 def test_defaults_are_the_references(tmp_path):
@@ -47,6 +50,15 @@ def test_toml_says_the_same(tmp_path):
         ({"model": {"train": "modules"}}, "model.modules names none"),
         ({"loss": {"sync": 0.05}}, "loss.syncnet names no file"),
         ({"loss": {"sync": 0.05, "syncnet": "s.pt"}, "window": 8}, "StableSyncNet takes 16"),
+        ({"distill": {"steps": 9}}, "distill.steps is 9; 1 to 8"),
+        ({"distill": {"teacher_steps": 6}}, "a multiple of distill.steps, 4, is needed"),
+        ({"distill": {"guidance": 0.5}}, "distill.guidance is 0.5"),
+        ({"distill": {"method": "adversarial"}}, "choose one of trajectory, consistency"),
+        ({"distill": {}}, "model.checkpoint names no teacher"),
+        (STUDENT | {"conditioning": {}}, "conditioning.drop_probability is 0.1, but a student learns from its teacher"),
+        (STUDENT | {"loss": {"pixel": 1.0}}, "loss.pixel is 1.0, but a student"),
+        ({"distill": {}, **MUSETALK}, "MuseTalk takes a single step as it is"),
+        ({"model": {"lora": "a.safetensors"}}, "model.lora is given and model.train is 'all'"),
         ({"data": {}}, "data lacks a setting: .*clips"),
         ({"data": "clips"}, "data is 'clips'; a table"),
     ],
@@ -82,3 +94,13 @@ def test_the_shipped_configs_are_complete_and_follow_one_another():
     assert [shape.use_motion_module for shape in shapes] == [False, False, True]
     trained = read_checkpoint(UNET).config
     assert trained == replace(shapes[-1], null_audio_tokens=trained.null_audio_tokens)  # what is shipped was made so
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
+def test_the_shipped_student_was_made_by_its_config():
+    recipe = read_config(Path(training.__file__).parent / "micro" / "student.toml")
+    assert recorded_student(EMBEDDED_STUDENT) == recipe.distill.student()
+    record = json.loads((Path(training.__file__).parent / "micro" / "student.json").read_text())
+    made = from_dict(TrainConfig, record["training"])
+    assert (made.distill, made.loss, made.optimizer) == (recipe.distill, recipe.loss, recipe.optimizer)
+    assert (made.model.lora_rank, made.model.lora_targets) == (recipe.model.lora_rank, recipe.model.lora_targets)
