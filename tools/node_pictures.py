@@ -13,12 +13,23 @@ import json
 import sys
 from pathlib import Path
 
-from build_workflows import fetch
-from screenshot_workflow import find_chromium, open_comfyui
-from workflow_builder import Workflow
-from workflow_parts import EMBEDDED, conditioning, embedded_models, sample, sample_inputs, save, track_and_encode
+CHECKOUT = Path(__file__).parents[1]
+sys.path.insert(0, str(CHECKOUT))  # the parts read this checkout's catalogue of published files
 
-DOCS = Path(__file__).parents[1] / "web" / "docs"
+from build_workflows import fetch  # noqa: E402
+from screenshot_workflow import find_chromium, open_comfyui  # noqa: E402
+from workflow_builder import Workflow  # noqa: E402
+from workflow_parts import (  # noqa: E402
+    EMBEDDED,
+    conditioning,
+    embedded_models,
+    sample,
+    sample_inputs,
+    save,
+    track_and_encode,
+)
+
+DOCS = CHECKOUT / "web" / "docs"
 PICTURE_WIDTH = 1000  # pixels
 STEPS = 4
 SHOWN_FURTHER = {"VAEDecode": ("PreviewImage",)}  # what is linked to a neighbour and shows its result
