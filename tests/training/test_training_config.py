@@ -97,10 +97,14 @@ def test_the_shipped_configs_are_complete_and_follow_one_another():
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 reads no TOML")
-def test_the_shipped_student_was_made_by_its_config():
-    recipe = read_config(Path(training.__file__).parent / "micro" / "student.toml")
-    assert recorded_student(EMBEDDED_STUDENT) == recipe.distill.student()
-    record = json.loads((Path(training.__file__).parent / "micro" / "student.json").read_text())
+@pytest.mark.parametrize(("name", "steps"), [("student", 4), ("student_2_steps", 2)])
+def test_the_shipped_students_were_made_by_their_configs(name, steps):
+    recipes = Path(training.__file__).parent / "micro"
+    recipe = read_config(recipes / f"{name}.toml")
+    shipped = EMBEDDED_STUDENT.with_stem(name)
+    assert recorded_student(shipped) == recipe.distill.student() and recipe.distill.steps == steps
+    assert shipped.stat().st_size < 2 * 2**20
+    record = json.loads((recipes / f"{name}.json").read_text())
     made = from_dict(TrainConfig, record["training"])
     assert (made.distill, made.loss, made.optimizer) == (recipe.distill, recipe.loss, recipe.optimizer)
     assert (made.model.lora_rank, made.model.lora_targets) == (recipe.model.lora_rank, recipe.model.lora_targets)
