@@ -16,6 +16,7 @@ from latentsync_core.demo import CLIP, VOICE
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows" / "api").glob("*.json"))
 EMBEDDED = "embedded (one portrait)"
 COMPARED = (1920, 712)  # pixels: four square clips beside one another
+FOLDER = "two_clips"  # of the input folder, with nothing else in it
 FRAMES, SECONDS = 27, 1.08  # of the voice: a whole window and a short one, and enough to be scored
 TINY = {
     "LatentSyncLoadModel": {"checkpoint": UNET},
@@ -240,8 +241,8 @@ def folder_of_clips(client, object_info, short_clip, tmp_path) -> dict:
         pytest.skip("this ComfyUI has no node that loads a folder of videos")
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(client.host.base / "input" / short_clip, tmp_path / name)
-        client.upload(tmp_path / name, "clips")
-    return {"class_type": "LoadVideoDataSetFromFolder", "inputs": {"folder": "clips"}}
+        client.upload(tmp_path / name, FOLDER)
+    return {"class_type": "LoadVideoDataSetFromFolder", "inputs": {"folder": FOLDER}}
 
 
 def test_a_folder_of_clips_gives_a_result_of_each(client, media, folder_of_clips):
