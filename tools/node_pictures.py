@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).parents[1]
 sys.path.insert(0, str(CHECKOUT))  # the parts read this checkout's catalogue of published files
 
 from build_workflows import fetch  # noqa: E402
+from PIL import Image  # noqa: E402
 from screenshot_workflow import find_chromium, open_comfyui  # noqa: E402
 from workflow_builder import Workflow  # noqa: E402
 from workflow_parts import (  # noqa: E402
@@ -31,6 +32,7 @@ from workflow_parts import (  # noqa: E402
 
 DOCS = CHECKOUT / "web" / "docs"
 PICTURE_WIDTH = 1000  # pixels
+MOST_BYTES = 100_000  # of a picture
 STEPS = 4
 SHOWN_FURTHER = {"VAEDecode": ("PreviewImage",)}  # what is linked to a neighbour and shows its result
 # Ids as text: newer pages keep them so.
@@ -135,7 +137,18 @@ async def draw(names: list[str], server: str) -> None:
         for name in names:
             shown = await page.run(ARRANGE % (json.dumps(links), numbers[name], json.dumps(SHOWN_FURTHER)))
             await page.picture(DOCS / f"{name}.jpg", PICTURE_WIDTH, shown)
+            shrink(DOCS / f"{name}.jpg")
             print(f"{name}.jpg written")
+
+
+def shrink(path: Path) -> None:
+    """Write a picture that is too heavy again, as well as its bytes allow."""
+    with Image.open(path) as picture:
+        drawn = picture.convert("RGB")
+    for quality in range(80, 30, -5):
+        if path.stat().st_size <= MOST_BYTES:
+            return
+        drawn.save(path, quality=quality, optimize=True, progressive=True)
 
 
 def main() -> int:
