@@ -1,5 +1,7 @@
 """Put the generated faces back into the video."""
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ..latentsync_core.options import (
@@ -112,8 +114,6 @@ class FaceBlend(io.ComfyNode):
         color_match: str = DEFAULT_COLOR_MATCH,
         limit=None,
     ) -> io.NodeOutput:
-        from dataclasses import replace
-
         from ..latentsync_core.options import FadeLimits, Seam
         from ..latentsync_core.run_log import noting_warnings
         from .host.shown import shown_video

@@ -14,7 +14,7 @@ from ..latentsync_core.options import (
     PUBLISHED_REUSE,
     SOLVERS,
 )
-from ..latentsync_core.presets import STUDENT_PRESET, find_preset, student_preset
+from ..latentsync_core.presets import NO_STUDENT, STUDENT_PRESET, find_preset, student_preset
 from .types import CATEGORY, CUSTOM, GuidanceType, preset_input
 
 ONE_PASS = "MuseTalk redraws every frame in one pass: steps, guidance, seed, schedule, reuse and preset were not used."
@@ -232,10 +232,7 @@ def preset_of(model, name: str):
         return model, find_preset(name)
     model, student = as_student(model)
     if student is None:
-        text, chosen = (
-            "There is no student of this model, so that the preset turbo samples as fast does.",
-            find_preset(name),
-        )
+        text, chosen = NO_STUDENT, find_preset(name)
         log.warning(text)
     else:
         text, chosen = f"The model is {student.describe()}.", student_preset(student)

@@ -26,6 +26,7 @@ from ..models.catalog import (
     find,
     identify_release,
     is_complete,
+    nearest_existing,
     places,
 )
 from ..models.safetensors_header import read_header
@@ -274,11 +275,6 @@ def unknown_unets(directory: Path) -> list[Path]:
 def is_whole_safetensors(path: Path) -> bool:
     """Whether the file is as long as its own header says: a checkout without its large files has stubs instead."""
     return path.is_file() and read_header(path) is not None
-
-
-def nearest_existing(path: Path) -> Path:
-    """`path`, or the closest folder above it that exists."""
-    return next((folder for folder in (path, *path.absolute().parents) if folder.is_dir()), Path.cwd())
 
 
 def problems(

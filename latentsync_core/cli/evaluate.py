@@ -154,8 +154,8 @@ def chosen_ways(args: argparse.Namespace) -> dict:
 def sampling_from(args: argparse.Namespace) -> tuple[int, str, tuple[float, ...]]:
     """Steps, solver and guidance scales: as given, else as a student was trained for, else the reference's."""
     student = student_of(args.lora, args.checkpoint) if args.generator == GENERATORS[0] else None
-    steps = args.steps or (student.steps if student else DEFAULT_STEPS)
-    solver = args.solver or (student.solver if student else SOLVERS[0])
+    own_steps, own_solver = (student.steps, student.solver) if student else (DEFAULT_STEPS, SOLVERS[0])
+    steps, solver = own_steps if args.steps is None else args.steps, args.solver or own_solver
     return steps, solver, tuple(args.guidance or ((DISTILLED_SCALE,) if student else GUIDANCES))
 
 
@@ -251,7 +251,7 @@ def ablations(args: argparse.Namespace, bars: StageBars) -> str:
         clips=exams,
         load=load_trained,
         folder=args.runs or args.out / "runs",
-        sample_steps=args.steps or DEFAULT_STEPS,
+        sample_steps=DEFAULT_STEPS if args.steps is None else args.steps,
     )
     for result in run_ablations(plan, callbacks=Callbacks(on_progress=bars.on_progress)):
         results.append(result)

@@ -12,7 +12,7 @@ from ..errors import LatentSyncError
 from ..models.catalog import models_directory
 from ..models.students import student_lora, student_of
 from ..options import EncodeSettings, FadeLimits, Guidance, Seam
-from ..presets import DEFAULT_PRESET, PRESETS, STUDENT_PRESET, Preset, find_preset, student_preset
+from ..presets import DEFAULT_PRESET, NO_STUDENT, PRESETS, STUDENT_PRESET, Preset, find_preset, student_preset
 from ..settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ def sampling_preset(args: argparse.Namespace, name: str | None) -> Preset:
     if student is not None and name in (None, STUDENT_PRESET):
         log.info("The model is %s.", student.describe())
         return student_preset(student)
-    if name == STUDENT_PRESET:
-        log.warning("There is no student of this checkpoint, so that preset turbo samples as preset fast does.")
+    if diffuses and name == STUDENT_PRESET:
+        log.warning(NO_STUDENT)
     return find_preset(name or DEFAULT_PRESET)
 
 

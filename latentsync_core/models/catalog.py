@@ -234,6 +234,11 @@ def user_data_directory() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
 
 
+def nearest_existing(path: Path) -> Path:
+    """`path`, or the closest folder above it that exists."""
+    return next((place for place in (path, *path.absolute().parents) if place.exists()), Path.cwd())
+
+
 def published_places(model: ModelFile, directory: Path) -> Iterator[Path]:
     """Every existing file below `directory` under one of the paths of `model`, the canonical one first."""
     for relative in (model.target, *model.other_places):

@@ -10,7 +10,6 @@ file that cannot be shown is answered by a sentence, with 400 or 404.
 import asyncio
 import io
 import os
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ import folder_paths
 from aiohttp import web
 
 from ...latentsync_core.errors import LatentSyncError
+from .server import running_server
 
 FRAME_SIDE = 768  # pixels at most
 JPEG_QUALITY = 85
@@ -28,11 +28,10 @@ KEPT_SECONDS = 600  # by the browser
 
 def register_clip_route() -> None:
     """Answer on the running server, where there is one."""
-    server = sys.modules.get("server")  # ComfyUI's module of that name: a host that runs has imported it
-    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    if instance is not None:
-        instance.routes.get("/latentsync/clip")(clip)
-        instance.routes.get("/latentsync/frame")(frame)
+    server = running_server()
+    if server is not None:
+        server.routes.get("/latentsync/clip")(clip)
+        server.routes.get("/latentsync/frame")(frame)
 
 
 async def clip(request: web.Request) -> web.Response:

@@ -25,6 +25,10 @@ class BusyError(LatentSyncError):
     """Another download is running."""
 
 
+class OfflineError(LatentSyncError):
+    """The host was started to stay offline."""
+
+
 @dataclass(frozen=True)
 class Status:
     """How far a download is, as the page is told.
@@ -66,10 +70,10 @@ class Downloads:
     def start(self, loader: str, names: Sequence[str], fp16: bool) -> None:
         """Begin to fetch files of the catalogue by name. fp16: keep UNets as fp16 copies in half the size.
 
-        Raises LatentSyncError where the host is offline, a name is not one of the loader's, or another one runs.
+        Raises OfflineError, BusyError where another one runs, and LatentSyncError for a name that is not the loader's.
         """
         if reason := offline_reason():
-            raise LatentSyncError(reason)
+            raise OfflineError(reason)
         models = chosen(loader, names)
         with self._lock:
             if self.status.state == "running":

@@ -5,12 +5,12 @@ other origins on the loopback.
 """
 
 import asyncio
-import sys
 from typing import Any
 
 from ...latentsync_core.errors import LatentSyncError
-from .get_models import BusyError, Downloads, Status
+from .get_models import BusyError, Downloads, OfflineError, Status
 from .published_files import LOADERS, files_of, offline_reason
+from .server import running_server
 
 EVENT = "latentsync.models"  # of the host's WebSocket
 ROUTE = "/latentsync/models"
@@ -18,15 +18,14 @@ ROUTE = "/latentsync/models"
 
 def register_routes() -> None:
     """Add the routes to the running host; where there is none, as when the nodes are only listed, nothing is added."""
-    server = sys.modules.get("server")  # ComfyUI's module of that name: a host that runs has imported it
-    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    if instance is None:
+    server = running_server()
+    if server is None:
         return
 
     def tell(status: Status) -> None:
-        instance.send_sync(EVENT, status.as_message())
+        server.send_sync(EVENT, status.as_message())
 
-    add_routes(instance.routes, Downloads(tell))
+    add_routes(server.routes, Downloads(tell))
 
 
 def add_routes(routes: Any, downloads: Downloads) -> None:
@@ -66,9 +65,9 @@ def add_routes(routes: Any, downloads: Downloads) -> None:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise web.HTTPBadRequest(text="names must be a list of names")
         try:
-            if reason := offline_reason():
-                return refused(LatentSyncError(reason), 403)
             downloads.start(str(body.get("loader")), names, body.get("fp16") is True)
+        except OfflineError as error:
+            return refused(error, 403)
         except BusyError as error:
             return refused(error, 409)
         except LatentSyncError as error:

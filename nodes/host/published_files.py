@@ -17,6 +17,7 @@ from ...latentsync_core.models.catalog import (
     ModelFile,
     is_complete,
     is_fp16_copy,
+    nearest_existing,
 )
 from .folders import FOLDER
 
@@ -113,11 +114,6 @@ def target_of(model: ModelFile) -> Path:
         f"{model.name} cannot be stored: none of the folders for {key} may be written to "
         f"({', '.join(map(str, folders))}); name another in extra_model_paths.yaml."
     )
-
-
-def nearest_existing(folder: Path) -> Path:
-    """`folder`, or the closest above it that exists."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def free_space(folder: Path) -> int:

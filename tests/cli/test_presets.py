@@ -92,7 +92,7 @@ def test_turbo_takes_the_student_beside_a_checkpoint_and_samples_fast_without_on
     checkpoint.write_bytes(b"weights")
     turbo = "--checkpoint", checkpoint, "--preset", "turbo"
     assert sampling(settings(*turbo)) == sampling(settings("--preset", "fast"))
-    assert "no student of this checkpoint" in caplog.text and choice_from(arguments(*turbo)).lora is None
+    assert "no student of this model" in caplog.text and choice_from(arguments(*turbo)).lora is None
     beside = student.rename(tmp_path / STUDENT_NAME.format("unet"))
     assert sampling(settings(*turbo)) == (3, "ddim-trailing", 1.0, 1, 1)
     assert choice_from(arguments(*turbo)).lora == beside

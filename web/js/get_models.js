@@ -4,7 +4,7 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { openDialog } from "./get_models_dialog.js";
-import { bytes, duration, loadTexts, text } from "./get_models_texts.js";
+import { bytes, duration, text } from "./get_models_texts.js";
 
 const ROUTE = "/latentsync/models";
 const EVENT = "latentsync.models";
@@ -158,8 +158,6 @@ app.registerExtension({
 
   async setup() {
     addStyle();
-    await loadTexts(api, app);
-    for (const row of rows.values()) row.idle();
     api.addEventListener(EVENT, ({ detail }) => show(detail));
     const answer = await api.fetchApi(`${ROUTE}/status`);
     if (!answer.ok) return;
