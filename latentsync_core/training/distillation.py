@@ -14,7 +14,6 @@ from torch import Tensor
 from ..diffusion import Guidance, NoisePredictor, SamplerSettings, make_schedule
 from ..diffusion.consistency import consistency_function
 from ..diffusion.ddim import DDIMSchedule, ddim_step
-from ..faces import latent_mask
 from ..student import DISTILLED_SCALE
 from .batches import TrainingBatch
 from .config import TrainConfig
@@ -30,19 +29,17 @@ HUBER_C = 0.001  # of the pseudo-Huber loss, as in the paper's own code: nearly 
 class LatentDistance:
     """How far predicted clean latents are from their target, both (b, 4, f, h, w).
 
-    kind: "huber" (pseudo-Huber) or "l2". mask: (h, w), 1 = kept. kept_weight: of the error there."""
+    kind: "huber" (pseudo-Huber) or "l2". weights: (h, w) of `losses.latent_weights`."""
 
     kind: str
-    mask: Tensor
-    kept_weight: float
+    weights: Tensor
 
     def __call__(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The mean, every pixel weighted."""
-        weights = torch.where(self.mask.to(predicted.device) > 0.5, self.kept_weight, 1.0)
         error = (predicted.float() - target.float()).square()
         if self.kind == "huber":
             error = (error + HUBER_C**2).sqrt() - HUBER_C
-        return (error * (weights / weights.mean())).mean()
+        return (error * self.weights.to(error.device)).mean()
 
 
 def clean_between(start: Tensor, end: Tensor, here: Tensor, there: Tensor) -> Tensor:
@@ -148,9 +145,12 @@ class ConsistencyDistillation:
 
 
 def build_distillation(
-    config: TrainConfig, networks: TrainedNetworks, averaged: Predict
+    config: TrainConfig, networks: TrainedNetworks, averaged: Predict, weights: Tensor
 ) -> TrajectoryDistillation | ConsistencyDistillation:
-    """The objective that `config.distill` names. averaged: a forward pass of the student's averaged weights."""
+    """The objective that `config.distill` names.
+
+    averaged: a forward pass of the student's averaged weights. weights: (h, w) of errors in latents.
+    """
     settings, models = config.distill, networks.models
     student = settings.student()
     teacher = Teacher(
@@ -161,8 +161,7 @@ def build_distillation(
     )
     sampler = SamplerSettings(student.steps, DISTILLED_SCALE, student.solver, models.device)
     sampling = WindowSampling(networks.conditioning, sampler, config.window)
-    mask = latent_mask(networks.inputs.mask(models.resolution))
-    distance = LatentDistance(settings.distance, mask, config.loss.kept_weight)
+    distance = LatentDistance(settings.distance, weights)
     if settings.method == "consistency":
         return ConsistencyDistillation(teacher, averaged, distance, sampling)
     return TrajectoryDistillation(

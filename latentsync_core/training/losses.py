@@ -13,26 +13,43 @@ from ..models.syncnet import StableSyncNet
 SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet takes
 SYNCNET_FRAMES = 16
 SYNCNET_FPS = 25
+LIP_BOX = (0.50, 0.70, 0.30, 0.70)  # top, bottom, left, right of an aligned crop: where lips and what is between may be
 
 
-def noise_loss(predicted: Tensor, noise: Tensor, mask: Tensor, kept_weight: float, step_weights: Tensor) -> Tensor:
+def lip_area(side: int) -> tuple[slice, slice]:
+    """Rows and columns of LIP_BOX in a square of `side` pixels or latents."""
+    top, bottom, left, right = (round(edge * side) for edge in LIP_BOX)
+    return slice(top, bottom), slice(left, right)
+
+
+def latent_weights(mask: Tensor, kept_weight: float, lip_weight: float = 1.0) -> Tensor:
+    """Weights (h, w), 1 on average, of errors in latents.
+
+    Args:
+        mask: (h, w), 1 = kept.
+        kept_weight: where the pixels are kept; 1 weights all equally, as the reference.
+        lip_weight: around the lips of an aligned crop.
+    """
+    weights = torch.where(mask > 0.5, kept_weight, 1.0)
+    weights[lip_area(len(mask))] *= lip_weight
+    return weights / weights.mean()
+
+
+def noise_loss(predicted: Tensor, noise: Tensor, weights: Tensor, step_weights: Tensor) -> Tensor:
     """Mean squared error of the noise prediction, each window weighted by its timestep.
 
     Args:
         predicted, noise: (b, 4, f, h, w).
-        mask: (h, w), 1 = kept.
-        kept_weight: of the error where the pixels are kept; 1 weights all equally, as the reference.
+        weights: (h, w), of `latent_weights`.
         step_weights: (b,).
     """
-    weights = torch.where(mask > 0.5, kept_weight, 1.0)
-    error = (predicted.float() - noise).square() * (weights / weights.mean())
+    error = (predicted.float() - noise).square() * weights
     return (error.mean(dim=(1, 2, 3, 4)) * step_weights).mean()
 
 
-def latent_loss(predicted: Tensor, target: Tensor, mask: Tensor, kept_weight: float) -> Tensor:
+def latent_loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Mean absolute error of predicted latents; arguments as of `noise_loss`."""
-    weights = torch.where(mask > 0.5, kept_weight, 1.0)
-    return ((predicted.float() - target).abs() * (weights / weights.mean())).mean()
+    return ((predicted.float() - target).abs() * weights).mean()
 
 
 def step_weights(alphas: Tensor, gamma: float | None) -> Tensor:

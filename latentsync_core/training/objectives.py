@@ -61,14 +61,14 @@ class WindowSampling:
 class Denoising:
     """Predict the noise of windows at random timesteps, some of them with conditions dropped (REFERENCE section 1).
 
-    mask: (h, w) at latent size, 1 = kept. sampling: for `sample`.
+    weights: (h, w) of errors in latents. sampling: for `sample`.
     """
 
     settings: LossConfig
     conditioning: TrainedConditioning
     dropout: ConditionDropout
     pictures: PictureLosses
-    mask: Tensor
+    weights: Tensor
     schedule: DDIMSchedule
     sampling: WindowSampling
 
@@ -82,8 +82,8 @@ class Denoising:
         condition, voice = self.conditioning.drop(batch.condition, batch.voice, dropped)
         predicted = predict(torch.cat([seen.noisy, condition], dim=1), seen.timesteps, voice)
         alphas = self.schedule.alphas_cumprod.to(device)[seen.timesteps]
-        weights = step_weights(alphas, settings.min_snr)
-        error = noise_loss(predicted, seen.noise, self.mask.to(device), settings.kept_weight, weights)
+        step_weight = step_weights(alphas, settings.min_snr)
+        error = noise_loss(predicted, seen.noise, self.weights.to(device), step_weight)
         if not self.pictures.used:
             return {"loss": error, "noise": error}
         clean = predicted_latents(seen.noisy, predicted.float(), alphas)
@@ -99,18 +99,17 @@ class Denoising:
 class OneStep:
     """Predict every frame's latents at once, from the hidden and the reference face alone (REFERENCE section 2).
 
-    mask: (h, w) at latent size, 1 = kept. kept_weight: of the error there.
+    weights: (h, w) of errors in latents.
     """
 
     pictures: PictureLosses
-    mask: Tensor
-    kept_weight: float
+    weights: Tensor
 
     def losses(self, batch: TrainingBatch, predict: Predict, generator: torch.Generator) -> dict[str, Tensor]:
         """Predict, and compare latents and pictures."""
         device = batch.target.device
         predicted = frames_alone(predict, batch.condition, batch.voice)
-        error = latent_loss(predicted, batch.target, self.mask.to(device), self.kept_weight)
+        error = latent_loss(predicted, batch.target, self.weights.to(device))
         if not self.pictures.used:
             return {"loss": error, "latent": error}
         parts = self.pictures(predicted.float(), torch.ones(len(predicted), device=device), batch, generator)

@@ -25,7 +25,7 @@ from .config import LossConfig, TrainConfig
 from .dataset import Clip, Preparation, find_clips, prepare_clips
 from .distillation import build_distillation
 from .distributed import Processes, process_group
-from .losses import SYNCNET_FPS, PictureLosses, PixelLoss, SyncLoss
+from .losses import SYNCNET_FPS, PictureLosses, PixelLoss, SyncLoss, latent_weights
 from .networks import TrainedNetworks, load_networks
 from .noise import training_schedule
 from .objectives import Denoising, Objective, OneStep, Predict, WindowSampling
@@ -215,17 +215,18 @@ def build_objective(
     """What the config's generator is trained to predict. averaged: a forward pass of the averaged weights."""
     models, watch = networks.models, config.watch
     mask = latent_mask(networks.inputs.mask(models.resolution))
+    weights = latent_weights(mask, config.loss.kept_weight, config.loss.lip_weight)
     if config.model.generator == "musetalk":
-        return OneStep(pictures=pictures, mask=mask, kept_weight=config.loss.kept_weight)
+        return OneStep(pictures=pictures, weights=weights)
     if config.distill is not None:
-        return build_distillation(config, networks, averaged)
+        return build_distillation(config, networks, averaged, weights)
     sampler = SamplerSettings(steps=watch.sample_steps, guidance=watch.guidance, device=models.device)
     return Denoising(
         settings=config.loss,
         conditioning=networks.conditioning,
         dropout=config.conditioning.dropout(),
         pictures=pictures,
-        mask=mask,
+        weights=weights,
         schedule=training_schedule(),
         sampling=WindowSampling(networks.conditioning, sampler, config.window),
     )

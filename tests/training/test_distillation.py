@@ -15,6 +15,7 @@ from latentsync_core.training.distillation import (
     TrajectoryDistillation,
     clean_between,
 )
+from latentsync_core.training.losses import latent_weights
 from latentsync_core.training.objectives import WindowSampling
 from latentsync_core.training.teacher import Teacher, points
 
@@ -59,7 +60,7 @@ def teacher_of(predict, guidance: Guidance = GUIDANCE) -> Teacher:
 def distance(kind: str = "l2", kept_weight: float = 1.0) -> LatentDistance:
     mask = torch.ones(SIDE, SIDE)
     mask[SIDE // 2 :] = 0
-    return LatentDistance(kind, mask, kept_weight)
+    return LatentDistance(kind, latent_weights(mask, kept_weight))
 
 
 def trajectory(predict, from_student: bool = True) -> TrajectoryDistillation:

@@ -20,14 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ
-from ...audio.espeak import Phoneme, Speech
 from ...audio.log_mel import log_mel
-from ...media import read_waveform
 from ...models.embedded import embedded_mouth_predictor, embedded_whisper
 from ...models.whisper import WhisperEncoder
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ...scoring.phone_files import read_phones
+from ..synthetic.timed_voices import excerpt, timed_speech, timed_voices
 from ..synthetic.visemes import CLASSES, mouth_motion
+from ..synthetic.voice_channel import through_channel
 from .audio_encoder import (
     CLASS_WEIGHT,
     DIMS,
@@ -43,7 +42,6 @@ from .audio_encoder import (
 )
 from .ctranslate2_weights import whisper_encoder
 from .trained_file import save_trained
-from .voice_channel import through_channel
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +92,10 @@ class Copy:
 def recorded_clips(folder: Path, seconds: float) -> list[SpeechClip]:
     """Every wave of a folder with the mouth of its timed phones (.lab), cut or filled with silence to `seconds`."""
     clips = []
-    for path in sorted(folder.glob("*.wav")):
-        waveform = read_waveform(path)[: int(seconds * SAMPLE_RATE_HZ)]
-        phones = read_phones(path.with_suffix(".lab"))
-        speech = Speech(waveform, tuple(Phoneme(phone.ipa, phone.start, phone.stop) for phone in phones))
+    for path in timed_voices(folder):
+        speech = excerpt(timed_speech(path), 0.0, seconds)
         motion = mouth_motion(speech, int(seconds * FEATURE_RATE_HZ), FEATURE_RATE_HZ)
-        clips.append(SpeechClip(waveform, motion.parameters(), motion.labels))
+        clips.append(SpeechClip(speech.waveform, motion.parameters(), motion.labels))
     return clips
 
 

@@ -36,10 +36,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=ClipRecipe.seconds)
     parser.add_argument("--size", type=int, default=ClipRecipe.size, help="pixels, both sides")
     parser.add_argument("--seed", type=int, default=ClipRecipe.seed)
+    parser.add_argument("--voices", type=Path, help="folder of waves with timed phones (.lab), in place of espeak-ng")
+    parser.add_argument("--through-channel", action="store_true", help="through random microphones, rooms and noise")
     parser.add_argument("--held-out", action="store_true", help="voices and words that training never uses")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = ClipRecipe(chosen.seed, chosen.seconds, chosen.size, chosen.held_out)
+    recipe = ClipRecipe(
+        seed=chosen.seed,
+        seconds=chosen.seconds,
+        size=chosen.size,
+        held_out=chosen.held_out,
+        voices=chosen.voices,
+        through_channel=chosen.through_channel,
+    )
     try:
         render_folder(chosen.folder, recipe, chosen.clips, chosen.first)
     except LatentSyncError as error:

@@ -2,7 +2,7 @@
 
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from ...media import EncodeSettings, ImageReader, VideoWriter
 from .animate import Pose, render, true_opening
 from .portrait import Portrait, load_portrait
 from .scripts import seeded_speech
+from .timed_voices import random_excerpt, timed_voices
 from .visemes import MouthMotion, mouth_motion
+from .voice_channel import through_channel
 
 FPS = 25
 BATCH = 8  # frames rendered at once: their coordinates fit the processor's cache
@@ -46,12 +48,18 @@ ARTICULATION = (0.85, 1.15)
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """seed and index determine a clip; held_out: with voices and words that training never uses."""
+    """seed and index determine a clip; held_out: with voices and words that training never uses.
+
+    voices: folder of waves with timed phones to take excerpts from, None = espeak-ng speaks. through_channel: heard
+    through random microphones, rooms and noise.
+    """
 
     seed: int = 1
     seconds: float = 6.0
     size: int = 256  # pixels, both sides
     held_out: bool = False
+    voices: Path | None = None
+    through_channel: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +86,12 @@ def synthetic_clips(recipe: ClipRecipe, count: int, first: int = 0) -> Iterator[
 def synthetic_clip(portrait: Portrait, recipe: ClipRecipe, index: int) -> SyntheticClip:
     """Clip number `index` of a recipe; it does not depend on the others."""
     rng = np.random.default_rng([recipe.seed, index, recipe.held_out])
-    speech, voice = seeded_speech(recipe.seconds, rng, recipe.held_out)
+    if recipe.voices is None:
+        speech, voice = seeded_speech(recipe.seconds, rng, recipe.held_out)
+    else:
+        speech, voice = random_excerpt(timed_voices(recipe.voices), recipe.seconds, rng)
+    if recipe.through_channel:
+        speech = replace(speech, waveform=through_channel(speech.waveform, rng))
     motion = mouth_motion(speech, round(recipe.seconds * FPS), FPS, float(rng.uniform(*ARTICULATION)))
     pose = random_pose(motion, rng)
     return SyntheticClip(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentsync_core.training.micro.voice_channel import (
+from latentsync_core.training.synthetic.voice_channel import (
     band_limited,
     coloured_noise,
     equalised,
