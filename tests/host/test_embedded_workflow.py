@@ -11,11 +11,12 @@ from own_files import with_own_files
 from latentsync_core.demo import CLIP
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.media import VideoReader
-from latentsync_core.models.embedded import embedded_models
-from latentsync_core.models.loading import Models
+from latentsync_core.models.loading import load_models
+from latentsync_core.models.students import EMBEDDED_STUDENT, recorded_student
 from latentsync_core.models.vae import Moments
 from latentsync_core.pipeline.lipsync import lipsync
 from latentsync_core.pipeline.settings import Settings
+from latentsync_core.presets import student_preset
 
 WORKFLOW = Path(__file__).parents[2] / "workflows" / "api" / "try_without_download.json"
 EMBEDDED = "embedded (one portrait)"
@@ -41,10 +42,10 @@ def frames_of(path: Path) -> np.ndarray:
         return np.stack([frame.rgb().copy() for frame in reader.frames()])
 
 
-def run(client, clip: str, voice: str, steps: int) -> Path:
-    """The video that the workflow makes of a clip and a voice in the server's input folder."""
+def run(client, clip: str, voice: str, **inputs) -> Path:
+    """The video that the workflow, with inputs of Lip Sync, makes of a clip and a voice of the input folder."""
     workflow = with_own_files(WORKFLOW, clip, voice)
-    the(workflow, "LatentSyncLipSync")["steps"] = steps
+    the(workflow, "LatentSyncLipSync").update(inputs)
     done = client.run(workflow)
     assert done.error is None, done.error["exception_message"]
     (video,) = [file for file in done.files if file.suffix == ".mp4"]
@@ -71,7 +72,7 @@ def test_the_mouth_follows_the_voice_and_nobody_elses(client, workflow, tmp_path
         pytest.skip(f"espeak-ng cannot speak here: {error}")
     clip = tmp_path / "exam.mp4"  # its own mouth says other words
     write_clip(replace(exam.source, speech=exam.ground_truth.speech), clip)
-    result = run(client, client.upload(clip), client.upload(clip.with_suffix(".wav")), STEPS)
+    result = run(client, client.upload(clip), client.upload(clip.with_suffix(".wav")), steps=STEPS)
     opening = measured_opening(frames_of(result))
     frames = min(len(opening), len(exam.ground_truth.opening))
     followed, filmed, stranger = (
@@ -93,11 +94,17 @@ class MeanCodec:
         return Moments(moments.mean, moments.std * 0)
 
 
-def test_the_canvas_draws_what_the_library_draws(client, workflow, short_voice, host, tmp_path):
-    drawn = frames_of(run(client, client.upload(CLIP), short_voice, steps=3))
-    unet, codec, whisper = embedded_models()
-    settings = Settings(steps=3)
-    models = Models(unet, MeanCodec(codec), whisper, resolution=128)
+@pytest.mark.parametrize("preset", ["custom", "turbo"])
+def test_the_canvas_draws_what_the_library_draws(client, preset, short_voice, host, tmp_path):
+    drawn = frames_of(run(client, client.upload(CLIP), short_voice, steps=3, preset=preset))
+    if preset == "turbo":
+        student = recorded_student(EMBEDDED_STUDENT)
+        models = load_models("embedded", lora=EMBEDDED_STUDENT, device="cpu", precision="fp32")
+        settings = Settings(**student_preset(student).values())
+        assert settings.steps == 4 and settings.guidance.scale == 1
+    else:
+        models, settings = load_models("embedded", device="cpu", precision="fp32"), Settings(steps=3)
+    models = replace(models, codec=MeanCodec(models.codec))
     lipsync(CLIP, host.base / "input" / short_voice, tmp_path / "ours.mp4", models, settings)
     ours = frames_of(tmp_path / "ours.mp4")
     assert drawn.shape == ours.shape
