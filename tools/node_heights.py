@@ -19,7 +19,7 @@ ADDED_BY_PAGE = {  # node -> pixels of what web/js adds below its widgets
 
 
 def shown_height(node: Any) -> int:
-    """Pixels of a workflow_builder.Node with its title, whichever way it is drawn."""
+    """Pixels of a workflow_nodes.Node with its title, whichever way it is drawn."""
     return max(node.size[1] + TITLE + ADDED_BY_PAGE.get(node.type, 0), element_height(node))
 
 

@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_builder import SLOT, TITLE, WIDGET, WIDTH, Node, Output, Workflow, read_inputs
+from workflow_builder import Workflow
+from workflow_nodes import SLOT, TITLE, WIDGET, WIDTH, Node, Output, read_inputs
 
 INSIDE, OUTSIDE = -10, -20  # ids that the canvas gives to where links come in and go out
 BORDER_WIDTH, BORDER_GAP = 160, 100  # pixels
