@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio import SAMPLE_RATE_HZ
+from ..audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features
 from ..faces.mouth_opening import correlation
 from ..generators.generator import Generator
+from ..models.embedded import embedded_mouth_predictor, embedded_whisper
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
@@ -21,6 +22,7 @@ from ..scoring.lag import frames_late
 from ..scoring.leak import Leak, leak
 from ..scoring.phone_scores import PhoneScores, phone_scores, pooled
 from ..scoring.phones import PhoneClass
+from ..training.synthetic.animate import FULL_OPENING
 from ..training.synthetic.clips import FPS
 from ..training.synthetic.portrait import load_portrait
 from ..training.synthetic.scripts import seeded_speech
@@ -32,7 +34,7 @@ SIZE = 256  # pixels of the rendered head
 ENERGY_SECONDS = 0.04  # of sound around a frame
 SOUND_SECONDS = 0.3  # at the end of a silent voice
 HEARD_FRAMES = 15  # at the end of a silent voice, in which the model may hear that sound: it and 0.3 s before it
-TRUTH_ROW, SOURCE_ROW = "drawn from the phones", "the source, not dubbed"
+TRUTH_ROW, READ_ROW, SOURCE_ROW = "drawn from the phones", "read off the voice", "the source, not dubbed"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class RecordedScores:
 class RecordedEvaluation:
     """The scores of one model.
 
-    rows: (name, scores), the drawn truth and the source before the model. silence: what the sources leak into their dub
-    with a silent voice at the first setting, which `silence_row` names; silent_opening: the mean opening there.
+    rows: (name, scores), before the model the drawn truth, what the embedded networks read off the voice, which no
+    generator on the same features can be expected to surpass, and the source. silence: what the sources leak into
+    their dub with a silent voice at the first setting, which `silence_row` names; silent_opening: the mean opening
+    there.
     """
 
     rows: tuple[tuple[str, RecordedScores], ...]
@@ -111,9 +115,10 @@ def evaluate_recorded(
         check_cancelled: as in `lipsync`.
     """
     clips = recorded_clips(sentences)
-    score = partial(score_row, clips, sentences)
+    score, spoken = partial(score_row, clips, sentences), list(zip(sentences, clips, strict=True))
     rows = [
         (TRUTH_ROW, score([measured_opening(clip.ground_truth.frames) for clip in clips])),
+        (READ_ROW, score([read_opening(sentence, len(clip.source.frames)) for sentence, clip in spoken])),
         (SOURCE_ROW, score([measured_opening(clip.source.frames) for clip in clips])),
     ]
     total = (len(ways) + 1) * len(clips)
@@ -129,6 +134,13 @@ def evaluate_recorded(
     still = [dub(silenced(clip), ways[first])[:-HEARD_FRAMES] for clip in clips]
     mean = float(np.nanmean(np.concatenate(still)))
     return RecordedEvaluation(tuple(rows), first, joined_leak(clips, still), mean)
+
+
+def read_opening(sentence: RecordedSentence, frames: int) -> np.ndarray:
+    """The opening (frames,) that the embedded networks read off a voice, in the unit of `mouth_opening`; no picture."""
+    features = extract_features(sentence.waveform, embedded_whisper())
+    opening = embedded_mouth_predictor().mouth(features)[:, 0].numpy() * FULL_OPENING
+    return np.interp(np.arange(frames) / FPS, np.arange(len(opening)) / FEATURE_RATE_HZ, opening)
 
 
 def silenced(clip: EvaluationClip) -> EvaluationClip:

