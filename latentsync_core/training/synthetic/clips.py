@@ -90,10 +90,11 @@ def synthetic_clip(portrait: Portrait, recipe: ClipRecipe, index: int) -> Synthe
         speech, voice = seeded_speech(recipe.seconds, rng, recipe.held_out)
     else:
         speech, voice = random_excerpt(timed_voices(recipe.voices), recipe.seconds, rng)
-    if recipe.through_channel:
-        speech = replace(speech, waveform=through_channel(speech.waveform, rng))
     motion = mouth_motion(speech, round(recipe.seconds * FPS), FPS, float(rng.uniform(*ARTICULATION)))
     pose = random_pose(motion, rng)
+    if recipe.through_channel:  # which the picture does not depend on
+        channel = np.random.default_rng([recipe.seed, index, recipe.held_out, 1])
+        speech = replace(speech, waveform=through_channel(speech.waveform, channel))
     return SyntheticClip(
         frames=draw_frames(portrait, pose, recipe.size),
         speech=speech,
