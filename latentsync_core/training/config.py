@@ -89,16 +89,14 @@ class ConditioningConfig:
 class LossConfig:
     """noise_mix: 1 mixes half shared and half per-frame noise, 0 is per-frame only (arXiv 2305.10474).
 
-    kept_weight, lip_weight: of the error where the mask keeps the pixels, and around the lips; 1 as the reference.
-    min_snr: gamma of arXiv 2303.09556, None = unweighted. from_noise: share of windows whose input is pure noise, as
-    sampling starts; 0 as the reference. pixel: weight of the lower face's error through the VAE, on `pixel_frames`
-    frames of a window. sync: weight of StableSyncNet's loss, with its file in `syncnet`; needs clips at 25 frames per
-    second.
+    kept_weight: of the error where the mask keeps the pixels, 1 as the reference. min_snr: gamma of arXiv 2303.09556,
+    None = unweighted. from_noise: share of windows whose input is pure noise, as sampling starts; 0 as the reference.
+    pixel: weight of the lower face's error through the VAE, on `pixel_frames` frames of a window. sync: weight of
+    StableSyncNet's loss, with its file in `syncnet`; needs clips at 25 frames per second.
     """
 
     noise_mix: float = 1.0
     kept_weight: float = 1.0
-    lip_weight: float = 1.0
     min_snr: float | None = None
     from_noise: float = 0.0
     pixel: float = 0.0
@@ -107,8 +105,6 @@ class LossConfig:
     syncnet: Path | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.lip_weight < math.inf:
-            raise LatentSyncError(f"loss.lip_weight is {self.lip_weight}; a weight above 0 is needed, 1 is usual.")
         if not 0 <= self.from_noise <= 1:
             raise LatentSyncError(f"loss.from_noise is {self.from_noise}; a share of the windows, 0 to 1, is needed.")
         if self.sync and self.syncnet is None:
@@ -259,7 +255,6 @@ class TrainConfig:
                 "conditioning.drop_probability": 0.0,
                 "conditioning.null": "zeros",
                 "loss.from_noise": 0.0,
-                "loss.lip_weight": 1.0,
                 "loss.min_snr": None,
             }
         )

@@ -13,25 +13,16 @@ from ..models.syncnet import StableSyncNet
 SYNCNET_SIZE = 256  # pixels, of the crop whose lower half StableSyncNet takes
 SYNCNET_FRAMES = 16
 SYNCNET_FPS = 25
-LIP_BOX = (0.50, 0.70, 0.30, 0.70)  # top, bottom, left, right of an aligned crop: where lips and what is between may be
 
 
-def lip_area(side: int) -> tuple[slice, slice]:
-    """Rows and columns of LIP_BOX in a square of `side` pixels or latents."""
-    top, bottom, left, right = (round(edge * side) for edge in LIP_BOX)
-    return slice(top, bottom), slice(left, right)
-
-
-def latent_weights(mask: Tensor, kept_weight: float, lip_weight: float = 1.0) -> Tensor:
+def latent_weights(mask: Tensor, kept_weight: float) -> Tensor:
     """Weights (h, w), 1 on average, of errors in latents.
 
     Args:
         mask: (h, w), 1 = kept.
         kept_weight: where the pixels are kept; 1 weights all equally, as the reference.
-        lip_weight: around the lips of an aligned crop.
     """
     weights = torch.where(mask > 0.5, kept_weight, 1.0)
-    weights[lip_area(len(mask))] *= lip_weight
     return weights / weights.mean()
 
 

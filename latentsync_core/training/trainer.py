@@ -215,7 +215,7 @@ def build_objective(
     """What the config's generator is trained to predict. averaged: a forward pass of the averaged weights."""
     models, watch = networks.models, config.watch
     mask = latent_mask(networks.inputs.mask(models.resolution))
-    weights = latent_weights(mask, config.loss.kept_weight, config.loss.lip_weight)
+    weights = latent_weights(mask, config.loss.kept_weight)
     if config.model.generator == "musetalk":
         return OneStep(pictures=pictures, weights=weights)
     if config.distill is not None:

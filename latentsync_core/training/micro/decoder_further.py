@@ -24,7 +24,6 @@ from ...models.embedded import VAE, embedded_vae
 from ...models.tensor_file import read_tensors
 from ...models.vae import LATENT_SCALE
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
-from ..losses import lip_area
 from .autoencoder import (
     KEPT_WEIGHT,
     RESOLUTION,
@@ -38,6 +37,7 @@ from .trained_file import save_trained
 
 log = logging.getLogger(__name__)
 
+LIP_BOX = (0.50, 0.70, 0.30, 0.70)  # top, bottom, left, right of the crop: where lips and what is between them may be
 LIP_WEIGHT = 8.0  # added to 1
 SQUARED_WEIGHT = 4.0  # of squared errors beside absolute ones, which alone favour the median, a mouth half shut
 LOG_EVERY = 25  # steps
@@ -74,8 +74,8 @@ def prepared_faces(folder: Path, frame_step: int) -> tuple[Tensor, Tensor]:
 def lip_weights() -> Tensor:
     """(1, 1, r, r), most around the lips, least where the pipeline keeps the source's pixels."""
     weights = torch.ones(1, 1, RESOLUTION, RESOLUTION)
-    rows, columns = lip_area(RESOLUTION)
-    weights[..., rows, columns] += LIP_WEIGHT
+    top, bottom, left, right = (round(edge * RESOLUTION) for edge in LIP_BOX)
+    weights[..., top:bottom, left:right] += LIP_WEIGHT
     weights *= KEPT_WEIGHT + 1 - fixed_mask(RESOLUTION)
     return weights / weights.mean()
 

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from latentsync_core.errors import LatentSyncError
 from latentsync_core.models.embedded import embedded_vae
 from latentsync_core.models.vae import load_vae
-from latentsync_core.training.losses import lip_area
 from latentsync_core.training.micro.decoder_further import (
+    LIP_BOX,
     DecoderRecipe,
     lip_weights,
     prepared_faces,
@@ -42,8 +42,8 @@ def test_frames_without_a_face_and_held_out_clips_are_left_out(clips):
 
 def test_the_weight_is_greatest_at_the_lips_and_least_where_the_source_stays():
     weights = lip_weights()[0, 0]
-    rows, columns = lip_area(SIDE)
-    inside = weights[(rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2]
+    top, bottom, left, right = (round(edge * SIDE) for edge in LIP_BOX)
+    inside = weights[(top + bottom) // 2, (left + right) // 2]
     assert weights.mean() == pytest.approx(1) and inside == weights.max() and weights[4, 4] < inside / 40
 
 
