@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import SAMPLE_RATE_HZ
-from ..audio.espeak import Phoneme, Speech
+from ..audio.espeak import Speech
 from ..errors import LatentSyncError
 from ..media import read_waveform
 from ..scoring.phone_alignment import align_text
 from ..scoring.phone_files import decoded_text, read_phones
-from ..scoring.phones import Phone
+from ..scoring.phones import Phone, speech_of
 
 ARCHIVE_FOLDER = Path("test", "data", "librivox")  # inside the archive's own top folder
 PHONE_FILES = (".phone.json", ".TextGrid", ".lab")  # in this order: pocketsphinx's own .lab files hold no phones
@@ -35,17 +35,8 @@ class RecordedSentence:
 
     @property
     def speech(self) -> Speech:
-        """As the renderer of mouths takes it: the pauses between phones are silent, and all of it is covered."""
-        seconds = len(self.waveform) / SAMPLE_RATE_HZ
-        phonemes, end = [], 0.0
-        for phone in self.phones:
-            if phone.start > end:
-                phonemes.append(Phoneme("", end, phone.start))
-            phonemes.append(Phoneme(phone.ipa, phone.start, phone.stop))
-            end = phone.stop
-        if seconds > end:
-            phonemes.append(Phoneme("", end, seconds))
-        return Speech(self.waveform, tuple(phonemes))
+        """As the renderer of mouths takes it."""
+        return speech_of(self.waveform, self.phones)
 
 
 def read_sentences(source: Path, folder: Path) -> list[RecordedSentence]:

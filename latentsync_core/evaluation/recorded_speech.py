@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ, extract_features
+from ..audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ
 from ..faces.mouth_opening import correlation
 from ..generators.generator import Generator
-from ..models.embedded import embedded_mouth_predictor, embedded_whisper
 from ..models.loading import Models
 from ..pipeline.settings import Settings
 from ..progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
@@ -22,6 +21,7 @@ from ..scoring.lag import frames_late
 from ..scoring.leak import Leak, leak
 from ..scoring.phone_scores import PhoneScores, phone_scores, pooled
 from ..scoring.phones import PhoneClass
+from ..scoring.voice import read_mouth
 from ..training.synthetic.animate import FULL_OPENING
 from ..training.synthetic.clips import FPS
 from ..training.synthetic.portrait import load_portrait
@@ -64,10 +64,9 @@ class RecordedScores:
 class RecordedEvaluation:
     """The scores of one model.
 
-    rows: (name, scores), before the model the drawn truth, what the embedded networks read off the voice, which no
-    generator on the same features can be expected to surpass, and the source. silence: what the sources leak into
-    their dub with a silent voice at the first setting, which `silence_row` names; silent_opening: the mean opening
-    there.
+    rows: (name, scores), before the model the drawn truth, what the embedded networks read off the voice, and the
+    source. silence: what the sources leak into their dub with a silent voice at the first setting, which `silence_row`
+    names; silent_opening: the mean opening there.
     """
 
     rows: tuple[tuple[str, RecordedScores], ...]
@@ -115,10 +114,11 @@ def evaluate_recorded(
         check_cancelled: as in `lipsync`.
     """
     clips = recorded_clips(sentences)
-    score, spoken = partial(score_row, clips, sentences), list(zip(sentences, clips, strict=True))
+    score = partial(score_row, clips, sentences)
+    lengths = [len(clip.source.frames) for clip in clips]
     rows = [
         (TRUTH_ROW, score([measured_opening(clip.ground_truth.frames) for clip in clips])),
-        (READ_ROW, score([read_opening(sentence, len(clip.source.frames)) for sentence, clip in spoken])),
+        (READ_ROW, score(list(map(read_opening, sentences, lengths)))),
         (SOURCE_ROW, score([measured_opening(clip.source.frames) for clip in clips])),
     ]
     total = (len(ways) + 1) * len(clips)
@@ -138,8 +138,7 @@ def evaluate_recorded(
 
 def read_opening(sentence: RecordedSentence, frames: int) -> np.ndarray:
     """The opening (frames,) that the embedded networks read off a voice, in the unit of `mouth_opening`; no picture."""
-    features = extract_features(sentence.waveform, embedded_whisper())
-    opening = embedded_mouth_predictor().mouth(features)[:, 0].numpy() * FULL_OPENING
+    opening = read_mouth(sentence.waveform)[:, 0] * FULL_OPENING
     return np.interp(np.arange(frames) / FPS, np.arange(len(opening)) / FEATURE_RATE_HZ, opening)
 
 

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from ..audio.espeak import Phoneme
+import numpy as np
+
+from ..audio import SAMPLE_RATE_HZ
+from ..audio.espeak import Phoneme, Speech
 
 
 class PhoneClass(str, Enum):
@@ -79,6 +82,20 @@ class Phone:
 def base_letters(ipa: str) -> str:
     """IPA without diacritics, stress and length: NFD parts a letter from its diacritic; the rest are no letters."""
     return "".join(s for s in unicodedata.normalize("NFD", ipa) if unicodedata.category(s) in ("Ll", "Lu", "Lo"))
+
+
+def speech_of(waveform: np.ndarray, phones: Iterable[Phone]) -> Speech:
+    """A recording (samples,) at 16 kHz as the renderer of mouths takes it: what none of its phones covers is silent."""
+    phonemes, end = [], 0.0
+    for phone in phones:
+        if phone.start > end:
+            phonemes.append(Phoneme("", end, phone.start))
+        phonemes.append(Phoneme(phone.ipa, phone.start, phone.stop))
+        end = phone.stop
+    seconds = len(waveform) / SAMPLE_RATE_HZ
+    if seconds > end:
+        phonemes.append(Phoneme("", end, seconds))
+    return Speech(waveform, tuple(phonemes))
 
 
 def phones_of_espeak(phonemes: Iterable[Phoneme]) -> tuple[Phone, ...]:

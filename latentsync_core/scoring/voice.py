@@ -43,16 +43,22 @@ def voice_mouth(waveform: np.ndarray, name: str, check_cancelled: CheckCancelled
     if not np.abs(waveform).max(initial=0):
         raise LatentSyncError(f"{name} is silent throughout; a recording in which somebody speaks is needed.")
     try:
-        features = extract_features(waveform, embedded_whisper(), check_cancelled=check_cancelled)
+        mouth = read_mouth(waveform, check_cancelled)
     except LatentSyncError as error:
         raise LatentSyncError(f"{name}: {error}") from error
     speech = detect_voice(waveform).speech
     if not speech.any():
         raise LatentSyncError(f"{name} holds no voice; a recording in which somebody speaks is needed.")
-    opening, width, rounding = embedded_mouth_predictor().mouth(features).numpy().T
+    opening, width, rounding = mouth.T
     loudness = loudness_curve(waveform, speech)
     steps = min(len(opening), len(speech))
     return VoiceMouth(*(curve[:steps] for curve in (opening, width, rounding, loudness, speech)))
+
+
+def read_mouth(waveform: np.ndarray, check_cancelled: CheckCancelled = never_cancelled) -> np.ndarray:
+    """The mouth (T, 3), as of `MouthPredictor.mouth`, at the instants k / 50 s of a voice (samples,) or other sound."""
+    features = extract_features(waveform, embedded_whisper(), check_cancelled=check_cancelled)
+    return embedded_mouth_predictor().mouth(features).numpy()
 
 
 def loudness_curve(waveform: np.ndarray, speech: np.ndarray) -> np.ndarray:

@@ -1,17 +1,18 @@
 """Train the embedded audio encoder further, so that it follows recorded voices as it follows espeak-ng's.
 
-``python -m latentsync_core.training.micro.audio_encoder_further OUT.safetensors --voices FOLDER --teacher WHEEL``;
-without any of voices, teacher and channels, what they are worth can be measured.
+``python -m latentsync_core.training.micro.audio_encoder_further OUT.safetensors --voices FOLDER --teacher WHEEL``
 
 Four things are asked of it at once, of voices that went through random microphones, rooms and noise: the mouth through
 linear probes of every hidden state, as `audio_encoder` asks; the mouth through the predictor that came with it, frozen,
 so that its features keep their meaning; its own former features of the same espeak-ng voice, undisturbed; and Whisper
 tiny.en's features, through a linear map that is discarded. Voices: espeak-ng's and those of a folder, each a wave with
-timed phones (`tools/speak_training_voices.py`).
+timed phones (`tools/speak_training_voices.py`). Any of voices, teacher and channels can be left out, to see what it is
+worth.
 """
 
 import argparse
 import logging
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from torch import Tensor, nn
 
 from ...audio import FEATURE_RATE_HZ, SAMPLE_RATE_HZ
 from ...audio.log_mel import log_mel
+from ...errors import LatentSyncError
 from ...models.embedded import WHISPER, embedded_mouth_predictor
+from ...models.tensor_file import read_tensors
 from ...models.whisper import WhisperEncoder, load_whisper
 from ...progress import CheckCancelled, OnProgress, ignore_progress, never_cancelled
 from ..synthetic.timed_voices import excerpt, timed_speech, timed_voices
@@ -243,6 +246,10 @@ def train_further(
         on_progress: counts steps.
         check_cancelled: called before every step.
     """
+    if teacher is not None and voices is None:
+        raise LatentSyncError(
+            "A teacher was given without a folder of voices, of which alone it speaks: name both, or leave it out."
+        )
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     base = AudioRecipe()
@@ -278,13 +285,20 @@ def train_further(
         on_progress(step + 1, total)
     encoder = training.encoder.eval().requires_grad_(False).half().float()
     numbers = measure(encoder, base, measured_clips)
-    about = {"dims": DIMS, "recipe": asdict(recipe), "started_from": asdict(base), "measured": numbers}
+    about = {
+        "dims": DIMS,
+        "recipe": asdict(recipe),
+        "started_from": read_tensors(start).mapping("recipe"),
+        "teacher": "none" if teacher is None else Path(teacher).name,
+        "voices": "espeak-ng" if voices is None else f"espeak-ng and {len(timed_voices(voices))} of a folder",
+        "measured": numbers,
+    }
     save_trained(path, encoder, about, history)
     return numbers
 
 
-def main() -> None:
-    """The command."""
+def main() -> int:
+    """The command: 0, or 2 and one sentence on stderr."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="file to write, .safetensors")
     parser.add_argument("--voices", type=Path, help="folder of waves with timed phones (.lab); else espeak-ng's alone")
@@ -294,12 +308,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=FurtherRecipe.steps)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if arguments.teacher and not arguments.voices:
-        parser.error("--teacher speaks of the voices of a folder: name it with --voices, or leave --teacher out")
     recipe = FurtherRecipe(steps=arguments.steps, channel=not arguments.no_channel)
-    found = train_further(arguments.out, recipe, arguments.voices, arguments.teacher, start=arguments.start)
+    try:
+        found = train_further(arguments.out, recipe, arguments.voices, arguments.teacher, start=arguments.start)
+    except LatentSyncError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     log.info("%s", found)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -41,15 +41,15 @@ def main() -> int:
     parser.add_argument("--held-out", action="store_true", help="voices and words that training never uses")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = ClipRecipe(
-        seed=chosen.seed,
-        seconds=chosen.seconds,
-        size=chosen.size,
-        held_out=chosen.held_out,
-        voices=chosen.voices,
-        through_channel=chosen.through_channel,
-    )
     try:
+        recipe = ClipRecipe(
+            seed=chosen.seed,
+            seconds=chosen.seconds,
+            size=chosen.size,
+            held_out=chosen.held_out,
+            voices=chosen.voices,
+            through_channel=chosen.through_channel,
+        )
         render_folder(chosen.folder, recipe, chosen.clips, chosen.first)
     except LatentSyncError as error:
         sys.stderr.write(f"{error}\n")

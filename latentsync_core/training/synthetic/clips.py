@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...audio import SAMPLE_RATE_HZ
 from ...audio.espeak import Speech
+from ...errors import LatentSyncError
 from ...media import EncodeSettings, ImageReader, VideoWriter
 from .animate import Pose, render, true_opening
 from .portrait import Portrait, load_portrait
@@ -60,6 +61,13 @@ class ClipRecipe:
     held_out: bool = False
     voices: Path | None = None
     through_channel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.held_out and self.voices is not None:
+            raise LatentSyncError(
+                f"Held-out clips were asked for with the voices of {self.voices}; which of them training uses is not "
+                f"known: leave one of the two out."
+            )
 
 
 @dataclass(frozen=True, eq=False)

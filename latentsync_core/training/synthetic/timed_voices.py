@@ -9,6 +9,7 @@ from ...audio.espeak import Phoneme, Speech
 from ...errors import LatentSyncError
 from ...media import read_waveform
 from ...scoring.phone_files import read_phones
+from ...scoring.phones import speech_of
 
 
 def timed_voices(folder: Path | str) -> list[Path]:
@@ -21,8 +22,7 @@ def timed_voices(folder: Path | str) -> list[Path]:
 
 def timed_speech(path: Path) -> Speech:
     """A wave at 16 kHz with the phones of the .lab beside it."""
-    phones = read_phones(path.with_suffix(".lab"))
-    return Speech(read_waveform(path), tuple(Phoneme(phone.ipa, phone.start, phone.stop) for phone in phones))
+    return speech_of(read_waveform(path), read_phones(path.with_suffix(".lab")))
 
 
 def excerpt(speech: Speech, start: float, seconds: float) -> Speech:

@@ -66,6 +66,11 @@ def test_what_is_taught_keeps_its_strongest_directions_at_variance_one():
     assert spread.square().mean().item() == pytest.approx(1, rel=0.3) and spread[0] > 2 * spread[1]
 
 
+def test_a_teacher_without_voices_is_refused(tmp_path):
+    with pytest.raises(LatentSyncError, match="name both, or leave it out"):
+        train_further(tmp_path / "further.safetensors", TINY, None, tmp_path / "teacher.whl")
+
+
 @pytest.mark.long
 def test_a_further_trained_encoder_loads_and_says_what_it_was_made_of(folder, tmp_path):
     path = tmp_path / "further.safetensors"
@@ -77,4 +82,5 @@ def test_a_further_trained_encoder_loads_and_says_what_it_was_made_of(folder, tm
     assert after.width == before.width and after.layers == before.layers
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["measured"] == numbers and numbers["opening"] > 0.5
+    assert (about["teacher"], about["voices"]) == ("none", "espeak-ng and 1 of a folder")
     assert about["recipe"]["steps"] == 2 and about["started_from"]["seed"] and len(about["history"]) == 2

@@ -33,6 +33,12 @@ def test_the_whole_speech_is_an_excerpt_of_itself_however_long_it_is_asked_for(f
     assert np.array_equal(whole.waveform, speech.waveform) and whole.phonemes == speech.phonemes
 
 
+def test_what_no_phone_covers_is_silent(folder):
+    (folder / "a.lab").write_text("0.5 1.2 AA\n1.4 1.8 P\n")
+    spans = [(p.ipa, p.start, p.end) for p in timed_speech(folder / "a.wav").phonemes]
+    assert spans == [("", 0.0, 0.5), ("ɑ", 0.5, 1.2), ("", 1.2, 1.4), ("p", 1.4, 1.8), ("", 1.8, 2.0)]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_random_excerpts_stay_inside_and_name_their_voice(folder, seed):
     speech, voice = random_excerpt(timed_voices(folder), 1.25, np.random.default_rng(seed))
@@ -45,6 +51,11 @@ def test_random_excerpts_stay_inside_and_name_their_voice(folder, seed):
 def test_a_folder_without_waves_is_named(tmp_path):
     with pytest.raises(LatentSyncError, match=r"holds no wave \(\.wav\); voices with timed phones"):
         timed_voices(tmp_path)
+
+
+def test_nobody_knows_which_voices_of_a_folder_are_held_out(folder):
+    with pytest.raises(LatentSyncError, match="leave one of the two out"):
+        ClipRecipe(held_out=True, voices=folder)
 
 
 @pytest.mark.long
